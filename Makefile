@@ -1,0 +1,45 @@
+# One word each.  Everything that is made goes below .state/; `make clean` takes it away.
+PYTHON ?= python3
+export PYTHON
+
+STATE := $(CURDIR)/.state
+python := $(STATE)/venv/bin/python
+# No tool writes beside the sources.
+export PYTHONPYCACHEPREFIX := $(STATE)/cache/pycache
+export TMPDIR := $(STATE)/tmp
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: help demo test test-fast lint format bench clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+demo: ## a whole farm on this machine: builds hello from its source, shows the packages, stops (as root)
+	@demo/run
+
+test: lint ## what CI runs: lint, then every test
+	@$(python) -m pytest
+
+test-fast: .state/for-test ## the tests that take under 3 s each and need no root
+	@$(python) -m pytest -m 'not slow'
+
+lint: .state/for-test ## format, ruff, mypy, who imports whom
+	@$(python) -m ruff format --check --quiet
+	@$(python) -m ruff check
+	@$(python) -m mypy
+	@$(STATE)/venv/bin/lint-imports --config setup.cfg --cache-dir $(STATE)/cache/import-linter
+
+format: .state/for-test ## lay the code out as lint wants it
+	@$(python) -m ruff format
+	@$(python) -m ruff check --fix
+
+bench: .state/for-test ## dispatch latency and throughput, as one JSON line
+	@$(python) -m bench dispatch --builders 20 --jobs 500 --json
+
+clean: ## remove .state/ (nothing of it is running)
+	@rm -rf $(STATE)
+
+.PHONY: .state/for-test
+.state/for-test:
+	@.ci/bootstrap test
+	@mkdir -p $(TMPDIR)

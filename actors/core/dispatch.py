@@ -1,0 +1,296 @@
+"""Who gets which job: the matcher that the queue actor runs (architecture §5, dispatch-rules §1-2).
+
+Jobs that may be given away stand in lanes, one for each processor family and trust, in the order of their static key;
+nothing is ever rescored.  Idle builders stand by name in the lanes that they serve.  A match walks the lanes in the
+order of the keys and gives each job to the first builder, by name, for which `actors.core.reasons.reason` finds nothing
+against it.  Nothing here knows a database or an actor: `actors.queue` feeds events and obeys orders.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from heapq import heapify, heappop, heapreplace
+from typing import assert_never
+
+from actors.core.reasons import BuilderView, held, reason
+from actors.core.score import rank
+from storage.records import Builder, BuildState, Job, RuntimeState
+
+Lane = tuple[str, bool]  #: processor family, trusted
+Rank = tuple[int, int]  #: see `actors.core.score.rank`; its second number is the job's id
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Pair:
+    """A job and the builder that it goes to."""
+
+    job: int
+    builder: str
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class JobsRead:
+    """What the database says of the jobs `asked` for (None: of all); one that is not in `jobs` is gone."""
+
+    jobs: tuple[Job, ...]
+    asked: frozenset[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildersRead:
+    """What the database says of the builders `asked` for (None: of all); one that is not in `builders` is gone."""
+
+    builders: tuple[Builder, ...]
+    asked: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuilderReady:
+    """The builder's slave is connected, IDLE and clean, or will be before it starts what it gets next."""
+
+    builder: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuilderNotReady:
+    """The builder's slave can't take a job any more."""
+
+    builder: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimSettled:
+    """The database's answer to a `Claim`, with the rows of the pairs that lost as they are now."""
+
+    won: tuple[Pair, ...]
+    lost: tuple[Pair, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    builders: tuple[Builder, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchPaused:
+    """The master can't dispatch by its own fault, or was told not to."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchResumed:
+    """Jobs are given away again."""
+
+
+Event = JobsRead | BuildersRead | BuilderReady | BuilderNotReady | ClaimSettled | DispatchPaused | DispatchResumed
+
+
+# --- orders ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Claim these, in one transaction; the best job first.  `ClaimSettled` must answer."""
+
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SkipSeries:
+    """Say once in the log that nothing is dispatched for this distroarchseries: it has no chroot."""
+
+    distroarchseries: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Say in the log that a claim was lost for no reason to be seen; the builder waits for the sweep."""
+
+    pair: Pair
+
+
+Order = Claim | SkipSeries | SetAside
+
+
+def waits(job: Job) -> bool:
+    """Return whether `job` waits: its build is NEEDSBUILD and no builder holds it."""
+    return job.state is BuildState.NEEDSBUILD and job.builder is None
+
+
+def candidates(jobs: Iterable[Job]) -> dict[str, tuple[Job, ...]]:
+    """Return the jobs that wait, by processor family, each in the order in which they would be given away."""
+    queues: dict[str, list[Job]] = defaultdict(list)
+    for job in jobs:
+        if waits(job):
+            queues[job.family].append(job)
+    return {family: tuple(sorted(queue, key=rank)) for family, queue in sorted(queues.items())}
+
+
+@dataclass(slots=True)
+class Dispatch:
+    """Jobs in the order of their keys, builders that are ready, and what is being claimed."""
+
+    paused: str = ""  #: why nothing is given away; empty: it is
+    _jobs: dict[int, Job] = field(default_factory=dict)  #: every job of the queue, as last read
+    _lanes: dict[Lane, list[Rank]] = field(default_factory=lambda: defaultdict(list))  #: to be given away; sorted
+    _builders: dict[str, Builder] = field(default_factory=dict)
+    _ready: set[str] = field(default_factory=set)  #: said so by their actors, whatever their rows say
+    _idle: dict[Lane, list[str]] = field(default_factory=lambda: defaultdict(list))  #: those of `_ready`, sorted
+    _set_aside: set[str] = field(default_factory=set)  #: lost a claim for no reason to be seen
+    _claiming: dict[str, int] = field(default_factory=dict)  #: builder → job, until `ClaimSettled`
+    _no_chroot: set[str] = field(default_factory=set)  #: distroarchseries, said in the log
+
+    def handle(self, event: Event) -> tuple[Order, ...]:
+        """Return the orders that `event` calls for, in the order to obey them."""
+        orders: list[Order] = []
+        match event:
+            case JobsRead(jobs, asked):
+                orders += self._read_jobs(jobs, self._jobs.keys() if asked is None else asked)
+            case BuildersRead(builders, asked):
+                self._read_builders(builders, self._builders.keys() if asked is None else asked)
+                if asked is None:  # everything was read afresh: try again
+                    for name in tuple(self._set_aside):
+                        self._arrive(name)
+            case BuilderReady(builder):
+                self._arrive(builder)
+            case BuilderNotReady(builder):
+                self._set_aside.discard(builder)
+                self._leave(builder)
+            case ClaimSettled():
+                orders += self._settle(event)
+            case DispatchPaused(why):
+                self.paused = why
+            case DispatchResumed():
+                self.paused = ""
+            case _:
+                assert_never(event)
+        return (*orders, *self._match())
+
+    def candidates(self) -> dict[str, tuple[Job, ...]]:
+        """Return the jobs that wait, as the function `candidates` does."""
+        return candidates(self._jobs.values())
+
+    @property
+    def ready(self) -> tuple[str, ...]:
+        """Return the builders whose slaves wait for a job, by name."""
+        return tuple(sorted(self._ready))
+
+    # --- what is known ---
+
+    def _read_jobs(self, jobs: Iterable[Job], asked: Iterable[int]) -> list[Order]:
+        read = {job.id: job for job in jobs}
+        for gone in set(asked) - read.keys():
+            self._unlist(self._jobs.pop(gone, None))
+        orders: list[Order] = []
+        claiming = set(self._claiming.values())
+        for job in read.values():
+            self._unlist(self._jobs.get(job.id))
+            self._jobs[job.id] = job
+            if waits(job) and held(job) is None and job.id not in claiming:
+                insort(self._lanes[job.family, job.trusted], rank(job))
+            if job.has_chroot:
+                self._no_chroot.discard(job.distroarchseries)
+            elif waits(job) and job.distroarchseries not in self._no_chroot:
+                self._no_chroot.add(job.distroarchseries)
+                orders.append(SkipSeries(job.distroarchseries))
+        return orders
+
+    def _read_builders(self, builders: Iterable[Builder], asked: Iterable[str]) -> None:
+        read = {builder.name: builder for builder in builders}
+        for gone in set(asked) - read.keys():
+            self._leave(gone)
+            self._builders.pop(gone, None)
+            self._set_aside.discard(gone)
+        for name, builder in read.items():
+            if self._builders.get(name) == builder:
+                continue
+            ready = name in self._ready or name in self._set_aside
+            self._leave(name)
+            self._builders[name] = builder
+            if ready:
+                self._arrive(name)
+
+    def _settle(self, event: ClaimSettled) -> list[Order]:
+        for pair in event.won:
+            self._claiming.pop(pair.builder, None)
+            if pair.job in self._jobs:
+                taken = replace(self._jobs[pair.job], builder=pair.builder, state=BuildState.BUILDING)
+                self._jobs[pair.job] = taken
+        orders: list[Order] = []
+        jobs = {job.id: job for job in event.jobs}
+        builders = {builder.name: builder for builder in event.builders}
+        for pair in event.lost:
+            self._claiming.pop(pair.builder, None)
+            job, builder = jobs.get(pair.job), builders.get(pair.builder)
+            if (job, builder) != (self._jobs.get(pair.job), self._builders.get(pair.builder)):
+                self._arrive(pair.builder)
+            else:
+                self._set_aside.add(pair.builder)
+                orders.append(SetAside(pair))
+        orders += self._read_jobs(event.jobs, {pair.job for pair in event.lost})
+        self._read_builders(event.builders, {pair.builder for pair in event.lost})
+        return orders
+
+    def _unlist(self, job: Job | None) -> None:
+        if job is None:
+            return
+        lane, key = self._lanes[job.family, job.trusted], rank(job)
+        place = bisect_left(lane, key)
+        if place < len(lane) and lane[place] == key:
+            del lane[place]
+
+    def _arrive(self, name: str) -> None:
+        self._set_aside.discard(name)
+        if name in self._ready or name in self._claiming:
+            return
+        self._ready.add(name)
+        for lane in self._served(name):
+            insort(self._idle[lane], name)
+
+    def _leave(self, name: str) -> None:
+        if name not in self._ready:
+            return
+        self._ready.remove(name)
+        for lane in self._served(name):
+            del self._idle[lane][bisect_left(self._idle[lane], name)]
+
+    def _served(self, name: str) -> tuple[Lane, ...]:
+        builder = self._builders.get(name)
+        return tuple((family, builder.trusted) for family in set(builder.families)) if builder else ()
+
+    # --- the match ---
+
+    def _match(self) -> tuple[Claim, ...]:
+        if self.paused or not self._ready:
+            return ()
+        # the best job of each lane that an idle builder serves: (key, lane, place in the lane)
+        heads = [(self._lanes[lane][0], lane, 0) for lane, idle in self._idle.items() if idle and self._lanes.get(lane)]
+        heapify(heads)
+        pairs: list[Pair] = []
+        while heads:
+            key, lane, place = heads[0]
+            jobs, idle = self._lanes[lane], self._idle[lane]
+            builder = self._first_available(self._jobs[key[1]], idle)
+            if builder is None:
+                place += 1
+            else:
+                del jobs[place]
+                self._leave(builder)
+                self._claiming[builder] = key[1]
+                pairs.append(Pair(key[1], builder))
+            if idle and place < len(jobs):
+                heapreplace(heads, (jobs[place], lane, place))
+            else:
+                heappop(heads)
+        return (Claim(tuple(pairs)),) if pairs else ()
+
+    def _first_available(self, job: Job, names: Iterable[str]) -> str | None:
+        for name in names:
+            view = BuilderView(self._builders[name], RuntimeState.IDLE, connected=True)
+            if reason(job, view) is None:
+                return name
+        return None

@@ -1,0 +1,57 @@
+"""Does this slave fit its row?  Pure questions with answers in words; `actors.core.session` asks them."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from protocol.messages import VERSION, Refused, RefusalCode, Welcome
+from storage.records import Builder
+
+SCHEME = "buildd"
+DEFAULT_PORT = 8221
+BUILD_TYPE = "binarypackage"
+
+_REFUSALS = {
+    RefusalCode.WRONG_VERSION: "speaks another version of the protocol",
+    RefusalCode.WRONG_TOKEN: "does not accept this farm's token",
+    RefusalCode.WRONG_FARM: "belongs to another farm",
+    RefusalCode.STALE_EPOCH: "has seen a newer session than this farm's database knows of",
+}
+
+
+def address(url: str) -> tuple[str, int] | None:
+    """Return host and port of a builder's URL; None if it is none of ours."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if parts.scheme != SCHEME or not host:
+        return None
+    return host, DEFAULT_PORT if port is None else port
+
+
+def misfit(builder: Builder, welcome: Welcome) -> str:
+    """Return why the slave that said `welcome` can't serve as `builder`; empty if it can."""
+    if welcome.version != VERSION:
+        return f"speaks protocol version {welcome.version}, this master {VERSION}"
+    if not set(builder.architectures) & set(welcome.architectures):
+        return (
+            f"wrong architecture: it builds for {_words(welcome.architectures)},"
+            f" but the builder's families need one of {_words(builder.architectures)}"
+        )
+    if BUILD_TYPE not in welcome.build_types:
+        return f"does not know the build type {BUILD_TYPE}, only {_words(welcome.build_types)}"
+    if welcome.backend == "host" and not builder.trusted:
+        return "its backend is host, which isolates nothing, and the builder is untrusted"
+    return ""
+
+
+def refusal(refused: Refused) -> str:
+    """Return a slave's refusal in words."""
+    said = f" ({refused.text})" if refused.text else ""
+    return f"{_REFUSALS[refused.code]}: {refused.code.value}{said}"
+
+
+def _words(values: tuple[str, ...]) -> str:
+    return ", ".join(values) or "nothing"

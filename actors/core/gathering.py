@@ -1,0 +1,153 @@
+"""The results of a build on their way from the slave into the librarian, and whether they hang together.
+
+Part of `actors.core.builder`.  Files come one after the other, each resumed at its offset after a reconnect; the master
+believes only what it receives.  Answers with an `Ending` once all is in and verified, or when it can't go on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from actors.core.builder_events import ChangesRead, KeepResult, OpenResult, Order, ReadChanges, ResultKept, Send
+from actors.core.builder_events import ResultSpoilt, WriteResult
+from actors.core.ending import Ending, lost, slave_failed
+from actors.core.results import CHANGES_LIMIT, find_changes, objection
+from actors.core.session import Session
+from actors.messages import ResultStored
+from protocol.errors import RemoteProtocolError
+from protocol.messages import Fetch, FetchData, Rejected, ResultFile
+from protocol.transfer import Incoming
+from storage.records import BuildOrder, Outcome, StoredFile
+
+RESULTS_LIMIT = 64 * 1024**3  #: bytes of all results of one build; a slave that announces more is not served
+
+
+@dataclass(slots=True)
+class Gathering:
+    """The results of one attempt."""
+
+    order: BuildOrder
+    files: tuple[ResultFile, ...]  #: as the slave announced them
+    no_progress: float  #: seconds of a stall before it is resumed, and before it is given up
+    _kept: dict[str, StoredFile] = field(default_factory=dict)
+    _incoming: Incoming | None = None  # of the file being fetched; None: none was opened
+    _request: int | None = None  # number of the running `Fetch`
+    _pause_until: float | None = None  # our own disk refused something
+    _resumed: bool = False
+    _moved_at: float = 0.0
+
+    def results(self) -> tuple[ResultStored, ...]:
+        """Return what is in the librarian, in the order announced."""
+        return tuple(ResultStored(file.name, self._kept[file.name]) for file in self.files if file.name in self._kept)
+
+    def objection(self) -> Ending | None:
+        """Return why what was announced can't be results, before any of it is fetched."""
+        names = [file.name for file in self.files]
+        if len(set(names)) < len(names):
+            return _unverified("the slave announced two results of one name")
+        if find_changes(names) is None:
+            return _unverified(f"there must be one .changes file among the results: {', '.join(names) or 'none'}")
+        changes = next(file for file in self.files if file.name.endswith(".changes"))
+        if changes.size > CHANGES_LIMIT:
+            return _unverified(f"{changes.name} has {changes.size} bytes, more than {CHANGES_LIMIT}")
+        announced = sum(file.size for file in self.files)
+        if announced > RESULTS_LIMIT:
+            return _unverified(f"the slave announced {announced} bytes of results, more than {RESULTS_LIMIT}")
+        return None
+
+    def resume(self, at: float, session: Session, out: list[Order]) -> None:
+        """Fetch what has not come yet; also after a reconnect, a stall, a pause."""
+        self._moved_at, self._pause_until = at, None
+        self._request = None
+        file = self._current()
+        if file is None:
+            self._read_changes(out)
+            return
+        if self._incoming is None:
+            self._incoming = Incoming(file.size)
+            out.append(OpenResult(self.order.attempt, file.name, file.sha256, file.size))
+        elif self._incoming.complete:
+            return  # it is being stored
+        self._request = session.next_id()
+        out.append(Send(Fetch(self._request, str(self.order.attempt), file.name, self._incoming.offset)))
+
+    def disconnected(self) -> None:
+        """Forget the running request; its bytes so far stay."""
+        self._request = None
+
+    def arrived(self, at: float, data: FetchData, out: list[Order]) -> Ending | None:
+        """Take bytes of the file being fetched."""
+        file = self._current()
+        if file is None or self._incoming is None or data.id != self._request:
+            return None  # of a request that was given up
+        try:
+            self._incoming.accept(data.offset, data.data, last=data.last)
+        except RemoteProtocolError as error:
+            return _unverified(f"the slave's {file.name} is not what it announced: {error}")
+        self._moved_at, self._resumed = at, False
+        if data.data:
+            out.append(WriteResult(self.order.attempt, file.name, data.data))
+        if data.last:
+            self._request = None
+            out.append(KeepResult(self.order.attempt, file.name))
+        return None
+
+    def refused(self, answer: Rejected) -> Ending | None:
+        """Take the refusal of the running request."""
+        file = self._current()
+        if file is None or answer.id != self._request:
+            return None
+        return slave_failed(f"the slave does not hand out {file.name}, which it announced: {answer.code.value}")
+
+    def kept(self, event: ResultKept, session: Session, out: list[Order]) -> Ending | None:
+        """Go on with the next file."""
+        file = self._current()
+        if file is None or event.name != file.name:
+            return None
+        if (event.content.sha256, event.content.size) != (file.sha256, file.size):
+            return _unverified(f"{file.name} has SHA-256 {event.content.sha256}, the slave announced {file.sha256}")
+        self._kept[file.name], self._incoming = event.content, None
+        if self._current() is None or session.open:
+            self.resume(event.at, session, out)
+        return None
+
+    def spoilt(self, event: ResultSpoilt) -> Ending:
+        """Give up: what arrived is not what was announced."""
+        return _unverified(f"{event.name}: {event.text}")
+
+    def changes_read(self, event: ChangesRead) -> Ending:
+        """Compare the `.changes` file with what arrived and what was ordered."""
+        why = objection(self.order, event.content, self._kept)
+        return _unverified(why) if why else Ending(Outcome.OK, "")
+
+    def pause(self, at: float, seconds: float) -> None:
+        """Wait for our own disk; what arrived of the file being fetched is gone."""
+        self._incoming, self._request, self._pause_until = None, None, at + seconds
+
+    @property
+    def deadline(self) -> float:
+        """Second at which `act` has something to do."""
+        return self._moved_at + self.no_progress if self._pause_until is None else self._pause_until
+
+    def act(self, at: float, session: Session, out: list[Order]) -> Ending | None:
+        """Act on the end of a pause, or on a stall: resume once, then give up."""
+        if self._pause_until is None:
+            if self._resumed:
+                file = self._current()
+                what = file.name if file else "results"
+                return lost(f"fetching {what}: no progress for {self.no_progress:g} seconds, twice")
+            self._resumed = True
+        self.resume(at, session, out)
+        return None
+
+    def _current(self) -> ResultFile | None:
+        return next((file for file in self.files if file.name not in self._kept), None)
+
+    def _read_changes(self, out: list[Order]) -> None:
+        name = find_changes(self._kept)
+        if name is not None:
+            out.append(ReadChanges(self.order.attempt, self._kept[name].sha256))
+
+
+def _unverified(text: str) -> Ending:
+    return Ending(Outcome.UNVERIFIED, text)

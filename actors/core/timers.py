@@ -1,0 +1,32 @@
+"""How long a builder's actor waits for what: dispatch-rules §6 and §8, every number a named setting.
+
+Seconds, all of them.  `actors.settings` may replace each; `actors.core.builder` acts on them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Timers:
+    """Deadlines and intervals of one builder's actor, in seconds."""
+
+    connect: float = 10.0  #: TCP connection, greeting and probe together
+    first_retry: float = 1.0  #: before the second connection attempt
+    second_retry: float = 3.0  #: before the third, the last one before the builder is not ok
+    background_retry: float = 5.0  #: before the next attempt after that; doubles
+    background_retry_limit: float = 600.0  #: doubles no further than this
+    reconnect: float = 5.0  #: a broken connection is resumed without blame for so long
+    hold: float = 5.0  #: an order that does not fit *yet* (no session, trust not heard of) is kept for so long
+    heartbeat: float = 5.0  #: silence of our own before a `Heartbeat` is sent
+    suspect: float = 15.0  #: silence of the slave before it is asked for its `Status`
+    lost: float = 45.0  #: silence of the slave before the connection counts as broken
+    resend: float = 2.0  #: a message the queue actor has not acknowledged is sent again
+    ready_again: float = 60.0  #: an idle builder says so again: a safety net, nothing waits for it
+    accepted: float = 30.0  #: for the answer to `Build`
+    transfer: float = 60.0  #: no progress of a push, a fetch or the log's end
+    abort_polite: float = 10.0  #: then `Abort` is sent again
+    abort_forced: float = 60.0  #: after that, then it is fenced
+    clean: float = 120.0  #: for the slave to be IDLE again
+    librarian_retry: float = 10.0  #: after the master's own disk refused something

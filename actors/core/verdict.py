@@ -1,0 +1,62 @@
+"""What an attempt's outcome means for its build, its job and its builder (dispatch-rules §5).
+
+One row for each outcome.  Columns that come later (who is charged, cooling down, the builder's ladder) are further
+fields of `Verdict` and further columns of `_ROWS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from storage.records import BuildState, Outcome
+
+
+class BuilderBlame(StrEnum):
+    """What the outcome says about the builder."""
+
+    NONE = "none"
+    COMPLETED = "completed"  #: it did its work: failures in a row := 0
+    FAILURE = "failure"  #: one more failure in a row
+    BREACH = "breach"  #: out of dispatch at once, until a person clears it
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of build, job and builder."""
+
+    build: BuildState
+    keep_job: bool  #: True: back in the queue with its place
+    builder: BuilderBlame = BuilderBlame.NONE
+
+
+_NEEDSBUILD: Final = BuildState.NEEDSBUILD
+_ROWS: Final[dict[Outcome, Verdict]] = {
+    #                             build becomes                job kept  builder
+    Outcome.OK: Verdict(BuildState.FULLYBUILT, keep_job=False, builder=BuilderBlame.COMPLETED),
+    Outcome.UNVERIFIED: Verdict(BuildState.FAILEDTOUPLOAD, keep_job=False),
+    Outcome.PACKAGEFAIL: Verdict(BuildState.FAILEDTOBUILD, keep_job=False, builder=BuilderBlame.COMPLETED),
+    Outcome.DEPFAIL: Verdict(BuildState.MANUALDEPWAIT, keep_job=False, builder=BuilderBlame.COMPLETED),
+    Outcome.CHROOTFAIL: Verdict(BuildState.CHROOTWAIT, keep_job=False),
+    Outcome.GIVENBACK: Verdict(_NEEDSBUILD, keep_job=True),
+    Outcome.BUILDERFAIL: Verdict(_NEEDSBUILD, keep_job=True, builder=BuilderBlame.FAILURE),
+    Outcome.LOST: Verdict(_NEEDSBUILD, keep_job=True, builder=BuilderBlame.FAILURE),
+    Outcome.BREACH: Verdict(_NEEDSBUILD, keep_job=True, builder=BuilderBlame.BREACH),
+    Outcome.ABORTED: Verdict(_NEEDSBUILD, keep_job=True, builder=BuilderBlame.FAILURE),
+    Outcome.TIMEOUT: Verdict(BuildState.FAILEDTOBUILD, keep_job=False),
+    Outcome.FENCED: Verdict(_NEEDSBUILD, keep_job=True),
+}
+
+
+def verdict(outcome: Outcome, state: BuildState) -> Verdict:
+    """Return what `outcome` means for a build that is in `state`.
+
+    A build that a person cancelled ends CANCELLED however its attempt ended: what they asked for stands, and an abort
+    that was asked for is nobody's failure.
+    """
+    row = _ROWS[outcome]
+    if state is not BuildState.CANCELLING:
+        return row
+    blame = BuilderBlame.NONE if outcome is Outcome.ABORTED else row.builder
+    return replace(row, build=BuildState.CANCELLED, keep_job=False, builder=blame)

@@ -1,0 +1,253 @@
+"""Base shell of every actor: crash once, tell the parent, describe yourself.
+
+Thespian calls a handler that raised a second time and then blames the sender; an actor of the farm dies instead, and
+says why to its parent (`Crashed`).  A subclass overrides the hooks (`begin`, `receive`, `readable`, `woken`,
+`described`, `occupation`, `ended`) and never `receiveMessage`.  What a crash means is decided in
+`actors.core.supervision`, not here.
+
+This module also has the messages that carry actor addresses; everything else that actors say is in
+`actors.messages`, where ids are names.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import traceback
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from thespian.actors import (
+    Actor,
+    ActorAddress,
+    ActorExitRequest,
+    ChildActorExited,
+    DeadEnvelope,
+    PoisonMessage,
+    ThespianWatch,
+    WakeupMessage,
+    WatchMessage,
+)
+
+from actors.messages import Crash, Crashed, Describe, Description
+
+if TYPE_CHECKING:
+    from actors.settings import Settings
+    from storage.records import Builder
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """First message to every actor, from its parent: who you are, and whom you may need."""
+
+    name: str  #: unique in the farm: `supervisor`, `queue`, `nursery-1`, or the builder's name
+    kind: str  #: `supervisor`, `queue`, `nursery`, `builder`
+    generation: int  #: number of this life
+    settings: Settings
+    supervisor: ActorAddress | None = None  #: None to the supervisor itself
+    queue: ActorAddress | None = None  #: to builders
+    builder: Builder | None = None  #: to builders: their row
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Answer to `Start`, to the parent, which tells the supervisor: this actor lives."""
+
+    name: str
+    kind: str
+    generation: int
+    pid: int
+    address: ActorAddress
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMoved:
+    """The queue actor was restarted and lives at a new address."""
+
+    queue: ActorAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """A person's message from the console, handled as if `sender` had sent it."""
+
+    message: object
+    sender: ActorAddress | None  #: None: answers go to the console
+    who: str
+
+
+class InjectedCrash(Exception):  # noqa: N818 - reads as what it is in fail notes
+    """Raised in a handler because the console said so."""
+
+
+class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
+    """An actor that dies of its first error and tells its parent why.
+
+    Attributes (set before `begin` is called):
+        name, kind, generation: as in `Start`.
+        settings: the farm's.
+        parent: address of the actor that sent `Start`.
+        supervisor: address of the supervisor; None in the supervisor.
+        queue: address of the queue actor, kept up to date; None unless this is a builder's actor.
+        watched: file descriptors to be told of (`readable`); change it freely, it is handed to Thespian after every
+            message.  Only readability: register sockets in an own epoll and watch that for more.
+        log: logger of this actor; say little.
+    """
+
+    name: str
+    kind: str
+    generation: int
+    settings: Settings
+    parent: ActorAddress
+    supervisor: ActorAddress | None
+    queue: ActorAddress | None
+    log: logging.LoggerAdapter[logging.Logger]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name, self.kind, self.generation = "", type(self).__name__, 0
+        self.supervisor = self.queue = None
+        self.watched: set[int] = set()
+        self.log = _logger(self.kind)
+        self._dying = False
+        self._born = time.monotonic()
+        self._messages_in = self._messages_out = 0
+        self._last_message = ""
+
+    # --- hooks ------------------------------------------------------------------------------------
+
+    def begin(self, start: Start) -> None:
+        """Take up work; the first thing called, once."""
+
+    def receive(self, message: object, sender: ActorAddress) -> None:
+        """Act on a message of `actors.messages` (or of this module's `QueueMoved`, after `queue` was set)."""
+
+    def readable(self, descriptors: tuple[int, ...]) -> None:
+        """Act on watched file descriptors that became readable."""
+
+    def woken(self, payload: Any) -> None:
+        """Act on a timer of `wake_after`; several that fall due together come in reverse order."""
+
+    def child_gone(self, address: ActorAddress) -> None:
+        """Act on the end of a child's process; may come twice for one child."""
+
+    def described(self) -> tuple[tuple[str, str], ...]:
+        """Return what this actor is thinking, for `Describe`: names and values for people, in order."""
+        return ()
+
+    def occupation(self) -> str:
+        """Return what a crash now would interrupt, as `attempt <uuid>`; empty if nothing.  Must not raise."""
+        return ""
+
+    def ended(self) -> None:
+        """Let go of what is held: the farm stops, or `end` was called.  Not called after a crash."""
+
+    # --- for subclasses ---------------------------------------------------------------------------
+
+    def tell(self, address: ActorAddress, message: object) -> None:
+        """Send `message`; returns at once.  Whether it arrives is known only from an answer."""
+        self._messages_out += 1
+        self.send(address, message)
+
+    def wake_after(self, seconds: float, payload: Any = None) -> None:
+        """Have `woken(payload)` called; timers can't be taken back, so let the payload say whether it still counts."""
+        self.wakeupAfter(timedelta(seconds=max(0.0, seconds)), payload)
+
+    def end(self) -> None:
+        """Exit on purpose, after this message, once everything told is sent."""
+        self.send(self.myAddress, ActorExitRequest(recursive=True))
+
+    # --- Thespian's side --------------------------------------------------------------------------
+
+    def receiveMessage(self, message: Any, sender: ActorAddress) -> ThespianWatch | None:  # noqa: N802
+        """Hand `message` to its hook; an error ends this actor, and nothing is handled after it."""
+        if self._dying:
+            return None
+        try:
+            self._handle(message, sender)
+        except Exception as error:  # noqa: BLE001 - the one place: an actor dies of its first error
+            self._die(error)
+            return None
+        return ThespianWatch(list(self.watched))
+
+    def _handle(self, message: Any, sender: ActorAddress) -> None:
+        match message:
+            case WatchMessage():
+                self.readable(tuple(message.ready))
+            case WakeupMessage():
+                self.woken(message.payload)
+            case ActorExitRequest():
+                self._dying = True
+                self.ended()
+            case ChildActorExited():
+                self.child_gone(message.childAddress)
+            case PoisonMessage() | DeadEnvelope():
+                self.log.warning("undeliverable: %s", type(message).__name__)
+            case Injected():
+                self.log.warning("injected by %s: %r", message.who, message.message)
+                self._handle(message.message, sender if message.sender is None else message.sender)
+            case _:
+                self._messages_in += 1
+                self._last_message = type(message).__name__
+                self._handle_farm_message(message, sender)
+
+    def _handle_farm_message(self, message: object, sender: ActorAddress) -> None:
+        match message:
+            case Start():
+                self._start(message, sender)
+            case Describe():
+                self.tell(sender, self._description())
+            case Crash():
+                raise InjectedCrash(message.reason)
+            case QueueMoved():
+                self.queue = message.queue
+                self.receive(message, sender)
+            case _:
+                self.receive(message, sender)
+
+    def _start(self, start: Start, sender: ActorAddress) -> None:
+        if self.name:
+            return  # it came twice
+        self.name, self.kind, self.generation = start.name, start.kind, start.generation
+        self.settings, self.parent = start.settings, sender
+        self.supervisor, self.queue = start.supervisor, start.queue
+        self.log = _logger(start.name)
+        self.begin(start)
+        self.tell(sender, Here(self.name, self.kind, self.generation, os.getpid(), self.myAddress))
+
+    def _description(self) -> Description:
+        return Description(
+            name=self.name,
+            kind=self.kind,
+            pid=os.getpid(),
+            generation=self.generation,
+            uptime=time.monotonic() - self._born,
+            messages_in=self._messages_in,
+            messages_out=self._messages_out,
+            last_message=self._last_message,
+            state=self.described(),
+        )
+
+    def _die(self, error: Exception) -> None:
+        self._dying = True
+        self.end()  # first: whatever goes wrong below, this process ends
+        story = "".join(traceback.format_exception(error))
+        self.log.error("crashed, generation %d\n%s", self.generation, story)
+        if self.name:
+            reason = crash_reason(error, self.occupation())
+            self.send(self.parent, Crashed(self.name, self.generation, reason, story[-8000:]))
+
+
+def crash_reason(error: BaseException, occupation: str = "") -> str:
+    """Return one line for fail notes: the traceback's last line, where in our code, and during what."""
+    last = traceback.format_exception_only(error)[-1].strip().splitlines()
+    words = last[0] if last else type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno} in {frames[-1].name})" if frames else ""
+    return f"{words[:500]}{where}" + (f", during {occupation}" if occupation else "")
+
+
+def _logger(name: str) -> logging.LoggerAdapter[logging.Logger]:
+    return logging.LoggerAdapter(logging.getLogger("buildd_master.actors"), {"actor": name})

@@ -1,0 +1,208 @@
+"""What can be set: one TOML file, environment variables over it, the command line over both.
+
+Unknown keys and bad values are refused with their name and place.  Reads the file and the environment, opens nothing
+else, makes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from actors.core.timers import Timers
+
+PREFIX = "BUILDD_MASTER_"  #: of environment variables; `BUILDD_MASTER_TIMERS__CONNECT` reaches into a section
+FILE_VARIABLE = "BUILDD_MASTER_SETTINGS"  #: names the TOML file
+
+
+class BadSetting(Exception):  # noqa: N818 - named for what happened, as all errors of the farm
+    """A setting that the farm can't start with; the text names the key, its place and what would do."""
+
+
+def default_state_directory() -> Path:
+    """Return where a farm keeps its state if nobody says otherwise."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/buildd-master")
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "buildd-master"
+
+
+def default_file() -> Path:
+    """Return where the TOML file is looked for if nobody says otherwise; it need not exist."""
+    if os.geteuid() == 0:
+        return Path("/etc/buildd-master/buildd-master.toml")
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(home) / "buildd-master" / "buildd-master.toml"
+
+
+class Settings(BaseSettings):
+    """Settings of one farm; immutable, travels to every actor in its start message."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    state_directory: Path = Field(default_factory=default_state_directory)
+    database: str = ""  #: DSN; empty: PostgreSQL embedded in the state directory
+    user: str = "buildd-master"  #: system user that a master started as root becomes; empty: stays root
+    admin_port: int = Field(default=0, ge=0, le=65535)  #: of the actor system, on loopback; 0: a free one
+    builders_per_nursery: int = Field(default=32, ge=1, le=200)
+    wall_seconds: float = Field(default=8 * 3600.0, gt=0)  #: a build's wall-time limit, unless it has its own
+    log_level: str = "INFO"
+    timers: Timers = Timers()
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            message = "must be DEBUG, INFO, WARNING or ERROR"
+            raise ValueError(message)
+        return value.upper()
+
+    @field_validator("timers")
+    @classmethod
+    def _positive(cls, value: Timers) -> Timers:
+        for name in Timers.__dataclass_fields__:
+            number = getattr(value, name)
+            if not isinstance(number, tuple) and number <= 0:
+                message = f"{name} must be more than 0"
+                raise ValueError(message)
+        return value
+
+    @field_validator("state_directory")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @property
+    def librarian_directory(self) -> Path:
+        """Content-addressed files."""
+        return self.state_directory / "librarian"
+
+    @property
+    def logs_directory(self) -> Path:
+        """Logs of running attempts, `<attempt>.log`."""
+        return self.state_directory / "logs"
+
+    @property
+    def key_file(self) -> Path:
+        """Key of the actor transport, made anew at every start, 0600."""
+        return self.state_directory / "actors.key"
+
+    @property
+    def token_file(self) -> Path:
+        """Secret shared with the slaves, 0600."""
+        return self.state_directory / "slave-token"
+
+    @property
+    def run_file(self) -> Path:
+        """Where the running master is found (pid, ports); absent when none runs."""
+        return self.state_directory / "run.json"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the command line over the environment over the file."""
+        return init_settings, env_settings, _TomlFile(settings_cls)
+
+
+class _TomlFile(PydanticBaseSettingsSource):
+    """The lowest source: what `load_settings` has read from the file."""
+
+    content: dict[str, Any] = {}  # noqa: RUF012 - replaced, never changed, by load_settings
+
+    def get_field_value(self, field: object, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        return self.content.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return dict(self.content)
+
+
+def load_settings(file: Path | None = None, **command_line: Any) -> Settings:
+    """Return the settings, or refuse.
+
+    Args:
+        file: TOML file; None: `$BUILDD_MASTER_SETTINGS`, else the default place, where it may be missing.
+        command_line: fields by name; None means "not given".
+
+    Raises:
+        BadSetting: one line per fault.
+    """
+    named = file or (Path(os.environ[FILE_VARIABLE]) if os.environ.get(FILE_VARIABLE) else None)
+    place = named or default_file()
+    given = {name: value for name, value in command_line.items() if value is not None}
+    content = _read(place, required=named is not None)
+    unknown = [
+        f"{name}: no such setting (environment variable)"
+        for name in sorted(os.environ)
+        if name.upper().startswith(PREFIX) and name != FILE_VARIABLE and not _is_field(name[len(PREFIX) :].lower())
+    ]
+    _TomlFile.content = content
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        faults = unknown + [_fault(dict(one), given, content, place) for one in error.errors()]
+        raise BadSetting("\n".join(faults)) from error
+    except ValueError as error:  # an environment variable that is no JSON where a section or list is wanted
+        raise BadSetting("\n".join([*unknown, f"{error} (environment variable)"])) from error
+    finally:
+        _TomlFile.content = {}
+    if unknown:
+        raise BadSetting("\n".join(unknown))
+    return settings
+
+
+def _read(place: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(place.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if not required:
+            return {}
+        message = f"{place}: no such file"
+        raise BadSetting(message) from None
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{place}: can't be read: {error}"
+        raise BadSetting(message) from error
+    except tomllib.TOMLDecodeError as error:
+        message = f"{place}: not TOML: {error}"
+        raise BadSetting(message) from error
+
+
+def _is_field(name: str) -> bool:
+    section, _, key = name.partition("__")
+    if section not in Settings.model_fields:
+        return False
+    return not key or (section == "timers" and key in Timers.__dataclass_fields__)
+
+
+def _fault(error: dict[str, Any], given: dict[str, Any], content: dict[str, Any], place: Path) -> str:
+    location = tuple(str(part) for part in error["loc"])
+    key = ".".join(location)
+    variable = PREFIX + "__".join(location).upper()
+    if location[0] in given:
+        where = "command line"
+    elif any(name.upper() == variable for name in os.environ):
+        where = f"environment variable {variable}"
+    elif location[0] in content:
+        where = str(place)
+    else:
+        where = "environment"
+    if error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+        return f"{key}: no such setting ({where})"
+    text = str(error["msg"]).removeprefix("Value error, ")
+    return f"{key} = {error['input']!r}: {text[:1].lower()}{text[1:]} ({where})"

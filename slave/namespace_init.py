@@ -1,0 +1,226 @@
+"""Process 1 of the namespaces a build's command runs in: mounts, turns the root around, gives up rights, runs, reaps.
+
+A script of its own, standard library only; `slave.sandbox` starts it below `unshare` and writes the order as JSON to
+its standard input.  It writes one byte to descriptor `ready` just before the command starts: without it the set-up
+failed and the command never ran.  When it ends, the kernel kills what is left in the process namespace.
+
+The root is *pivoted*, so that nothing of the host can be reached, and files are put in afterwards: a symbolic link that
+a package planted leads nowhere but into its own chroot.  docs/adr/0030 says why this is not `chroot` on a command line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import socket
+import stat
+import struct
+import sys
+from typing import TypedDict, cast
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
+MNT_DETACH = 2
+PR_SET_PDEATHSIG, PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 23, 24, 38
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217, "armv7l": 218, "i686": 217}
+PER_LINUX32 = 8
+SIGKILL = 9
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+
+#: Capabilities that root keeps in a chroot: what installing packages takes.  CAP_ numbers of linux/capability.h:
+#: chown, dac_override, dac_read_search, fowner, fsetid, kill, setgid, setuid, net_bind_service, net_raw, sys_chroot,
+#: audit_write, setfcap.  Not among them: sys_admin, mknod, sys_module, sys_ptrace, net_admin, setpcap, ...
+KEPT_CAPABILITIES = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 10, 13, 18, 29, 31})
+DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
+#: What of /proc root could harm the host through; made unreadable or read-only, for good (no CAP_SYS_ADMIN).
+PROC_MASKED = ("kcore", "sysrq-trigger", "timer_list", "keys", "latency_stats", "sched_debug")
+PROC_READ_ONLY = ("sys", "irq", "bus", "fs", "acpi", "scsi")
+
+
+class FileOrder(TypedDict):
+    """A file to have inside before the command runs."""
+
+    path: str  #: absolute, as seen inside
+    mode: int
+    owner: int  #: user and group
+    text: str | None  #: what it says; None: the content of `source`
+    source: str  #: a path on the host
+    keep: bool  #: True: append `text` unless the file has that line already (passwd); False: replace
+
+
+class Order(TypedDict):
+    """What to do."""
+
+    root: str | None  #: the tree to run in; None: the host's own
+    network: bool  #: the host's network; without it the loopback device is brought up
+    hostname: str
+    directories: list[tuple[str, int]]  #: absolute path, owner
+    files: list[FileOrder]
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    user: int | None  #: user and group id; None: as we are
+    bounded: bool  #: give up all capabilities but `KEPT_CAPABILITIES`
+    no_new_privileges: bool
+    linux32: bool  #: a 32-bit personality
+    ready: int  #: descriptor
+
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def check(result: int, what: str) -> None:
+    """Raise OSError that says `what` failed."""
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
+    """Mount, in this mount namespace only."""
+    arguments = [text.encode() or None for text in (source, target, kind)]
+    check(libc.mount(*arguments, ctypes.c_ulong(flags), options.encode() or None), f"mount {source} on {target}")
+
+
+def bind_read_only(path: str) -> None:
+    """Make `path` read-only in place."""
+    mount(path, path, flags=MS_BIND | MS_REC)
+    mount("", path, flags=MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
+def enter(root: str) -> None:
+    """Make `root` the root, with /proc and a small /dev, and let go of the host's tree."""
+    mount("", "/", flags=MS_REC | MS_PRIVATE)
+    mount(root, root, flags=MS_BIND)
+    os.chdir(root)
+    for name in ("proc", "dev"):
+        if not stat.S_ISDIR(os.lstat(name).st_mode):
+            raise NotADirectoryError(20, f"/{name} of the chroot is no directory")
+    mount("proc", "./proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount("dev", "./dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0755,size=64k")
+    for name, number in DEVICES.items():
+        os.mknod(f"dev/{name}", 0o666 | stat.S_IFCHR, os.makedev(*number))
+        os.chmod(f"dev/{name}", 0o666)  # noqa: S103, PTH101 - what these devices have everywhere
+    for name, target in LINKS.items():
+        os.symlink(target, f"dev/{name}")
+    os.mkdir("dev/pts")
+    os.mkdir("dev/shm")
+    mount("devpts", "./dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
+    mount("shm", "./dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
+    for name in PROC_READ_ONLY:
+        if os.path.isdir(f"proc/{name}"):
+            bind_read_only(f"./proc/{name}")
+    for name in PROC_MASKED:
+        if os.path.exists(f"proc/{name}"):
+            mount("./dev/null", f"./proc/{name}", flags=MS_BIND)
+    here = b"."
+    check(libc.syscall(SYS_PIVOT_ROOT[os.uname().machine], here, here), "pivot_root")
+    check(libc.umount2(here, MNT_DETACH), "let go of the host's root")
+    os.chdir("/")
+
+
+def bring_loopback_up() -> None:
+    """Give the network namespace its 127.0.0.1."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anchor:
+        name = struct.pack("16sh", b"lo", 0)
+        flags = struct.unpack("16sh", fcntl.ioctl(anchor, SIOCGIFFLAGS, name))[1]
+        fcntl.ioctl(anchor, SIOCSIFFLAGS, struct.pack("16sh", b"lo", flags | IFF_UP))
+
+
+def put(order: FileOrder, source: int | None) -> None:
+    """Put one file in; never through a symbolic link in its last component."""
+    path, text = order["path"], order["text"]
+    if order["keep"] and os.path.isfile(path) and not os.path.islink(path):
+        with open(path, "r+", encoding="utf-8", errors="surrogateescape") as kept:
+            lines = kept.read().splitlines()
+            if text is not None and text not in lines:
+                kept.write(text if not lines else f"{text}\n")
+        return
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    if source is None:
+        os.write(target, f"{text}\n".encode() if text else b"")
+    else:
+        while os.sendfile(target, source, None, 1 << 24) > 0:  # type: ignore[arg-type]  # from where source stands
+            pass
+    os.fchown(target, order["owner"], order["owner"])
+    os.fchmod(target, order["mode"])
+    os.close(target)
+
+
+def give_up_rights(order: Order) -> None:
+    """Keep no more than the command may have."""
+    if order["bounded"]:
+        number = 0
+        while libc.prctl(PR_CAPBSET_READ, number, 0, 0, 0) >= 0:
+            if number not in KEPT_CAPABILITIES:
+                check(libc.prctl(PR_CAPBSET_DROP, number, 0, 0, 0), f"drop capability {number}")
+            number += 1
+    if order["user"] is not None:
+        os.setgroups([])
+        os.setresgid(order["user"], order["user"], order["user"])
+        os.setresuid(order["user"], order["user"], order["user"])
+    if order["no_new_privileges"]:
+        check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+
+
+def run(order: Order) -> int:
+    """Run the command, reap what it leaves behind, return its exit status."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setsid()
+            os.write(order["ready"], b"R")
+            os.close(order["ready"])
+            os.execvpe(order["argv"][0], order["argv"], order["env"])
+        except OSError as wrong:
+            os.write(2, f"{order['argv'][0]}: {wrong.strerror}\n".encode())
+        os._exit(127)
+    os.close(order["ready"])
+    while True:
+        gone, status = os.wait()
+        if gone == child:
+            return os.waitstatus_to_exitcode(status)
+
+
+def main() -> int:
+    """Do what the order on standard input says."""
+    order = cast("Order", json.loads(sys.stdin.buffer.read()))
+    null = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    try:
+        os.environ["PATH"] = order["env"]["PATH"]  # where execvpe looks
+        sources = [None if file["text"] is not None else os.open(file["source"], os.O_RDONLY) for file in order["files"]]
+        if order["hostname"]:
+            socket.sethostname(order["hostname"])
+        if not order["network"]:
+            bring_loopback_up()
+        if order["root"] is not None:
+            enter(order["root"])
+        for path, owner in order["directories"]:
+            os.makedirs(path, mode=0o755, exist_ok=True)
+            os.chown(path, owner, owner, follow_symlinks=False)
+        for file, source in zip(order["files"], sources, strict=True):
+            put(file, source)
+            if source is not None:
+                os.close(source)
+        os.chdir(order["cwd"])
+        if order["linux32"]:
+            check(0 if libc.personality(PER_LINUX32) >= 0 else -1, "32-bit personality")
+        give_up_rights(order)
+    except OSError as wrong:
+        os.write(2, f"buildd-slave: the sandbox could not be set up: {wrong.strerror} ({wrong.filename})\n".encode())
+        return 1
+    code = run(order)
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    sys.exit(main())

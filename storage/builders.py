@@ -1,0 +1,271 @@
+"""Builders and what their actors say of them: tables `builder` and `builder_runtime`.
+
+Two hands write `builderok`: a person (`set_ok`) and the machine (`mark_not_ok`, `heal`).  What a person marked, only a
+person clears (dispatch-rules §6).  Lowering `trusted` fences a trusted build that runs, in the same transaction: that
+is a trigger, so that a plain SQL `UPDATE` does it too.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from storage.errors import BadValue, BuilderExists, UnknownBuilder, UnknownFamily
+from storage.queries import load
+from storage.records import Builder, BuilderRuntime, NotOkKind, RuntimeState
+from storage.repository import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+_SQL = load("builders")
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9+.-]{0,63}")
+_TAG: Final = re.compile(r"[a-z0-9][a-z0-9+._-]{0,63}")
+_MOST_PORTS: Final = 65535
+
+
+class Builders(Repository):
+    """The registered builders."""
+
+    def add(  # noqa: PLR0913 - the columns of a row
+        self,
+        name: str,
+        url: str,
+        families: Sequence[str],
+        *,
+        trusted: bool = False,
+        manual: bool = False,
+        tags: Sequence[str] = (),
+    ) -> Builder:
+        """Register a builder; it is ok until somebody finds otherwise.
+
+        Args:
+            name: lower-case letters, digits, `+`, `.`, `-`; at most 64; never changes.
+            url: `buildd://host:port` of its slave.
+            families: processor families it builds for; at least one.
+            trusted: it builds only trusted builds; else only untrusted ones.
+            manual: it gets work only when an operator assigns it.
+            tags: resource tags.
+
+        Raises:
+            BadValue: name, URL, families or a tag can't be.
+            UnknownFamily: no such family.
+            BuilderExists: the name is taken.
+        """
+        check_name(name)
+        check_url(url)
+        check_tags(tags)
+        self._check_families(families)
+        added = self._values(
+            _SQL["add"],
+            name=name,
+            url=url,
+            families=_unique(families),
+            trusted=trusted,
+            manual=manual,
+            tags=_unique(tags),
+        )
+        if not added:
+            raise BuilderExists(f"there is a builder {name!r} already; `buildd-master builder set {name}` changes it")
+        return self.get(name)
+
+    def get(self, name: str) -> Builder:
+        """Return one builder.
+
+        Raises:
+            UnknownBuilder: no such row.
+        """
+        found = self._row(Builder, _SQL["get"], name=name)
+        if found is None:
+            raise UnknownBuilder(name)
+        return found
+
+    def all(self) -> tuple[Builder, ...]:
+        """Return all builders, by name."""
+        return self._rows(Builder, _SQL["all"])
+
+    def change(  # noqa: PLR0913 - the columns of a row
+        self,
+        name: str,
+        *,
+        url: str | None = None,
+        families: Sequence[str] | None = None,
+        trusted: bool | None = None,
+        manual: bool | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> Builder:
+        """Change what is given; None leaves as it is.  Values as for `add`.
+
+        Raises:
+            UnknownBuilder, UnknownFamily, BadValue: nothing was written.
+        """
+        if url is not None:
+            check_url(url)
+        if tags is not None:
+            check_tags(tags)
+        if families is not None:
+            self._check_families(families)
+        changed = self._run(
+            _SQL["change"],
+            name=name,
+            url=url,
+            families=None if families is None else _unique(families),
+            trusted=trusted,
+            manual=manual,
+            tags=None if tags is None else _unique(tags),
+        )
+        if not changed:
+            raise UnknownBuilder(name)
+        return self.get(name)
+
+    def set_ok(self, name: str, ok: bool, notes: str = "") -> Builder:  # noqa: FBT001 - it is what the call says
+        """A person's word: into dispatch, or out of it until a person says otherwise.
+
+        Args:
+            name: of the builder.
+            ok: True clears fail notes and whoever marked it.
+            notes: fail notes; with `ok`, ignored.
+
+        Raises:
+            UnknownBuilder: nothing was written.
+        """
+        if not self._run(_SQL["set_ok"], name=name, ok=ok, notes=notes):
+            raise UnknownBuilder(name)
+        return self.get(name)
+
+    def remove(self, name: str) -> None:
+        """Forget a builder.  A build that runs there is fenced and waits again, with its place.
+
+        Raises:
+            UnknownBuilder: no such row.
+        """
+        if not self._run(_SQL["remove"], name=name):
+            raise UnknownBuilder(name)
+
+    def mark_not_ok(self, name: str, failnotes: str, kind: NotOkKind) -> bool:
+        """The machine's word: keep `name` out of dispatch.
+
+        Never touches what a person marked, nor replaces an isolation breach, which does not heal, by something that
+        does.
+
+        Args:
+            name: of the builder.
+            failnotes: for people; UTF-8, any length.
+            kind: whether and how it heals.
+
+        Returns:
+            Whether the builder now carries these notes.
+
+        Raises:
+            UnknownBuilder: no such row; nothing was written.
+        """
+        marked = self._run(_SQL["mark_not_ok"], name=name, failnotes=failnotes, kind=kind)
+        if not marked:
+            self.get(name)
+        return marked > 0
+
+    def heal(self, name: str) -> bool:
+        """Set ok what the machine marked unreachable, crashed or misfit (dispatch-rules §6); else change nothing.
+
+        Returns:
+            Whether it was healed.
+
+        Raises:
+            UnknownBuilder: no such row.
+        """
+        healed = self._run(_SQL["heal"], name=name)
+        if not healed:
+            self.get(name)
+        return healed > 0
+
+    def runtimes(self) -> tuple[BuilderRuntime, ...]:
+        """Return what actors last said, by name; a builder no actor spoke of yet is DISCONNECTED."""
+        return self._rows(BuilderRuntime, _SQL["runtimes"])
+
+    def record_runtime(
+        self, name: str, state: RuntimeState, *, connected: bool, deadline: datetime | None = None
+    ) -> None:
+        """Write what the builder's actor says of its slave; no event, no notification.
+
+        Raises:
+            UnknownBuilder: no such row.
+        """
+        if not self._run(_SQL["record_runtime"], name=name, state=state, connected=connected, deadline=deadline):
+            raise UnknownBuilder(name)
+
+    def open_session(self, name: str) -> int:
+        """Return the next session epoch of the farm: higher than all before, whoever asks.
+
+        Raises:
+            UnknownBuilder: no such row.
+        """
+        epoch = self._values(_SQL["open_session"], name=name)
+        if not epoch:
+            raise UnknownBuilder(name)
+        return int(epoch[0])
+
+    def _check_families(self, families: Sequence[str]) -> None:
+        if not families:
+            raise BadValue("a builder needs at least one processor family, as `amd64`")
+        (known,) = self._values(_SQL["families"])
+        for family in families:
+            if family not in known:
+                raise UnknownFamily(family, known=known)
+
+
+def check_name(name: str) -> None:
+    """Refuse a builder name that can't be.
+
+    Raises:
+        BadValue: says what is allowed.
+    """
+    if not _NAME.fullmatch(name):
+        raise BadValue(
+            f"builder name {name!r} can't be: 1-64 of a-z, 0-9, plus, dot and dash, beginning with a letter or digit"
+        )
+
+
+def check_tags(tags: Sequence[str]) -> None:
+    """Refuse resource tags that can't be.
+
+    Raises:
+        BadValue: names the tag.
+    """
+    for tag in tags:
+        if not _TAG.fullmatch(tag):
+            raise BadValue(f"tag {tag!r} can't be: 1-64 of a-z, 0-9, plus, dot, dash and underscore")
+
+
+def check_url(url: str) -> None:
+    """Refuse what is no address of a slave.
+
+    Raises:
+        BadValue: says what is wrong with it.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise BadValue(f"{url!r} is no slave's URL: {error}; write buildd://HOST:PORT") from error
+    wrong = (
+        "the scheme must be buildd"
+        if parts.scheme != "buildd"
+        else "the host is missing"
+        if not parts.hostname or re.search(r"[\s/\\]", parts.netloc)
+        else "the port is missing"
+        if port is None or not 0 < port <= _MOST_PORTS
+        else "name and password do not belong there"
+        if parts.username is not None or parts.password is not None
+        else "nothing may follow the port"
+        if parts.path not in {"", "/"} or parts.query or parts.fragment
+        else ""
+    )
+    if wrong:
+        raise BadValue(f"{url!r} is no slave's URL: {wrong}; write buildd://HOST:PORT")
+
+
+def _unique(words: Sequence[str]) -> list[str]:
+    return sorted(set(words))

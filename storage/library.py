@@ -1,0 +1,63 @@
+"""What the database knows of the librarian's files: tables `library_content` and `library_alias`.
+
+The bytes are `storage.librarian`'s.  Put them there first, then the rows: a row without bytes is a broken promise, bytes
+without a row are only litter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from storage.errors import BadValue, UnknownFile
+from storage.queries import load
+from storage.records import Alias, StoredFile
+from storage.repository import Repository
+
+_SQL = load("library")
+
+_MIMETYPES: Final = {
+    ".deb": "application/vnd.debian.binary-package",
+    ".udeb": "application/vnd.debian.binary-package",
+    ".ddeb": "application/vnd.debian.binary-package",
+    ".dsc": "text/x-debian-control",
+    ".changes": "text/x-debian-control",
+    ".buildinfo": "text/x-debian-control",
+    ".log": "text/plain; charset=utf-8",
+    ".zst": "application/zstd",
+    ".gz": "application/gzip",
+    ".xz": "application/x-xz",
+    ".bz2": "application/x-bzip2",
+    ".tar": "application/x-tar",
+}
+
+
+def mimetype_of(filename: str) -> str:
+    """Return the type of a file by its name; what nobody knows is a stream of octets."""
+    dot = filename.rfind(".")
+    return _MIMETYPES.get(filename[dot:] if dot >= 0 else "", "application/octet-stream")
+
+
+class Library(Repository):
+    """Aliases: names for content."""
+
+    def add(self, content: StoredFile, filename: str, mimetype: str = "") -> Alias:
+        """Name a file that the librarian holds.  The same name for the same content is the same alias.
+
+        Args:
+            content: as the librarian returned it.
+            filename: a single path component.
+            mimetype: empty: by the name.
+
+        Raises:
+            BadValue: no filename; or the content is known with another size or SHA-1.
+        """
+    def alias(self, alias: int) -> Alias:
+        """Return one alias.
+
+        Raises:
+            UnknownFile: no such row.
+        """
+    def aliases(self, sha256: str) -> tuple[Alias, ...]:
+        """Return the names of one content, oldest first; empty if there is none."""
+    def content(self, sha256: str) -> StoredFile | None:
+        """Return what is known of a content; None: the librarian was never given it."""

@@ -1,0 +1,29 @@
+"""Who owns archives: table `person`."""
+
+from __future__ import annotations
+
+from storage.errors import BadValue, UnknownPerson
+from storage.queries import load
+from storage.records import Person
+from storage.repository import Repository
+
+_SQL = load("people")
+
+
+class People(Repository):
+    """The people the farm knows by name."""
+
+    def add(self, name: str) -> Person:
+        """Register a person; one that is there is returned.
+
+        Raises:
+            BadValue: the name can't be.
+        """
+    def get(self, name: str) -> Person:
+        """Return one person.
+
+        Raises:
+            UnknownPerson: no such row.
+        """
+    def all(self) -> tuple[Person, ...]:
+        """Return all, by name."""

@@ -1,0 +1,401 @@
+"""Rows of the farm as frozen records, and the enumerations in them.
+
+Shared by everybody above the database: cores, actors, command line.  Knows no database; `storage.builders`,
+`storage.builds` and their neighbours read and write these.  Times are timezone-aware UTC, set by the database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class BuildState(StrEnum):
+    """States of a build (dispatch-rules §4); `storage.transitions` has the table of moves."""
+
+    NEEDSBUILD = "NEEDSBUILD"
+    BUILDING = "BUILDING"
+    CANCELLING = "CANCELLING"
+    GATHERING = "GATHERING"
+    FULLYBUILT = "FULLYBUILT"
+    FAILEDTOBUILD = "FAILEDTOBUILD"
+    MANUALDEPWAIT = "MANUALDEPWAIT"
+    CHROOTWAIT = "CHROOTWAIT"
+    SUPERSEDED = "SUPERSEDED"
+    FAILEDTOUPLOAD = "FAILEDTOUPLOAD"
+    CANCELLED = "CANCELLED"
+    INFRAFAILED = "INFRAFAILED"
+
+    @property
+    def final(self) -> bool:
+        """True if the build has ended and has no job."""
+        return self not in {
+            BuildState.NEEDSBUILD,
+            BuildState.BUILDING,
+            BuildState.CANCELLING,
+            BuildState.GATHERING,
+        }
+
+
+class Outcome(StrEnum):
+    """How an attempt ended (dispatch-rules §5)."""
+
+    OK = "OK"
+    UNVERIFIED = "UNVERIFIED"  #: the slave said OK, but the results do not verify or parse
+    PACKAGEFAIL = "PACKAGEFAIL"
+    DEPFAIL = "DEPFAIL"
+    CHROOTFAIL = "CHROOTFAIL"
+    GIVENBACK = "GIVENBACK"
+    BUILDERFAIL = "BUILDERFAIL"
+    LOST = "LOST"  #: slave lost, transport error, deadline missed
+    BREACH = "BREACH"  #: isolation breach: dirty or busy slave where a clean one was promised
+    ABORTED = "ABORTED"
+    TIMEOUT = "TIMEOUT"  #: the build's own limits
+    FENCED = "FENCED"  #: closed by an operator's verdict or lowered trust; never blamed
+
+
+class Pocket(StrEnum):
+    """Part of a series that a source is published in."""
+
+    RELEASE = "RELEASE"
+    SECURITY = "SECURITY"
+    UPDATES = "UPDATES"
+    PROPOSED = "PROPOSED"
+    BACKPORTS = "BACKPORTS"
+
+
+class ArchivePurpose(StrEnum):
+    """What an archive is for; everything but a PPA is trusted."""
+
+    PRIMARY = "PRIMARY"
+    PARTNER = "PARTNER"
+    COPY = "COPY"
+    PPA = "PPA"
+
+
+class Urgency(StrEnum):
+    """Urgency of a source package release, from its changes file or changelog."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    EMERGENCY = "emergency"
+
+
+class NotOkBy(StrEnum):
+    """Who took a builder out of dispatch."""
+
+    PERSON = "person"  #: only a person sets it ok again
+    MACHINE = "machine"
+
+
+class NotOkKind(StrEnum):
+    """Why the machine took a builder out of dispatch; the first two heal by themselves."""
+
+    UNREACHABLE = "unreachable"
+    CRASH = "crash"
+    MISFIT = "misfit"  #: wrong architecture, protocol version, farm or token; heals when it fits
+    BREACH = "breach"  #: isolation breach
+
+
+class RuntimeState(StrEnum):
+    """What a builder's actor last said of its slave; `builder_runtime.state`."""
+
+    DISCONNECTED = "DISCONNECTED"
+    CONNECTING = "CONNECTING"
+    IDLE = "IDLE"
+    PREPARING = "PREPARING"  #: chroot and sources are being pushed
+    BUILDING = "BUILDING"
+    GATHERING = "GATHERING"
+    ABORTING = "ABORTING"
+    CLEANING = "CLEANING"
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """A registered machine that builds."""
+
+    id: int
+    name: str
+    url: str  #: `buildd://host:port`
+    families: tuple[str, ...]  #: processor families
+    trusted: bool
+    builderok: bool
+    failnotes: str  #: why not ok; empty when ok
+    notok_by: NotOkBy | None
+    notok_kind: NotOkKind | None
+    manual: bool
+    tags: tuple[str, ...]
+    architectures: tuple[str, ...]  #: architecture tags of its families: the slave must offer one of them
+
+
+@dataclass(frozen=True, slots=True)
+class BuilderRuntime:
+    """What only actors know of a builder, written when it changes."""
+
+    builder: str
+    state: RuntimeState
+    connected: bool
+    since: datetime
+    deadline: datetime | None
+    quarantined_until: datetime | None
+    failures_in_row: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """Content in the librarian."""
+
+    sha256: str
+    sha1: str
+    size: int  #: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFile:
+    """Content in the librarian under a filename."""
+
+    filename: str
+    sha256: str
+    size: int  #: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A name for content in the librarian."""
+
+    id: int
+    filename: str
+    mimetype: str
+    sha256: str
+    sha1: str
+    size: int  #: bytes
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DistroArchSeries:
+    """One series of a distribution for one architecture tag."""
+
+    id: int
+    distribution: str
+    series: str
+    architecture: str  #: Debian architecture tag, as `i386`
+    family: str  #: processor family, as `x86`
+    nominated_archindep: bool  #: builds the series' arch-indep packages
+
+    def __str__(self) -> str:
+        """Return the field's notation, as `ubuntu/hoary/i386`."""
+        return f"{self.distribution}/{self.series}/{self.architecture}"
+
+
+@dataclass(frozen=True, slots=True)
+class Chroot:
+    """The tarball of a base system registered for one distroarchseries and pocket."""
+
+    distroarchseries: str  #: as `ubuntu/hoary/i386`
+    pocket: Pocket
+    filename: str
+    sha256: str
+    size: int  #: bytes
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Where sources come from and results go."""
+
+    id: int
+    name: str  #: `primary`, or `owner/name` for a PPA
+    distribution: str
+    purpose: ArchivePurpose
+    owner: str | None  #: person; PPAs have one
+    private: bool
+    enabled: bool
+    relative_score: int
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One source package release to be built for one distroarchseries, pocket and archive."""
+
+    id: int
+    source: str
+    version: str
+    archive: str
+    distroarchseries: str  #: as `ubuntu/hoary/i386`
+    architecture: str
+    family: str
+    pocket: Pocket
+    component: str
+    urgency: Urgency
+    trusted: bool
+    arch_indep: bool  #: arch-indep packages are built as well
+    state: BuildState
+    dependencies: tuple[str, ...]  #: what was missing, while MANUALDEPWAIT
+    why: str  #: last outcome's text for people; may be empty
+    created: datetime
+    started: datetime | None  #: of the last attempt
+    ended: datetime | None
+    builder: str | None  #: of the open attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A build that waits or runs: everything dispatch looks at; row in `buildqueue`."""
+
+    id: int
+    build: int
+    source: str
+    version: str
+    family: str
+    trusted: bool
+    archive: str
+    distroarchseries: str
+    pocket: Pocket
+    component: str
+    urgency: Urgency
+    purpose: ArchivePurpose  #: of its archive
+    private: bool
+    relative_score: int  #: of its archive
+    manual_score: int | None
+    created: datetime
+    builder: str | None  #: who holds it
+    buildstart: datetime | None
+    state: BuildState  #: of its build
+    has_chroot: bool  #: for its distroarchseries and pocket, or the series' RELEASE
+    archive_enabled: bool
+    files_missing: tuple[str, ...]  #: source files without content in the librarian
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a build on one builder."""
+
+    id: UUID
+    build: int
+    job: int
+    builder: str
+    session: int  #: session epoch of the connection it was claimed for
+    trusted: bool  #: of the build and of the builder, when it was claimed
+    started: datetime
+    deadline: datetime
+    ended: datetime | None
+    outcome: Outcome | None
+    text: str  #: for people: why it ended so
+    log: int | None  #: alias
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOrder:
+    """All that a builder actor needs to build one attempt."""
+
+    attempt: UUID
+    job: int
+    build: int
+    builder: str
+    trusted: bool
+    build_type: str
+    source: str
+    version: str
+    chroot: NamedFile
+    files: tuple[NamedFile, ...]  #: the `.dsc` and all that it names
+    dsc: str  #: filename of the `.dsc`
+    architecture: str
+    arch_indep: bool
+    suite: str  #: name of the series
+    wall_seconds: float  #: the build's own wall-time limit
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the append-only event log."""
+
+    id: int
+    at: datetime
+    who: str  #: actor or person; `sql` for a person at the SQL prompt
+    why: str
+    subject: str  #: `builder:bob`, `build:17`, `job:17`, `attempt:UUID`, ...
+    what: str  #: `insert`, `delete`, or the names of the changed columns
+    before: dict[str, object] | None  #: changed columns only
+    after: dict[str, object] | None
+    cause: int | None  #: id of an earlier event
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """What the matcher proposes: this job for that builder; `BuildQueue.claim` says who won."""
+
+    job: int
+    builder: str
+    session: int  #: session epoch in which the builder said it is ready
+
+
+class Recording(StrEnum):
+    """What became of the end of an attempt that somebody reported.  After each of them the slave may be cleaned."""
+
+    RECORDED = "RECORDED"  #: written now
+    ALREADY = "ALREADY"  #: the same outcome stood already: the report came twice
+    FENCED = "FENCED"  #: the attempt is closed with another outcome (or unknown): the report does not count
+
+
+class PublishingStatus(StrEnum):
+    """Whether a source counts in an archive."""
+
+    PENDING = "PENDING"
+    PUBLISHED = "PUBLISHED"
+    SUPERSEDED = "SUPERSEDED"
+    DELETED = "DELETED"
+
+
+@dataclass(frozen=True, slots=True)
+class NewSource:
+    """A source package release to be registered."""
+
+    name: str
+    version: str
+    component: str
+    urgency: Urgency
+    architectures: tuple[str, ...]  #: hint list, as in the `.dsc`: `any`, `all`, `i386`, ...
+    files: tuple[NamedFile, ...]  #: the `.dsc` and all that it names; content may come later
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source package release."""
+
+    id: int
+    name: str
+    version: str
+    component: str
+    urgency: Urgency
+    architectures: tuple[str, ...]  #: hint list
+    files: tuple[NamedFile, ...]
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorFamily:
+    """What builders and builds are matched by."""
+
+    name: str
+    architectures: tuple[str, ...]  #: Debian architecture tags, as `i386`
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who owns archives and does things to the farm."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """An invariant of architecture §9 that does not hold."""
+
+    number: int  #: of the invariant, 1-8
+    what: str  #: the invariant, as a sentence
+    rows: tuple[str, ...]  #: what breaks it, one line each, as `build 17: ...`

@@ -1,0 +1,79 @@
+"""The base of all repositories: run a named query, make records of its rows, put errors into the farm's words.
+
+Transactions belong to the caller (`storage.database.acting`): a repository never begins or ends one.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+
+from storage.errors import BadValue, DatabaseUnreachable, SchemaOutdated
+from storage.rows import record_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from psycopg import Connection
+
+R = TypeVar("R")
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Turn what the database says about itself or a value into the errors of `storage.errors`.
+
+    Raises:
+        DatabaseUnreachable: the connection is broken, or the server can't work (disk full, shutting down, a lock
+            that is not given); the transaction is lost, and the same again later is right.
+        BadValue: a constraint refuses a value, named by the constraint.
+        SchemaOutdated: a table, column or function is not there.
+    """
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise DatabaseUnreachable(f"the database does not answer: {_first_line(error)}") from error
+    except (psycopg.errors.CheckViolation, psycopg.errors.NotNullViolation) as error:
+        raise BadValue(_first_line(error)) from error
+    except (psycopg.errors.ForeignKeyViolation, psycopg.errors.UniqueViolation) as error:
+        raise BadValue(f"{_first_line(error)}: {error.diag.message_detail}") from error
+    except psycopg.DataError as error:
+        raise BadValue(_first_line(error)) from error
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction) as error:
+        raise SchemaOutdated(
+            f"the database does not fit this version: {_first_line(error)}; run `buildd-master db migrate`"
+        ) from error
+
+
+class Repository:
+    """What all repositories share: one connection, that the caller owns."""
+
+    def __init__(self, conn: Connection[Any]) -> None:
+        """Work on `conn`, in whatever transaction it is in."""
+        self._conn = conn
+
+    def _rows(self, record: type[R], query: bytes, **params: object) -> tuple[R, ...]:
+        with in_words(), self._conn.cursor(row_factory=record_row(record)) as cursor:
+            return tuple(cursor.execute(query, params).fetchall())
+
+    def _row(self, record: type[R], query: bytes, **params: object) -> R | None:
+        with in_words(), self._conn.cursor(row_factory=record_row(record)) as cursor:
+            return cursor.execute(query, params).fetchone()
+
+    def _values(self, query: bytes, **params: object) -> tuple[Any, ...]:
+        """Return the first row as it comes; empty if there is none."""
+        with in_words():
+            return self._conn.execute(query, params).fetchone() or ()
+
+    def _run(self, query: bytes, **params: object) -> int:
+        """Return how many rows were touched."""
+        with in_words():
+            return self._conn.execute(query, params).rowcount
+
+
+def _first_line(error: psycopg.Error) -> str:
+    """Return the server's own sentence; its detail may show values and belongs in the log only."""
+    said = error.diag.message_primary or str(error)
+    return said.strip().splitlines()[0] if said.strip() else type(error).__name__

@@ -1,0 +1,69 @@
+"""Database rows as the frozen records of `storage.records`.
+
+`psycopg.rows.class_row` fills a dataclass but leaves text where the record says enumeration and lists where it says
+tuple; `record_row` is the same with that last step, decided once per record type and not per row.
+"""
+
+from __future__ import annotations
+
+import types
+from dataclasses import fields, is_dataclass
+from enum import StrEnum
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from storage import records as _records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from psycopg import BaseCursor
+
+R = TypeVar("R")
+
+
+def record_row(record: type[R]) -> Callable[[BaseCursor[Any, Any]], Callable[[Sequence[Any]], R]]:
+    """Return a psycopg row factory that makes `record`s; the query's columns are named like its fields."""
+
+    def factory(cursor: BaseCursor[Any, Any]) -> Callable[[Sequence[Any]], R]:
+        if cursor.description is None:
+            return lambda values: record(*values)
+        names = tuple(column.name for column in cursor.description)
+        makers = _makers(record)
+        lasting = tuple((name, makers[name]) for name in names)
+
+        def make(values: Sequence[Any]) -> R:
+            return record(
+                **{
+                    name: value if maker is None or value is None else maker(value)
+                    for (name, maker), value in zip(lasting, values, strict=True)
+                }
+            )
+
+        return make
+
+    return factory
+
+
+@cache
+def _makers(record: type[Any]) -> dict[str, Callable[[Any], Any] | None]:
+    """Return for each field of `record` what turns a column's value into it; None: it is right as it comes."""
+    hints = get_type_hints(record, vars(_records))
+    return {field.name: _maker(hints[field.name]) for field in fields(record)}
+
+
+def _maker(hint: Any) -> Callable[[Any], Any] | None:  # noqa: ANN401 - a type hint is anything
+    origin = get_origin(hint)
+    if origin in {Union, types.UnionType}:
+        inner = [one for one in get_args(hint) if one is not type(None)]
+        return _maker(inner[0]) if len(inner) == 1 else None
+    if origin is tuple:
+        element = get_args(hint)[0]
+        if isinstance(element, type) and is_dataclass(element):
+            return lambda rows: tuple(element(**row) for row in rows)
+        return tuple
+    if isinstance(hint, type) and is_dataclass(hint):
+        return lambda row: hint(**row)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return hint
+    return None

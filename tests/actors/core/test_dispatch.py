@@ -1,0 +1,247 @@
+"""The matcher (architecture §5, dispatch-rules §1-2), alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from actors.core.dispatch import (
+    BuilderNotReady,
+    BuilderReady,
+    BuildersRead,
+    Claim,
+    ClaimSettled,
+    Dispatch,
+    DispatchPaused,
+    DispatchResumed,
+    Event,
+    JobsRead,
+    Order,
+    Pair,
+    SetAside,
+    SkipSeries,
+    candidates,
+    waits,
+)
+from actors.core.reasons import BuilderView, held, reason
+from actors.core.score import rank
+from storage.records import Builder, BuildState, Job, RuntimeState
+from tests.fix_queue import a_builder, a_job
+
+
+def a_farm(*builders: Builder, jobs: tuple[Job, ...] = (), ready: tuple[str, ...] = ()) -> Dispatch:
+    dispatch = Dispatch()
+    dispatch.handle(BuildersRead(builders))
+    dispatch.handle(JobsRead(jobs))
+    for name in ready:
+        assert dispatch.handle(BuilderReady(name)) == ()
+    return dispatch
+
+
+def claims(orders: tuple[Order, ...]) -> list[Pair]:
+    return [pair for order in orders if isinstance(order, Claim) for pair in order.pairs]
+
+
+def test_a_new_job_goes_to_the_first_available_builder_by_name() -> None:
+    farm = a_farm(a_builder("frog", builderok=False), a_builder("zoe"), a_builder("bob"), ready=("zoe", "frog", "bob"))
+    assert farm.handle(JobsRead((a_job(7),), frozenset({7}))) == (Claim((Pair(7, "bob"),)),)
+
+
+def test_a_builder_that_becomes_ready_gets_the_best_job_it_may_run() -> None:
+    jobs = (a_job(1), a_job(2, manual_score=9_000), a_job(3, manual_score=10_000, trusted=False))
+    farm = a_farm(a_builder("bob"), jobs=jobs)
+    assert claims(farm.handle(BuilderReady("bob"))) == [Pair(2, "bob")]
+
+
+def test_the_better_job_of_two_families_gets_the_builder_that_serves_both() -> None:
+    jobs = (a_job(1), a_job(2, family="amd64", manual_score=90_000))
+    farm = a_farm(a_builder("bob", families=("x86", "amd64")), jobs=jobs)
+    assert claims(farm.handle(BuilderReady("bob"))) == [Pair(2, "bob")]
+
+
+def test_many_jobs_and_builders_are_claimed_in_one_order_best_first() -> None:
+    farm = a_farm(a_builder("a"), a_builder("b"), a_builder("c"), ready=("c", "a", "b"))
+    jobs = (a_job(1), a_job(2, hours=-1), a_job(3, hours=1), a_job(4, hours=2))
+    assert farm.handle(JobsRead(jobs)) == (Claim((Pair(2, "a"), Pair(1, "b"), Pair(3, "c"))),)
+
+
+def test_an_untrusted_job_waits_until_the_builder_is_untrusted_and_goes_to_it_at_once() -> None:
+    farm = a_farm(a_builder("bob"), jobs=(a_job(3, trusted=False),), ready=("bob",))
+    changed = BuildersRead((a_builder("bob", trusted=False),), frozenset({"bob"}))
+    assert claims(farm.handle(changed)) == [Pair(3, "bob")]
+
+
+@pytest.mark.parametrize("change", [{"has_chroot": False}, {"archive_enabled": False}, {"files_missing": ("foo.dsc",)}])
+def test_a_job_that_is_held_back_goes_out_as_soon_as_it_is_not(change: dict[str, Any]) -> None:
+    job = a_job(1)
+    farm = a_farm(a_builder("bob"), ready=("bob",))
+    assert claims(farm.handle(JobsRead((replace(job, **change),)))) == []
+    assert claims(farm.handle(JobsRead((job,), frozenset({1})))) == [Pair(1, "bob")]
+
+
+def test_a_series_without_a_chroot_is_named_once_until_it_had_one() -> None:
+    farm = a_farm()
+    bare, other = a_job(1, has_chroot=False), a_job(2, has_chroot=False)
+    said = [SkipSeries("ubuntu/hoary/i386")]
+    assert list(farm.handle(JobsRead((bare, other)))) == said
+    assert farm.handle(JobsRead((bare, other))) == ()
+    assert farm.handle(JobsRead((a_job(1), a_job(2)))) == ()
+    assert list(farm.handle(JobsRead((bare,), frozenset({1})))) == said
+
+
+def test_nothing_is_given_away_while_dispatch_is_paused() -> None:
+    farm = a_farm(a_builder("bob"), ready=("bob",))
+    farm.handle(DispatchPaused("the database is away"))
+    assert farm.handle(JobsRead((a_job(1),))) == ()
+    assert claims(farm.handle(DispatchResumed())) == [Pair(1, "bob")]
+
+
+def test_a_lost_claim_leaves_the_builder_to_the_next_job_if_the_job_was_to_blame() -> None:
+    farm = a_farm(a_builder("bob"), jobs=(a_job(1), a_job(2)))
+    assert claims(farm.handle(BuilderReady("bob"))) == [Pair(1, "bob")]
+    cancelled = replace(a_job(1), state=BuildState.CANCELLED)
+    settled = ClaimSettled((), (Pair(1, "bob"),), (cancelled,), (a_builder("bob"),))
+    assert claims(farm.handle(settled)) == [Pair(2, "bob")]
+
+
+def test_a_lost_claim_leaves_the_job_to_the_next_builder_if_the_builder_was_to_blame() -> None:
+    farm = a_farm(a_builder("bob"), a_builder("zoe"), ready=("bob", "zoe"))
+    assert claims(farm.handle(JobsRead((a_job(1),)))) == [Pair(1, "bob")]
+    settled = ClaimSettled((), (Pair(1, "bob"),), (a_job(1),), (a_builder("bob", manual=True),))
+    assert claims(farm.handle(settled)) == [Pair(1, "zoe")]
+
+
+def test_a_claim_lost_for_no_reason_to_be_seen_sets_the_builder_aside_until_everything_is_read_again() -> None:
+    farm = a_farm(a_builder("bob"), jobs=(a_job(1),))
+    farm.handle(BuilderReady("bob"))
+    settled = ClaimSettled((), (Pair(1, "bob"),), (a_job(1),), (a_builder("bob"),))
+    assert farm.handle(settled) == (SetAside(Pair(1, "bob")),)
+    assert farm.handle(JobsRead((a_job(1),))) == ()
+    assert claims(farm.handle(BuildersRead((a_builder("bob"),)))) == [Pair(1, "bob")]
+
+
+def test_a_builder_that_is_no_longer_registered_gets_nothing() -> None:
+    farm = a_farm(a_builder("bob"), ready=("bob",))
+    farm.handle(BuildersRead((), frozenset({"bob"})))
+    assert farm.handle(JobsRead((a_job(1),))) == ()
+    assert farm.ready == ()
+
+
+def test_candidates_are_the_waiting_jobs_by_family_in_order() -> None:
+    jobs = (a_job(1, hours=1), a_job(2), a_job(3, builder="bob", state=BuildState.BUILDING), a_job(4, family="arm64"))
+    assert {family: [job.id for job in queue] for family, queue in candidates(jobs).items()} == {
+        "arm64": [4],
+        "x86": [2, 1],
+    }
+
+
+class AnyFarm(RuleBasedStateMachine):
+    """Whatever happens: never a pair the rules reject, no job twice, no builder twice, the best first, nobody idle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dispatch = Dispatch()
+        self.jobs: dict[int, Job] = {}
+        self.builders: dict[str, Builder] = {}
+        self.ready: set[str] = set()
+        self.has: dict[str, int] = {}  #: builder → job, by claims that won
+
+    def feed(self, event: Event) -> None:
+        pairs = claims(self.dispatch.handle(event))
+        while pairs:
+            assert len({pair.job for pair in pairs}) == len({pair.builder for pair in pairs}) == len(pairs)
+            for pair in pairs:
+                self.check(pair)
+            before = [rank(self.jobs[pair.job]) for pair in pairs]
+            assert before == sorted(before)
+            for pair in pairs:
+                self.jobs[pair.job] = replace(self.jobs[pair.job], builder=pair.builder, state=BuildState.BUILDING)
+                self.ready.remove(pair.builder)
+                self.has[pair.builder] = pair.job
+            pairs = claims(self.dispatch.handle(ClaimSettled(tuple(pairs))))
+
+    def check(self, pair: Pair) -> None:
+        """Check the pair against the farm as it was before this claim."""
+        job = self.jobs[pair.job]
+        assert waits(job)
+        assert held(job) is None
+        assert pair.builder in self.ready
+        assert pair.builder not in self.has
+        assert self.may_run(job, pair.builder)
+
+    def may_run(self, job: Job, name: str) -> bool:
+        return reason(job, BuilderView(self.builders[name], RuntimeState.IDLE, connected=True)) is None
+
+    @rule(
+        number=st.integers(1, 9),
+        hours=st.integers(-3, 3),
+        family=st.sampled_from(["x86", "amd64"]),
+        trusted=st.booleans(),
+        has_chroot=st.sampled_from([True, True, True, False]),
+        score=st.none() | st.integers(0, 60),
+    )
+    def job_changed(self, number: int, hours: int, family: str, trusted: bool, has_chroot: bool, score: int) -> None:
+        if number in self.has.values():
+            return
+        self.jobs[number] = a_job(
+            number, hours=hours, family=family, trusted=trusted, has_chroot=has_chroot, manual_score=score
+        )
+        self.feed(JobsRead((self.jobs[number],), frozenset({number})))
+
+    @rule(number=st.integers(1, 9))
+    def job_gone(self, number: int) -> None:
+        self.jobs.pop(number, None)
+        self.has = {name: job for name, job in self.has.items() if job != number}
+        self.feed(JobsRead((), frozenset({number})))
+
+    @rule(
+        name=st.sampled_from("abcd"),
+        families=st.sampled_from([(), ("x86",), ("amd64",), ("x86", "amd64")]),
+        trusted=st.booleans(),
+        ok=st.sampled_from([True, True, False]),
+        manual=st.sampled_from([False, False, True]),
+    )
+    def builder_changed(self, name: str, families: tuple[str, ...], trusted: bool, ok: bool, manual: bool) -> None:
+        self.builders[name] = a_builder(name, families=families, trusted=trusted, builderok=ok, manual=manual)
+        self.feed(BuildersRead((self.builders[name],), frozenset({name})))
+
+    @rule(name=st.sampled_from("abcd"))
+    def builder_gone(self, name: str) -> None:
+        self.builders.pop(name, None)
+        self.ready.discard(name)
+        self.feed(BuildersRead((), frozenset({name})))
+
+    @rule(name=st.sampled_from("abcd"))
+    def builder_ready(self, name: str) -> None:
+        if name not in self.builders:
+            return
+        job = self.has.pop(name, None)
+        if job is not None:
+            self.jobs.pop(job, None)
+            self.feed(JobsRead((), frozenset({job})))
+        self.ready.add(name)
+        self.feed(BuilderReady(name))
+
+    @rule(name=st.sampled_from("abcd"))
+    def builder_not_ready(self, name: str) -> None:
+        self.ready.discard(name)
+        self.feed(BuilderNotReady(name))
+
+    @rule(lose=st.data())
+    def everything_read_again(self, lose: Any) -> None:
+        del lose
+        self.feed(BuildersRead(tuple(self.builders.values())))
+        self.feed(JobsRead(tuple(self.jobs.values())))
+
+    @invariant()
+    def nothing_that_could_be_given_away_waits(self) -> None:
+        for job in self.jobs.values():
+            if waits(job) and held(job) is None:
+                assert not any(self.may_run(job, name) for name in self.ready if name in self.builders)
+
+
+TestAnyFarm = AnyFarm.TestCase

@@ -1,0 +1,35 @@
+"""One small actor system in a process of its own: prints its ports, then echoes lines of stdin through an actor."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from actors.transport import adopt_orphans, free_port, read_key, secure
+from thespian.actors import Actor, ActorSystem
+
+
+class Echo(Actor):  # type: ignore[misc]  # Thespian is untyped
+    """Answers a text with itself."""
+
+    def receiveMessage(self, message: object, sender: object) -> None:  # noqa: N802 - Thespian's name
+        if isinstance(message, str):
+            self.send(sender, message)
+
+
+def main() -> None:
+    adopt_orphans()
+    secure(read_key(Path(sys.argv[1])))
+    port = free_port()
+    system = ActorSystem("multiprocTCPBase", {"Admin Port": port}, transientUnique=True)
+    echo = system.createActor("tests.actors.echo_system.Echo")
+    if system.ask(echo, "up", 10) != "up":
+        sys.exit("no echo")
+    print(port, echo.addressDetails.sockname[1], flush=True)
+    for line in sys.stdin:
+        print(system.ask(echo, line.strip(), 10), flush=True)
+    system.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""What every test shares: the hypothesis profiles and the fixtures of `tests/fix_*.py`.
+
+A room adds its fixtures by adding a file `tests/fix_<room>.py`; nothing needs to be registered here.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+# Examples that failed are kept with everything else that is made here, not beside the sources.
+os.environ.setdefault(
+    "HYPOTHESIS_STORAGE_DIRECTORY", str(Path(__file__).parent.parent / ".state" / "cache" / "hypothesis")
+)
+
+pytest_plugins = tuple(f"tests.{path.stem}" for path in sorted(Path(__file__).parent.glob("fix_*.py")))
+
+# No deadlines: a machine that is busy is no reason for a red test.
+settings.register_profile("fast", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", parent=settings.get_profile("fast"), max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))

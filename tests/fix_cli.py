@@ -1,0 +1,65 @@
+"""Source packages on disk, for the command line's tests."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+SourceMaker = Callable[..., Path]
+
+_SIGNATURE = b"\x88\x75\x04\x00\x16\x0a\x00\x1d" * 8
+
+
+def write_source(
+    directory: Path,
+    name: str = "tiny",
+    version: str = "1.0",
+    *,
+    hints: str = "all",
+    fields: Mapping[str, str | None] | None = None,
+    signed: bool = False,
+) -> Path:
+    """Write a small native source package and return its `.dsc`; `fields` replaces or (None) leaves out fields."""
+    directory.mkdir(parents=True, exist_ok=True)
+    tarball = directory / f"{name}_{version}.tar.xz"
+    tarball.write_bytes(b"\xfd7zXZ\x00" + f"{name} {version}".encode())
+    sha256 = hashlib.sha256(tarball.read_bytes()).hexdigest()
+    size = tarball.stat().st_size
+    content: dict[str, str | None] = {
+        "Format": "3.0 (native)",
+        "Source": name,
+        "Binary": name,
+        "Architecture": hints,
+        "Version": version,
+        "Maintainer": "Nobody <nobody@example.org>",
+        "Checksums-Sha256": f"\n {sha256} {size} {tarball.name}",
+        "Files": f"\n 00000000000000000000000000000000 {size} {tarball.name}",
+        **(fields or {}),
+    }
+    text = "".join(f"{key}: {value}\n" for key, value in content.items() if value is not None)
+    dsc = directory / f"{name}_{version}.dsc"
+    dsc.write_text(clearsign(text) if signed else text)
+    return dsc
+
+
+def clearsign(text: str) -> str:
+    """Return `text` in a block shaped like an OpenPGP cleartext signature."""
+    armor = base64.b64encode(_SIGNATURE).decode()
+    return (
+        f"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n{text}\n"
+        f"-----BEGIN PGP SIGNATURE-----\n\n{armor}\n-----END PGP SIGNATURE-----\n"
+    )
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> SourceMaker:
+    """Write source packages below the test's own directory: `source("hello", "1.0", hints="any")`."""
+
+    def make(*args: str, **kwargs: object) -> Path:
+        return write_source(tmp_path / "source", *args, **kwargs)  # type: ignore[arg-type]
+
+    return make

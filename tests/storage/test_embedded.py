@@ -1,0 +1,131 @@
+"""The embedded PostgreSQL: ours alone, also as root, gone when its starter is."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from storage.embedded import Embedded, EmbeddedDatabaseFailed
+from storage.unprivileged import FARM_USER
+
+CHECKOUT = Path(__file__).parent.parent.parent
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="is about what root does")
+
+
+def test_a_new_server_answers_keeps_its_data_and_stops(tmp_path: Path) -> None:
+    server = Embedded(tmp_path / "postgres", durable=False)
+    with psycopg.connect(server.start()) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+    server.stop()
+    assert not server.running
+    try:
+        with psycopg.connect(server.start()) as connection:
+            assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
+    finally:
+        server.stop()
+
+
+@AS_ROOT
+def test_roots_server_runs_as_the_farms_user_in_a_closed_directory(tmp_path: Path) -> None:
+    server = Embedded(tmp_path / "postgres", durable=False)
+    try:
+        with psycopg.connect(server.start()) as connection:
+            (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
+        status = server.directory.stat()
+        assert pwd.getpwuid(status.st_uid).pw_name == FARM_USER
+        assert status.st_mode & 0o777 == 0o700
+        assert int(pid) > 0
+        leader = int((server.directory / "data" / "postmaster.pid").read_text().split()[0])
+        assert Path(f"/proc/{leader}").stat().st_uid == status.st_uid
+    finally:
+        server.stop()
+
+
+@AS_ROOT
+def test_another_user_is_refused_even_where_the_directory_lets_it_pass() -> None:
+    directory = tempfile.TemporaryDirectory(prefix="farm-")
+    server = Embedded(Path(directory.name) / "postgres", durable=False)
+    try:
+        dsn = server.start()
+        for closed in (server.directory, server.directory.parent):
+            closed.chmod(0o711)
+        nobody = pwd.getpwnam("nobody")
+        child = os.fork()
+        if child == 0:
+            os.setuid(nobody.pw_uid)
+            try:
+                psycopg.connect(dsn).close()
+            except psycopg.OperationalError as error:
+                os._exit(7 if "authentication failed" in str(error) else 8)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    finally:
+        server.stop()
+        directory.cleanup()
+
+
+@AS_ROOT
+def test_a_server_below_a_closed_home_works_and_the_home_stays_as_it_is(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "secret").write_text("mine")
+    server = Embedded(home / "state" / "postgres", durable=False)
+    try:
+        with psycopg.connect(server.start()) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    finally:
+        server.stop()
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert (home / "secret").read_text() == "mine"
+    assert str(home) not in Path("/proc/self/mounts").read_text()
+
+
+def test_the_server_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from storage.embedded import Embedded;"
+        "Embedded(Path(sys.argv[1]), durable=False).start(); print('up', flush=True); time.sleep(600)"
+    )
+    starter = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "postgres")],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+    )
+    assert starter.stdout is not None
+    assert starter.stdout.readline() == b"up\n"
+    again = Embedded(tmp_path / "postgres", durable=False)
+    assert again.running
+    starter.send_signal(signal.SIGKILL)
+    starter.wait()
+    starter.stdout.close()
+    deadline = time.monotonic() + 30
+    while again.running:
+        assert time.monotonic() < deadline
+        os.sched_yield()
+    with psycopg.connect(again.start()) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    again.stop()
+
+
+def test_a_directory_that_is_too_long_for_a_socket_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    server = Embedded(tmp_path / ("long" * 30))
+    with pytest.raises(EmbeddedDatabaseFailed, match="too long for a socket: choose a shorter state directory"):
+        server.start()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_cannot_start_says_its_last_words_and_where_to_read_on(tmp_path: Path) -> None:
+    server = Embedded(tmp_path / "postgres", durable=False)
+    server.start()
+    server.stop()
+    (tmp_path / "postgres" / "data" / "postgresql.conf").write_text("no_such_setting = 1\n")
+    with pytest.raises(EmbeddedDatabaseFailed, match=r"ended at its start.*see .*log"):
+        server.start()

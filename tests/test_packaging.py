@@ -1,0 +1,148 @@
+"""The wheel carries every folder, and gets along with foreign packages of the same names."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from buildd_master import __version__
+
+TOP = Path(__file__).resolve().parent.parent
+ROOMS = ("actors", "cli", "protocol", "slave", "storage")
+APP = "buildd_master.app"
+
+
+@pytest.fixture(scope="module")
+def config() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(TOP / "setup.cfg")
+    return parser
+
+
+def lines(text: str) -> list[str]:
+    return text.strip().splitlines()
+
+
+def folders_of_the_product() -> set[str]:
+    return {
+        str(found.parent.relative_to(TOP)) for room in ROOMS for found in (TOP / room).rglob("*.py")
+    }
+
+
+def test_every_folder_of_the_product_is_a_package_of_the_wheel(config: configparser.ConfigParser) -> None:
+    expected = {"buildd_master"} | {f"{APP}.{folder.replace('/', '.')}" for folder in folders_of_the_product()}
+    assert set(lines(config["options"]["packages"])) == expected
+
+
+def test_every_package_of_the_wheel_is_mapped_to_its_folder(config: configparser.ConfigParser) -> None:
+    mapping = dict(line.split(" = ") for line in lines(config["options"]["package_dir"]))
+    expected = {f"{APP}.{folder.replace('/', '.')}": folder for folder in folders_of_the_product()}
+    assert mapping == {"buildd_master": "buildd_master", APP: "."} | expected
+
+
+def test_every_folder_has_an_init_file() -> None:
+    assert [folder for folder in folders_of_the_product() if not (TOP / folder / "__init__.py").exists()] == []
+
+
+def test_every_file_that_is_no_python_is_package_data(config: configparser.ConfigParser) -> None:
+    carried = {
+        path
+        for package, patterns in config["options.package_data"].items()
+        for pattern in lines(patterns)
+        for path in (TOP / package.removeprefix(f"{APP}.").replace(".", "/")).glob(pattern)
+    }
+    there = {
+        path
+        for room in ROOMS
+        for path in (TOP / room).rglob("*")
+        if path.is_file() and path.suffix not in {".py", ".pyc"}
+    }
+    assert there == carried
+
+
+def test_every_dependency_has_its_reason_in_the_documents(config: configparser.ConfigParser) -> None:
+    wanted = lines(config["options"]["install_requires"]) + lines(config["options.extras_require"]["test"])
+    names = {line.split("[")[0].split("=")[0].split(">")[0] for line in wanted}
+    rows = (TOP / "docs" / "dependencies.md").read_text().splitlines()
+    reasons = {row.split("`")[1]: row.split("|")[2].strip() for row in rows if row.startswith("| `")}
+    assert set(reasons) == names
+    assert all(reasons.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A virtual environment with our wheel, and distributions of others beside it."""
+
+    folder: Path
+
+    def run(self, *command: str, cwd: Path) -> str:
+        environment = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+        done = subprocess.run(
+            [self.folder / "bin" / command[0], *command[1:]],
+            check=False, cwd=cwd, env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def build_wheel(workplace: Path) -> Path:
+    """Build outside the checkout: setuptools leaves files beside the sources."""
+    source = workplace / "source"
+    for name in (*ROOMS, "buildd_master"):
+        shutil.copytree(TOP / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "run_master.py"):
+        shutil.copy(TOP / name, source / name)
+    command = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(workplace), str(source)]
+    subprocess.run([sys.executable, "-m", "pip", "--disable-pip-version-check", *command], check=True)
+    (wheel,) = workplace.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """Return our wheel installed after foreign packages named `actors` and `protocol`."""
+    workplace = tmp_path_factory.mktemp("wheel")
+    environment = workplace / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
+    for name in ("actors", "protocol"):
+        (packages / name).mkdir()
+        (packages / name / "__init__.py").write_text("raise ImportError('the foreign package was imported')\n")
+    # Our dependencies are borrowed from the environment that the tests run in.
+    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    target = ["install", "--quiet", "--no-deps", "--no-index", str(build_wheel(workplace))]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(environment / "bin" / "python")]
+    subprocess.run([*pip, *target], check=True)
+    return Installation(environment)
+
+
+@pytest.mark.slow
+def test_the_wheel_leaves_foreign_packages_of_the_same_names_alone(installation: Installation) -> None:
+    (packages,) = installation.folder.glob("lib/python3*/site-packages")
+    assert [path.name for path in (packages / "actors").glob("*.py")] == ["__init__.py"]
+    assert "foreign" in (packages / "actors" / "__init__.py").read_text()
+    assert not (packages / "storage").exists()
+
+
+@pytest.mark.slow
+def test_the_installed_command_finds_its_own_packages_first(installation: Installation, tmp_path: Path) -> None:
+    (tmp_path / "actors.py").write_text("raise ImportError('a file in the current directory was imported')\n")
+    assert __version__ in installation.run("buildd-master", "--version", cwd=tmp_path)
+    assert "--listen" in installation.run("buildd-slave", "--help", cwd=tmp_path)
+    assert __version__ in installation.run("python", "-m", "buildd_master", "--version", cwd=tmp_path)
+
+
+@pytest.mark.slow
+def test_the_wheel_carries_the_sql(installation: Installation) -> None:
+    (app,) = installation.folder.glob("lib/python3*/site-packages/buildd_master/app")
+    assert {path.relative_to(app) for path in app.rglob("*.sql")} == {
+        path.relative_to(TOP) for path in (TOP / "storage").rglob("*.sql")
+    }
