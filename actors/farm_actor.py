@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 import traceback
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from thespian.actors import (
     Actor,
@@ -34,8 +36,23 @@ from thespian.actors import (
 from actors.messages import Crash, Crashed, Describe, Description
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
     from actors.settings import Settings
     from storage.records import Builder
+
+#: Made before the first fork: it keeps the handlers of the process that started the farm, where a logger made in an
+#: actor's process would send every record as a message.
+_LOG = logging.getLogger("buildd_master.actors")
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Which classes play which part, by dotted name; tests put in others."""
+
+    queue: str = "actors.queue.QueueActor"
+    nursery: str = "actors.nursery.BuilderNursery"
+    builder: str = "actors.builder.BuilderActor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +63,7 @@ class Start:
     kind: str  #: `supervisor`, `queue`, `nursery`, `builder`
     generation: int  #: number of this life
     settings: Settings
+    cast: Cast = Cast()
     supervisor: ActorAddress | None = None  #: None to the supervisor itself
     queue: ActorAddress | None = None  #: to builders
     builder: Builder | None = None  #: to builders: their row
@@ -63,10 +81,45 @@ class Here:
 
 
 @dataclass(frozen=True, slots=True)
+class Fork:
+    """Supervisor to nursery: fork a builder's actor and hand it this."""
+
+    start: Start
+
+
+@dataclass(frozen=True, slots=True)
 class QueueMoved:
     """The queue actor was restarted and lives at a new address."""
 
     queue: ActorAddress
+
+
+@dataclass(frozen=True, slots=True)
+class WhoIsHere:
+    """Console to supervisor: which actors are there?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """Answer to `WhoIsHere`."""
+
+    here: tuple[Here, ...]  #: the supervisor first
+    absent: tuple[tuple[str, str], ...]  #: names of those that should be here and are not, and why
+
+
+@dataclass(frozen=True, slots=True)
+class FarmAwaited:
+    """Wiring to supervisor: say when every actor runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class FarmUp:
+    """Answer to `FarmAwaited`."""
+
+    supervisor_pid: int
+    admin_pid: int
+    builders: int
+    trouble: str  #: not empty: the queue actor crashes, the farm will not come up; its last words
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +131,7 @@ class Injected:
     who: str
 
 
-class InjectedCrash(Exception):  # noqa: N818 - reads as what it is in fail notes
+class InjectedCrash(Exception):
     """Raised in a handler because the console said so."""
 
 
@@ -105,12 +158,19 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
     queue: ActorAddress | None
     log: logging.LoggerAdapter[logging.Logger]
 
+    obeys_sigterm = False
+    exit_within = 2.0
+    """Seconds to send what is still unsent when exiting; a peer that is gone must not keep this process alive."""
+
     def __init__(self) -> None:
         super().__init__()
+        if not self.obeys_sigterm:
+            # A signal to all processes of the farm is obeyed by its root, which ends the others in order.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self.name, self.kind, self.generation = "", type(self).__name__, 0
         self.supervisor = self.queue = None
         self.watched: set[int] = set()
-        self.log = _logger(self.kind)
+        self.log = _NamedLog(_LOG, {"actor": self.kind})
         self._dying = False
         self._born = time.monotonic()
         self._messages_in = self._messages_out = 0
@@ -127,7 +187,7 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
     def readable(self, descriptors: tuple[int, ...]) -> None:
         """Act on watched file descriptors that became readable."""
 
-    def woken(self, payload: Any) -> None:
+    def woken(self, payload: object) -> None:
         """Act on a timer of `wake_after`; several that fall due together come in reverse order."""
 
     def child_gone(self, address: ActorAddress) -> None:
@@ -151,7 +211,7 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
         self._messages_out += 1
         self.send(address, message)
 
-    def wake_after(self, seconds: float, payload: Any = None) -> None:
+    def wake_after(self, seconds: float, payload: object = None) -> None:
         """Have `woken(payload)` called; timers can't be taken back, so let the payload say whether it still counts."""
         self.wakeupAfter(timedelta(seconds=max(0.0, seconds)), payload)
 
@@ -159,9 +219,19 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
         """Exit on purpose, after this message, once everything told is sent."""
         self.send(self.myAddress, ActorExitRequest(recursive=True))
 
+    @property
+    def pid(self) -> int:
+        """Return the number of this process."""
+        return os.getpid()
+
+    @property
+    def parent_pid(self) -> int:
+        """Return the number of the process that forked this one."""
+        return os.getppid()
+
     # --- Thespian's side --------------------------------------------------------------------------
 
-    def receiveMessage(self, message: Any, sender: ActorAddress) -> ThespianWatch | None:  # noqa: N802
+    def receiveMessage(self, message: object, sender: ActorAddress) -> ThespianWatch | None:  # noqa: N802
         """Hand `message` to its hook; an error ends this actor, and nothing is handled after it."""
         if self._dying:
             return None
@@ -172,7 +242,7 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
             return None
         return ThespianWatch(list(self.watched))
 
-    def _handle(self, message: Any, sender: ActorAddress) -> None:
+    def _handle(self, message: object, sender: ActorAddress) -> None:
         match message:
             case WatchMessage():
                 self.readable(tuple(message.ready))
@@ -180,6 +250,7 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
                 self.woken(message.payload)
             case ActorExitRequest():
                 self._dying = True
+                self._exit_soon()
                 self.ended()
             case ChildActorExited():
                 self.child_gone(message.childAddress)
@@ -213,15 +284,15 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
         self.name, self.kind, self.generation = start.name, start.kind, start.generation
         self.settings, self.parent = start.settings, sender
         self.supervisor, self.queue = start.supervisor, start.queue
-        self.log = _logger(start.name)
+        self.log = _NamedLog(_LOG, {"actor": start.name})
         self.begin(start)
-        self.tell(sender, Here(self.name, self.kind, self.generation, os.getpid(), self.myAddress))
+        self.tell(sender, Here(self.name, self.kind, self.generation, self.pid, self.myAddress))
 
     def _description(self) -> Description:
         return Description(
             name=self.name,
             kind=self.kind,
-            pid=os.getpid(),
+            pid=self.pid,
             generation=self.generation,
             uptime=time.monotonic() - self._born,
             messages_in=self._messages_in,
@@ -232,12 +303,17 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
 
     def _die(self, error: Exception) -> None:
         self._dying = True
-        self.end()  # first: whatever goes wrong below, this process ends
+        self._exit_soon()
+        self.end()  # whatever goes wrong below, this process ends
         story = "".join(traceback.format_exception(error))
         self.log.error("crashed, generation %d\n%s", self.generation, story)
         if self.name:
             reason = crash_reason(error, self.occupation())
             self.send(self.parent, Crashed(self.name, self.generation, reason, story[-8000:]))
+
+    def _exit_soon(self) -> None:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, self.exit_within)
 
 
 def crash_reason(error: BaseException, occupation: str = "") -> str:
@@ -245,9 +321,12 @@ def crash_reason(error: BaseException, occupation: str = "") -> str:
     last = traceback.format_exception_only(error)[-1].strip().splitlines()
     words = last[0] if last else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno} in {frames[-1].name})" if frames else ""
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name})" if frames else ""
     return f"{words[:500]}{where}" + (f", during {occupation}" if occupation else "")
 
 
-def _logger(name: str) -> logging.LoggerAdapter[logging.Logger]:
-    return logging.LoggerAdapter(logging.getLogger("buildd_master.actors"), {"actor": name})
+class _NamedLog(logging.LoggerAdapter[logging.Logger]):
+    """Puts the actor's name before every line."""
+
+    def process(self, msg: object, kwargs: MutableMapping[str, object]) -> tuple[object, MutableMapping[str, object]]:
+        return f"{(self.extra or {}).get('actor')}: {msg}", kwargs

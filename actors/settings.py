@@ -20,7 +20,7 @@ PREFIX = "BUILDD_MASTER_"  #: of environment variables; `BUILDD_MASTER_TIMERS__C
 FILE_VARIABLE = "BUILDD_MASTER_SETTINGS"  #: names the TOML file
 
 
-class BadSetting(Exception):  # noqa: N818 - named for what happened, as all errors of the farm
+class BadSetting(Exception):
     """A setting that the farm can't start with; the text names the key, its place and what would do."""
 
 
@@ -56,9 +56,16 @@ class Settings(BaseSettings):
     user: str = "buildd-master"  #: system user that a master started as root becomes; empty: stays root
     admin_port: int = Field(default=0, ge=0, le=65535)  #: of the actor system, on loopback; 0: a free one
     builders_per_nursery: int = Field(default=32, ge=1, le=200)
-    wall_seconds: float = Field(default=8 * 3600.0, gt=0)  #: a build's wall-time limit, unless it has its own
+    wall_seconds: float = Field(
+        default=8 * 3600.0, gt=0, allow_inf_nan=False
+    )  #: a build's wall-time limit, unless it has its own
     log_level: str = "INFO"
-    timers: Timers = Timers()
+    timers: Timers = Timers()  #: of builders' actors, section `[timers]`
+    sweep_seconds: float = Field(default=60.0, gt=0)  #: between two looks at the whole queue and its deadlines
+    database_retry_seconds: float = Field(default=1.0, gt=0)  #: between attempts to reach a database that went away
+    crashes: int = Field(default=3, ge=1)  #: more crashes of one actor than this …
+    crash_window_seconds: float = Field(default=60.0, gt=0)  #: … within this: held until it has passed
+    stop_seconds: float = Field(default=6.0, gt=0)  #: for the farm to stop politely; then it is killed
 
     @field_validator("log_level")
     @classmethod
@@ -68,14 +75,22 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return value.upper()
 
+    @field_validator("timers", mode="before")
+    @classmethod
+    def _known_timers(cls, value: object) -> object:
+        unknown = sorted(value.keys() - Timers.__dataclass_fields__.keys()) if isinstance(value, dict) else []
+        if unknown:
+            message = f"no such timer: {', '.join(unknown)}"
+            raise ValueError(message)
+        return value
+
     @field_validator("timers")
     @classmethod
     def _positive(cls, value: Timers) -> Timers:
-        for name in Timers.__dataclass_fields__:
-            number = getattr(value, name)
-            if not isinstance(number, tuple) and number <= 0:
-                message = f"{name} must be more than 0"
-                raise ValueError(message)
+        wrong = [name for name in Timers.__dataclass_fields__ if not 0 < getattr(value, name) < float("inf")]
+        if wrong:
+            message = f"must be more than 0 seconds: {', '.join(wrong)}"
+            raise ValueError(message)
         return value
 
     @field_validator("state_directory")
@@ -133,7 +148,7 @@ class _TomlFile(PydanticBaseSettingsSource):
         return dict(self.content)
 
 
-def load_settings(file: Path | None = None, **command_line: Any) -> Settings:
+def load_settings(file: Path | None = None, **command_line: object) -> Settings:
     """Return the settings, or refuse.
 
     Args:
@@ -145,7 +160,7 @@ def load_settings(file: Path | None = None, **command_line: Any) -> Settings:
     """
     named = file or (Path(os.environ[FILE_VARIABLE]) if os.environ.get(FILE_VARIABLE) else None)
     place = named or default_file()
-    given = {name: value for name, value in command_line.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in command_line.items() if value is not None}
     content = _read(place, required=named is not None)
     unknown = [
         f"{name}: no such setting (environment variable)"

@@ -15,6 +15,7 @@ import ctypes
 import hashlib
 import hmac
 import logging
+import mmap
 import multiprocessing
 import os
 import pickle
@@ -39,12 +40,13 @@ LARGEST_PACKET = 16 * 1024 * 1024  #: bytes; what all of a thousand builders' ro
 PENDING_TRANSMITS = 4096  #: sends without acknowledgement; 20, the default, freeze an actor with many peers
 LISTEN_DEPTH = 4096  #: backlog; with 100, a thousand actors that connect at once stall for good
 _DIGEST_BYTES = 32
+_ADMIN = mmap.mmap(-1, 8)  #: shared with the processes that are forked: the admin's pid
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LONGEST_HEADER = 40  #: bytes; Thespian writes the length of a packet, and `>`
 
 
-class NotAuthentic(Exception):  # noqa: N818 - named for what happened, as all errors of the farm
+class NotAuthentic(Exception):
     """A packet that was not made with the farm's key; it was not unpickled."""
 
 
@@ -62,7 +64,7 @@ class AuthenticPickle:
         packet = pickle.dumps(thing, protocol=pickle.HIGHEST_PROTOCOL)
         return self._digest(packet) + packet
 
-    def loads(self, packet: bytes) -> Any:
+    def loads(self, packet: bytes) -> Any:  # noqa: ANN401 - whatever an actor sent
         """Unpickle what carries the right digest.
 
         Raises:
@@ -149,6 +151,11 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
+def admin_pid() -> int:
+    """Return the process of the admin that this process started last."""
+    return int.from_bytes(_ADMIN[:], "little")
+
+
 def die_with_parent() -> None:
     """Let the kernel kill this process when the one that forked it ends; at once, if it has ended already.
 
@@ -173,7 +180,7 @@ def _bind_to_loopback() -> None:
         return
     original = address.__init__
 
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Thespian is untyped
         original(self, *args, **kwargs)
         self.bindname = (LOOPBACK, self.bindname[1])
 
@@ -193,8 +200,8 @@ class _BoundedBuffer(streamBuffer.ReceiveBuffer):  # type: ignore[misc]  # Thesp
             super().addMore(buf)
         except ValueError:
             self._damage()
-        header_too_long = self._size is None and len(self._buf) > _LONGEST_HEADER
-        if header_too_long or (self._size is not None and not 0 <= self._size <= LARGEST_PACKET):
+        size: int | None = self._size
+        if len(self._buf) > _LONGEST_HEADER if size is None else not 0 <= size <= LARGEST_PACKET:
             self._damage()
 
     def completed(self) -> tuple[object, bytes] | None:
@@ -214,8 +221,10 @@ def _die_with_parents() -> None:
         return
 
     class Admin(multiprocCommon.MultiProcAdmin):  # type: ignore[misc]
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            _leave_signals_to_the_root()
             die_with_parent()
+            _ADMIN[:] = os.getpid().to_bytes(8, "little")
             super().__init__(*args, **kwargs)
 
     multiprocCommon.MultiProcAdmin = Admin
@@ -224,6 +233,14 @@ def _die_with_parents() -> None:
     multiprocCommon.dies_with_parent = True
 
 
-def _run_dying(target: Callable[..., None], *args: Any) -> None:
+def _run_dying(target: Callable[..., None], *args: object) -> None:
+    _leave_signals_to_the_root()
     die_with_parent()
     target(*args)
+
+
+def _leave_signals_to_the_root() -> None:
+    """A signal to the whole process group is the root's to obey; it ends the others in order."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)

@@ -40,7 +40,7 @@ class PrivateApt:
         """
         self.directory = directory
         self.series = series
-        self._inside = _MOUNT_POINT if _can_mount() else directory  #: the directory, as apt sees it
+        self._inside = private_place(directory)
 
     def prepare(self) -> None:
         """Write configuration and source lists from the host's.
@@ -191,6 +191,11 @@ def in_private_view(directory: Path, inside: Path, command: list[str], where: Pa
         return command if where is None else ["env", f"--chdir={where}", *command]
     view = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _BIND, "sh"]
     return [*view, str(directory), str(inside), str(where or inside), *command]
+
+
+def private_place(directory: Path) -> Path:
+    """Return where `directory` is to be seen by a command that drops its privileges; itself if that can't be."""
+    return _MOUNT_POINT if _can_mount() else directory
 
 
 def _can_mount() -> bool:

@@ -15,19 +15,27 @@ import ctypes
 import fcntl
 import json
 import os
+import signal
 import socket
 import stat
 import struct
 import sys
 from typing import TypedDict, cast
 
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = (
+    1,
+    2,
+    4,
+    8,
+    32,
+    4096,
+    16384,
+    1 << 18,
+)
 MNT_DETACH = 2
-PR_SET_PDEATHSIG, PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 23, 24, 38
-PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
-SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217, "armv7l": 218, "i686": 217}
+PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 23, 24, 38
 PER_LINUX32 = 8
-SIGKILL = 9
+COULD_NOT_RUN = 127  #: exit status, as shells have it
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 
 #: Capabilities that root keeps in a chroot: what installing packages takes.  CAP_ numbers of linux/capability.h:
@@ -46,7 +54,7 @@ class FileOrder(TypedDict):
 
     path: str  #: absolute, as seen inside
     mode: int
-    owner: int  #: user and group
+    owner: int  #: user and group; -1: as we are
     text: str | None  #: what it says; None: the content of `source`
     source: str  #: a path on the host
     keep: bool  #: True: append `text` unless the file has that line already (passwd); False: replace
@@ -104,13 +112,15 @@ def enter(root: str) -> None:
     mount("dev", "./dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0755,size=64k")
     for name, number in DEVICES.items():
         os.mknod(f"dev/{name}", 0o666 | stat.S_IFCHR, os.makedev(*number))
-        os.chmod(f"dev/{name}", 0o666)  # noqa: S103, PTH101 - what these devices have everywhere
+        os.chmod(f"dev/{name}", 0o666)  # noqa: S103 - what these devices have everywhere
     for name, target in LINKS.items():
         os.symlink(target, f"dev/{name}")
     os.mkdir("dev/pts")
     os.mkdir("dev/shm")
     mount("devpts", "./dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
     mount("shm", "./dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
+    if os.path.isdir("sys") and not os.path.islink("sys"):
+        mount("sysfs", "./sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     for name in PROC_READ_ONLY:
         if os.path.isdir(f"proc/{name}"):
             bind_read_only(f"./proc/{name}")
@@ -118,7 +128,7 @@ def enter(root: str) -> None:
         if os.path.exists(f"proc/{name}"):
             mount("./dev/null", f"./proc/{name}", flags=MS_BIND)
     here = b"."
-    check(libc.syscall(SYS_PIVOT_ROOT[os.uname().machine], here, here), "pivot_root")
+    check(libc.pivot_root(here, here), "pivot_root")
     check(libc.umount2(here, MNT_DETACH), "let go of the host's root")
     os.chdir("/")
 
@@ -138,7 +148,7 @@ def put(order: FileOrder, source: int | None) -> None:
         with open(path, "r+", encoding="utf-8", errors="surrogateescape") as kept:
             lines = kept.read().splitlines()
             if text is not None and text not in lines:
-                kept.write(text if not lines else f"{text}\n")
+                kept.write(f"{text}\n")
         return
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
@@ -146,9 +156,10 @@ def put(order: FileOrder, source: int | None) -> None:
     if source is None:
         os.write(target, f"{text}\n".encode() if text else b"")
     else:
-        while os.sendfile(target, source, None, 1 << 24) > 0:  # type: ignore[arg-type]  # from where source stands
+        while os.sendfile(target, source, None, 1 << 24) > 0:  # from where source stands
             pass
-    os.fchown(target, order["owner"], order["owner"])
+    if order["owner"] >= 0:
+        os.fchown(target, order["owner"], order["owner"])
     os.fchmod(target, order["mode"])
     os.close(target)
 
@@ -175,12 +186,13 @@ def run(order: Order) -> int:
     if child == 0:
         try:
             os.setsid()
+            give_up_rights(order)
             os.write(order["ready"], b"R")
             os.close(order["ready"])
-            os.execvpe(order["argv"][0], order["argv"], order["env"])
+            os.execvpe(order["argv"][0], order["argv"], order["env"])  # noqa: S606 - an argv is what we have
         except OSError as wrong:
             os.write(2, f"{order['argv'][0]}: {wrong.strerror}\n".encode())
-        os._exit(127)
+        os._exit(COULD_NOT_RUN)
     os.close(order["ready"])
     while True:
         gone, status = os.wait()
@@ -190,13 +202,15 @@ def run(order: Order) -> int:
 
 def main() -> int:
     """Do what the order on standard input says."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # process 1 has only the signals it asked for: none
     order = cast("Order", json.loads(sys.stdin.buffer.read()))
     null = os.open("/dev/null", os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
     try:
-        os.environ["PATH"] = order["env"]["PATH"]  # where execvpe looks
-        sources = [None if file["text"] is not None else os.open(file["source"], os.O_RDONLY) for file in order["files"]]
+        sources = [
+            None if file["text"] is not None else os.open(file["source"], os.O_RDONLY) for file in order["files"]
+        ]
         if order["hostname"]:
             socket.sethostname(order["hostname"])
         if not order["network"]:
@@ -205,7 +219,8 @@ def main() -> int:
             enter(order["root"])
         for path, owner in order["directories"]:
             os.makedirs(path, mode=0o755, exist_ok=True)
-            os.chown(path, owner, owner, follow_symlinks=False)
+            if owner >= 0:
+                os.chown(path, owner, owner, follow_symlinks=False)
         for file, source in zip(order["files"], sources, strict=True):
             put(file, source)
             if source is not None:
@@ -213,7 +228,6 @@ def main() -> int:
         os.chdir(order["cwd"])
         if order["linux32"]:
             check(0 if libc.personality(PER_LINUX32) >= 0 else -1, "32-bit personality")
-        give_up_rights(order)
     except OSError as wrong:
         os.write(2, f"buildd-slave: the sandbox could not be set up: {wrong.strerror} ({wrong.filename})\n".encode())
         return 1

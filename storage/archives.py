@@ -5,8 +5,19 @@ An archive's purpose decides whether its builds are trusted (everything but a PP
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
+from storage.errors import (
+    ArchiveExists,
+    BadValue,
+    UnknownArchive,
+    UnknownComponent,
+    UnknownFamily,
+    UnknownFile,
+    UnknownSeries,
+    UnknownSource,
+)
+from storage.people import People
 from storage.queries import load
 from storage.records import (
     Archive,
@@ -19,10 +30,8 @@ from storage.records import (
     PublishingStatus,
     Source,
 )
-from storage.repository import Repository
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from storage.repository import Repository, in_words
+from storage.words import archive_name, check_word, dsc_of
 
 _SQL = load("archives")
 
@@ -32,18 +41,38 @@ class Archives(Repository):
 
     def families(self) -> tuple[ProcessorFamily, ...]:
         """Return all processor families, by name."""
+        return self._rows(ProcessorFamily, _SQL["families"])
+
     def add_family(self, name: str, architectures: Sequence[str]) -> ProcessorFamily:
         """Register a family, or give it other architecture tags.
 
         Raises:
             BadValue: a name can't be, no tags, or a tag is another family's.
         """
+        check_word("processor family", name)
+        if not architectures:
+            raise BadValue(f"processor family {name!r} needs at least one architecture tag, as `amd64`")
+        for tag in architectures:
+            check_word("architecture tag", tag)
+        for family in self.families():
+            taken = set(family.architectures) & set(architectures)
+            if taken and family.name != name:
+                raise BadValue(f"architecture tag {min(taken)!r} is of the processor family {family.name!r} already")
+        self._run(_SQL["set_family"], name=name, architectures=sorted(set(architectures)))
+        return ProcessorFamily(name, tuple(sorted(set(architectures))))
+
     def family_of(self, architecture: str) -> str:
         """Return the processor family of an architecture tag, as `x86` for `i386`.
 
         Raises:
             UnknownFamily: no family has it.
         """
+        families = self.families()
+        for family in families:
+            if architecture in family.architectures:
+                return family.name
+        raise UnknownFamily(architecture, known=(tag for family in families for tag in family.architectures))
+
     def add_series(
         self, distribution: str, series: str, architectures: Mapping[str, str], *, nominated_archindep: str
     ) -> tuple[DistroArchSeries, ...]:
@@ -62,8 +91,29 @@ class Archives(Repository):
             UnknownFamily: no such family.
             BadValue: a name can't be; the tag is none of its family's; the nominated one is none of the series'.
         """
+        check_word("distribution", distribution)
+        check_word("series", series)
+        self._check_architectures(architectures)
+        there = {one.architecture for one in self.series() if (one.distribution, one.series) == (distribution, series)}
+        if nominated_archindep not in there | set(architectures):
+            raise BadValue(
+                f"{distribution}/{series} can't nominate {nominated_archindep!r} for arch-indep packages:"
+                f" it has {', '.join(sorted(there | set(architectures))) or 'no architecture'}"
+            )
+        # The nomination refers to a row that is only then made: one transaction, or a savepoint in the caller's.
+        with in_words(), self._conn.transaction():
+            self._run(_SQL["add_distribution"], distribution=distribution)
+            (made,) = self._values(
+                _SQL["set_series"], distribution=distribution, series=series, nominated_archindep=nominated_archindep
+            )
+            for architecture, family in architectures.items():
+                self._run(_SQL["add_architecture"], distroseries=made, architecture=architecture, family=family)
+        return tuple(one for one in self.series() if (one.distribution, one.series) == (distribution, series))
+
     def series(self) -> tuple[DistroArchSeries, ...]:
         """Return all architectures of all series, by name."""
+        return self._rows(DistroArchSeries, _SQL["series"])
+
     def distroarchseries(self, text: str) -> DistroArchSeries:
         """Return what `ubuntu/hoary/i386` names.
 
@@ -71,7 +121,16 @@ class Archives(Repository):
             UnknownSeries: says which part is unknown and what there is.
             BadValue: not three names with slashes.
         """
-    def add_archive(  # noqa: PLR0913 - the columns of a row
+        parts = text.split("/")
+        if len(parts) != len(("distribution", "series", "architecture")):
+            raise BadValue(f"{text!r} names no architecture of a series; write DISTRIBUTION/SERIES/ARCHITECTURE")
+        every = self.series()
+        for one in every:
+            if str(one) == text:
+                return one
+        raise UnknownSeries(text, known=every)
+
+    def add_archive(
         self,
         name: str,
         distribution: str,
@@ -96,22 +155,62 @@ class Archives(Repository):
             ArchiveExists: the name is taken.
             BadValue: a name can't be; a PPA without owner.
         """
+        check_word("distribution", distribution)
+        full, owner = archive_name(name, purpose, owner)
+        found = self._values(_SQL["distribution"], distribution=distribution)
+        if not found:
+            raise UnknownSeries(distribution)
+        if any(one.name == full and one.distribution == distribution for one in self.archives()):
+            raise ArchiveExists(f"{distribution} has an archive {full!r} already")
+        if owner is not None:
+            People(self._conn).add(owner)
+        added = self._values(
+            _SQL["add_archive"],
+            distribution=found[0],
+            name=full,
+            purpose=purpose,
+            owner=owner,
+            private=private,
+            relative_score=relative_score,
+        )
+        if not added:
+            raise ArchiveExists(f"{distribution} has an archive {full!r} already")
+        return self.archive(distribution, full)
+
     def archives(self) -> tuple[Archive, ...]:
         """Return all archives, by distribution and name."""
+        return self._rows(Archive, _SQL["archives"])
+
     def archive(self, distribution: str, name: str) -> Archive:
         """Return one archive.
 
         Raises:
             UnknownArchive: says what there is.
         """
+        every = self.archives()
+        for one in every:
+            if (one.distribution, one.name) == (distribution, name):
+                return one
+        raise UnknownArchive(f"{distribution} {name}", known=(f"{one.distribution} {one.name}" for one in every))
+
     def set_chroot(self, distroarchseries: int, pocket: Pocket, alias: int) -> Chroot:
         """Register a chroot; one that is there is replaced, never doubled.
 
         Raises:
             UnknownSeries, UnknownFile: no such id.
         """
+        arch, content = self._values(_SQL["exist"], distroarchseries=distroarchseries, alias=alias)
+        if not arch:
+            raise UnknownSeries(distroarchseries)
+        if not content:
+            raise UnknownFile(alias)
+        self._run(_SQL["set_chroot"], distroarchseries=distroarchseries, pocket=pocket, alias=alias)
+        return self._rows(Chroot, _SQL["chroots"], id=distroarchseries, pocket=pocket)[0]
+
     def chroots(self) -> tuple[Chroot, ...]:
         """Return all chroots, by series and pocket."""
+        return self._rows(Chroot, _SQL["chroots"], id=None, pocket=None)
+
     def add_source(self, source: NewSource) -> int:
         """Register a source package release; the very same one again is the one that is there.
 
@@ -122,12 +221,39 @@ class Archives(Repository):
             UnknownComponent: no such component.
             BadValue: no `.dsc` or more than one, a name, version or hash that can't be, a name twice.
         """
+        dsc = dsc_of(source)
+        self._check_component(source.component)
+        columns = {"name": source.name, "version": source.version, "dsc": dsc.sha256}
+        added = self._values(
+            _SQL["add_source"],
+            **columns,
+            component=source.component,
+            urgency=source.urgency,
+            architectures=list(source.architectures),
+        )
+        if not added:
+            (same,) = self._values(_SQL["same_source"], **columns)
+            return int(same)
+        self._run(
+            _SQL["add_source_files"],
+            source=added[0],
+            filenames=[file.filename for file in source.files],
+            sha256s=[file.sha256 for file in source.files],
+            sizes=[file.size for file in source.files],
+        )
+        return int(added[0])
+
     def source(self, source: int) -> Source:
         """Return one source package release.
 
         Raises:
             UnknownSource: no such row.
         """
+        found = self._row(Source, _SQL["source"], source=source)
+        if found is None:
+            raise UnknownSource(source)
+        return found
+
     def publish(
         self,
         source: int,
@@ -155,3 +281,42 @@ class Archives(Repository):
             UnknownSource, UnknownArchive, UnknownSeries, UnknownComponent: nothing was written.
             BadValue: this version with other content is published there.
         """
+        self._check_component(component)
+        dsc, there, place = self._values(_SQL["place"], source=source, archive=archive, series=series)
+        if dsc is None:
+            raise UnknownSource(source)
+        if there is None:
+            raise UnknownArchive(archive)
+        if place is None:
+            raise UnknownSeries(series)
+        if self._values(_SQL["rival"], source=source, archive=archive):
+            one = self.source(source)
+            raise BadValue(
+                f"{one.name} {one.version} is published in that archive with other content; give it another version"
+            )
+        (publication,) = self._values(
+            _SQL["publish"],
+            source=source,
+            archive=archive,
+            distroseries=place,
+            pocket=pocket,
+            component=component,
+            status=status,
+        )
+        return int(publication)
+
+    def _check_component(self, component: str) -> None:
+        (known,) = self._values(_SQL["components"])
+        if component not in known:
+            raise UnknownComponent(component, known=known)
+
+    def _check_architectures(self, architectures: Mapping[str, str]) -> None:
+        known = {family.name: family for family in self.families()}
+        for tag, family in architectures.items():
+            if family not in known:
+                raise UnknownFamily(family, known=known)
+            if tag not in known[family].architectures:
+                raise BadValue(
+                    f"architecture {tag!r} is none of the processor family {family!r}"
+                    f" (it has {', '.join(known[family].architectures)})"
+                )

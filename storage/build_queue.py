@@ -7,19 +7,17 @@ else closes an attempt (a person's verdict, lowered trust, a removed builder) do
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
 
-from storage.errors import UnknownAttempt, UnknownJob
+from storage.errors import ImpossibleMove, UnknownAttempt, UnknownJob
 from storage.events import Events
-from storage.library import mimetype_of
+from storage.library import Library
 from storage.queries import load
 from storage.records import Attempt, BuildOrder, BuildState, Job, Outcome, Pick, Recording, StoredFile
 from storage.repository import Repository
 from storage.transitions import path_to
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from uuid import UUID
 
 _SQL = load("build_queue")
 
@@ -45,12 +43,19 @@ class BuildQueue(Repository):
         Args:
             ids: only these; those that are gone are left out.
         """
+        return self._rows(Job, _SQL["jobs"], ids=None if ids is None else list(ids))
+
     def job(self, job: int) -> Job:
         """Return one job.
 
         Raises:
             UnknownJob: gone, or never there.
         """
+        found = self._row(Job, _SQL["jobs"], ids=[job])
+        if found is None:
+            raise UnknownJob(job)
+        return found
+
     def claim(self, picks: Sequence[Pick], wall_seconds: float) -> tuple[Attempt, ...]:
         """Give jobs to builders: those picks that still hold become attempts (architecture §5).
 
@@ -65,33 +70,66 @@ class BuildQueue(Repository):
         Returns:
             The attempts that won, in the order of `picks`.
         """
+        if not picks:
+            return ()
+        return self._rows(
+            Attempt,
+            _SQL["claim"],
+            jobs=[pick.job for pick in picks],
+            builders=[pick.builder for pick in picks],
+            sessions=[pick.session for pick in picks],
+            wall_seconds=wall_seconds,
+        )
+
     def order(self, attempt: UUID) -> BuildOrder:
         """Return all that a builder actor needs for an open attempt: to assign it, or to adopt it.
 
         Raises:
             UnknownAttempt: no such attempt, or it is closed.
         """
+        found = self.orders((attempt,))
+        if not found:
+            raise UnknownAttempt(attempt)
+        return found[0]
+
     def orders(self, attempts: Sequence[UUID]) -> tuple[BuildOrder, ...]:
         """Return `order` of several; closed and unknown ones are left out."""
+        return self._rows(BuildOrder, _SQL["orders"], attempts=list(attempts))
+
     def attempt(self, attempt: UUID) -> Attempt:
         """Return one attempt.
 
         Raises:
             UnknownAttempt: no such row.
         """
+        found = self._row(Attempt, _SQL["attempt"], attempt=attempt)
+        if found is None:
+            raise UnknownAttempt(attempt)
+        return found
+
     def open_attempts(self) -> tuple[Attempt, ...]:
         """Return the attempts that hold a job, oldest first: the outbox (architecture §5.5)."""
+        return self._rows(Attempt, _SQL["open_attempts"])
+
     def started(self, attempt: UUID) -> bool:
         """The slave accepted `Build`: its wall time counts from now.  False: the attempt is closed."""
-    def gathering(self, attempt: UUID) -> bool:
+        return self._run(_SQL["started"], attempt=attempt) > 0
+
+    def gathering(self, attempt: UUID, seconds: float = 3600.0) -> bool:
         """The results are being fetched: the build goes BUILDING → GATHERING.
 
         Idempotent; a build that is being cancelled stays CANCELLING.
 
+        Args:
+            attempt: which.
+            seconds: its new deadline, from now.
+
         Returns:
             False: the attempt is closed.
         """
-    def record(  # noqa: PLR0913 - the columns of the rows it writes
+        return self._run(_SQL["gathering"], attempt=attempt, seconds=seconds) > 0
+
+    def record(
         self,
         attempt: UUID,
         outcome: Outcome,
@@ -124,12 +162,52 @@ class BuildQueue(Repository):
         Raises:
             ImpossibleMove: the build can't become `build_state`; nothing was written.
         """
+        held = self._values(_SQL["hold"], attempt=attempt)
+        if not held:
+            return Recording.FENCED
+        build, job, stands, now = held
+        if stands is not None:
+            return Recording.ALREADY if stands == outcome else Recording.FENCED
+        path = path_to(BuildState(now), build_state)
+        if not path:
+            raise ImpossibleMove(build, BuildState(now), build_state, Events(self._conn).story(f"build:{build}"))
+        aliases = self._name(results)
+        self._run(
+            _SQL["close"],
+            attempt=attempt,
+            outcome=outcome,
+            text=text,
+            log=None if log is None else self._name((log,))[0],
+        )
+        if aliases and path[-1] == build_state:
+            self._run(_SQL["keep_files"], build=build, attempt=attempt, aliases=aliases)
+        for state in path:
+            self._run(_SQL["move"], build=build, state=state, why=text, dependencies=list(dependencies))
+        if not keep_job and not path[-1].final:
+            self._run(_SQL["remove"], job=job)
+        return Recording.RECORDED
+
     def fence(self, attempt: UUID, text: str) -> Recording:
-        """Close an attempt that nobody is to blame for; its job waits again, with its place."""
+        """Close an attempt that nobody is to blame for; its job waits again, with its place.
+
+        A build that was being cancelled is CANCELLED instead.
+
+        Raises:
+            UnknownAttempt: no such row.
+        """
+        (fenced,) = self._values(_SQL["fence"], attempt=attempt, text=text)
+        if fenced:
+            return Recording.RECORDED
+        return Recording.ALREADY if self.attempt(attempt).outcome == Outcome.FENCED else Recording.FENCED
+
     def release(self, attempt: UUID) -> Recording:
         """Give back a claim that could not be started; uncharged, with its place."""
+        return self.fence(attempt, "given back before it was started")
+
     def remove(self, job: int) -> bool:
         """Take a job out of the queue; its build stays.  An open attempt is fenced.  False: it was gone already."""
+        return self._run(_SQL["remove"], job=job) > 0
+
     def set_manual_score(self, job: int, score: int | None) -> Job:
         """Replace the job's base score (dispatch-rules §2), or give it its own again.
 
@@ -137,5 +215,15 @@ class BuildQueue(Repository):
             UnknownJob: gone, or never there.
             BadValue: out of range.
         """
+        if not self._run(_SQL["set_manual_score"], job=job, score=score):
+            raise UnknownJob(job)
+        return self.job(job)
+
     def overdue(self, grace_seconds: float = 0.0) -> tuple[Attempt, ...]:
         """Return open attempts whose deadline passed `grace_seconds` ago or earlier, oldest deadline first."""
+        return self._rows(Attempt, _SQL["overdue"], grace_seconds=grace_seconds)
+
+    def _name(self, files: Sequence[Result]) -> list[int]:
+        """Return an alias for each of `files`, in order."""
+        library = Library(self._conn)
+        return [library.add(file.content, file.filename).id for file in files]

@@ -7,30 +7,22 @@ is a trigger, so that a plain SQL `UPDATE` does it too.
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from collections.abc import Sequence
+from datetime import datetime
 
 from storage.errors import BadValue, BuilderExists, UnknownBuilder, UnknownFamily
 from storage.queries import load
 from storage.records import Builder, BuilderRuntime, NotOkKind, RuntimeState
 from storage.repository import Repository
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+from storage.words import check_url, check_word
 
 _SQL = load("builders")
-
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9+.-]{0,63}")
-_TAG: Final = re.compile(r"[a-z0-9][a-z0-9+._-]{0,63}")
-_MOST_PORTS: Final = 65535
 
 
 class Builders(Repository):
     """The registered builders."""
 
-    def add(  # noqa: PLR0913 - the columns of a row
+    def add(
         self,
         name: str,
         url: str,
@@ -43,7 +35,7 @@ class Builders(Repository):
         """Register a builder; it is ok until somebody finds otherwise.
 
         Args:
-            name: lower-case letters, digits, `+`, `.`, `-`; at most 64; never changes.
+            name: a word (`storage.words`); never changes.
             url: `buildd://host:port` of its slave.
             families: processor families it builds for; at least one.
             trusted: it builds only trusted builds; else only untrusted ones.
@@ -55,9 +47,10 @@ class Builders(Repository):
             UnknownFamily: no such family.
             BuilderExists: the name is taken.
         """
-        check_name(name)
+        check_word("builder", name)
         check_url(url)
-        check_tags(tags)
+        for tag in tags:
+            check_word("tag", tag)
         self._check_families(families)
         added = self._values(
             _SQL["add"],
@@ -87,7 +80,7 @@ class Builders(Repository):
         """Return all builders, by name."""
         return self._rows(Builder, _SQL["all"])
 
-    def change(  # noqa: PLR0913 - the columns of a row
+    def change(
         self,
         name: str,
         *,
@@ -104,8 +97,8 @@ class Builders(Repository):
         """
         if url is not None:
             check_url(url)
-        if tags is not None:
-            check_tags(tags)
+        for tag in tags or ():
+            check_word("tag", tag)
         if families is not None:
             self._check_families(families)
         changed = self._run(
@@ -214,57 +207,6 @@ class Builders(Repository):
         for family in families:
             if family not in known:
                 raise UnknownFamily(family, known=known)
-
-
-def check_name(name: str) -> None:
-    """Refuse a builder name that can't be.
-
-    Raises:
-        BadValue: says what is allowed.
-    """
-    if not _NAME.fullmatch(name):
-        raise BadValue(
-            f"builder name {name!r} can't be: 1-64 of a-z, 0-9, plus, dot and dash, beginning with a letter or digit"
-        )
-
-
-def check_tags(tags: Sequence[str]) -> None:
-    """Refuse resource tags that can't be.
-
-    Raises:
-        BadValue: names the tag.
-    """
-    for tag in tags:
-        if not _TAG.fullmatch(tag):
-            raise BadValue(f"tag {tag!r} can't be: 1-64 of a-z, 0-9, plus, dot, dash and underscore")
-
-
-def check_url(url: str) -> None:
-    """Refuse what is no address of a slave.
-
-    Raises:
-        BadValue: says what is wrong with it.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise BadValue(f"{url!r} is no slave's URL: {error}; write buildd://HOST:PORT") from error
-    wrong = (
-        "the scheme must be buildd"
-        if parts.scheme != "buildd"
-        else "the host is missing"
-        if not parts.hostname or re.search(r"[\s/\\]", parts.netloc)
-        else "the port is missing"
-        if port is None or not 0 < port <= _MOST_PORTS
-        else "name and password do not belong there"
-        if parts.username is not None or parts.password is not None
-        else "nothing may follow the port"
-        if parts.path not in {"", "/"} or parts.query or parts.fragment
-        else ""
-    )
-    if wrong:
-        raise BadValue(f"{url!r} is no slave's URL: {wrong}; write buildd://HOST:PORT")
 
 
 def _unique(words: Sequence[str]) -> list[str]:

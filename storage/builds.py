@@ -6,14 +6,22 @@ A state is changed here by people (`cancel`, `queue`, `set_state`), and by the e
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from storage.build_queue import BuildQueue
+from storage.errors import (
+    BadValue,
+    BuildExists,
+    DatabaseUnreachable,
+    ImpossibleMove,
+    UnknownArchive,
+    UnknownBuild,
+    UnknownSeries,
+    UnknownSource,
+)
+from storage.events import Events
 from storage.queries import load
 from storage.records import Alias, Attempt, Build, BuildState, Job, Pocket
 from storage.repository import Repository
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from storage.transitions import HELD, may_move
 
 _SQL = load("builds")
 
@@ -36,6 +44,36 @@ class Builds(Repository):
             BadValue: series and archive are of different distributions.
             BuildExists: carries the id of the build that there is.
         """
+        have, of_archive, of_series = self._values(
+            _SQL["parents"], source=source, distroarchseries=distroarchseries, archive=archive
+        )
+        if not have:
+            raise UnknownSource(source)
+        if of_archive is None:
+            raise UnknownArchive(archive)
+        if of_series is None:
+            raise UnknownSeries(distroarchseries)
+        if of_archive != of_series:
+            raise BadValue("the series is of another distribution than the archive: give an archive of the series' own")
+        made = self._values(
+            _SQL["create"],
+            source=source,
+            distroarchseries=distroarchseries,
+            archive=archive,
+            pocket=pocket,
+            arch_indep=arch_indep,
+        )
+        if made:
+            return self.get(made[0])
+        there = self.find(source, distroarchseries, archive)
+        if there is None:
+            raise DatabaseUnreachable("the build was made by somebody else just now; try again")
+        raise BuildExists(
+            f"{there.source} {there.version} has a build for {there.distroarchseries} in {there.archive}:"
+            f" build {there.id}, {there.state}; retry that one, or submit another version",
+            there.id,
+        )
+
     def queue(self, build: int) -> Job:
         """Give a build a job; one that ended is tried again.  A build that has one keeps it.
 
@@ -43,16 +81,35 @@ class Builds(Repository):
             UnknownBuild: no such row.
             ImpossibleMove: it is FULLYBUILT.
         """
+        state = self._hold(build)
+        if state == BuildState.FULLYBUILT:
+            raise self._impossible(build, state, BuildState.NEEDSBUILD)
+        if state.final:
+            self._run(_SQL["retry"], build=build)
+        self._run(_SQL["queue"], build=build)
+        (job,) = self._values(_SQL["job_of"], build=build)
+        return BuildQueue(self._conn).job(job)
+
     def get(self, build: int) -> Build:
         """Return one build.
 
         Raises:
             UnknownBuild: no such row.
         """
+        found = self._row(Build, _SQL["builds"], id=build, state=None, limit=1)
+        if found is None:
+            raise UnknownBuild(build)
+        return found
+
     def list(self, state: BuildState | None = None, limit: int = 50) -> tuple[Build, ...]:
         """Return the latest builds, newest first."""
+        return self._rows(Build, _SQL["builds"], id=None, state=state, limit=limit)
+
     def find(self, source: int, distroarchseries: int, archive: int) -> Build | None:
         """Return the build of this source for that archive and architecture, if there is one."""
+        found = self._values(_SQL["find"], source=source, distroarchseries=distroarchseries, archive=archive)
+        return self.get(found[0]) if found else None
+
     def cancel(self, build: int) -> BuildState:
         """End a build: at once if it waits, by way of CANCELLING if it runs.
 
@@ -63,6 +120,15 @@ class Builds(Repository):
             UnknownBuild: no such row.
             ImpossibleMove: it has ended otherwise.
         """
+        state = self._hold(build)
+        if state in {BuildState.CANCELLED, BuildState.CANCELLING}:
+            return state
+        wanted = BuildState.CANCELLING if state in HELD else BuildState.CANCELLED
+        if not may_move(state, wanted):
+            raise self._impossible(build, state, wanted)
+        self._run(_SQL["set_state"], build=build, state=wanted, why="cancelled")
+        return wanted
+
     def set_state(self, build: int, state: BuildState) -> Build:
         """An operator's verdict.  An open attempt is fenced; a final state removes the job, NEEDSBUILD keeps it.
 
@@ -70,9 +136,31 @@ class Builds(Repository):
             UnknownBuild: no such row.
             ImpossibleMove: see `storage.transitions`; also any state in which somebody must hold the build.
         """
+        now = self._hold(build)
+        if state in HELD or not may_move(now, state):
+            raise self._impossible(build, now, state)
+        if state != now:
+            self._run(_SQL["set_state"], build=build, state=state, why=f"set to {state} by an operator")
+        return self.get(build)
+
     def files(self, build: int) -> tuple[Alias, ...]:
         """Return the results, by filename."""
+        return self._rows(Alias, _SQL["files"], build=build)
+
     def attempts(self, build: int) -> tuple[Attempt, ...]:
         """Return all attempts, oldest first."""
+        return self._rows(Attempt, _SQL["attempts"], build=build)
+
     def log(self, build: int) -> Alias | None:
         """Return the log of the last attempt that left one."""
+        return self._row(Alias, _SQL["log"], build=build)
+
+    def _hold(self, build: int) -> BuildState:
+        """Lock the build and return its state."""
+        held = self._values(_SQL["hold"], build=build)
+        if not held:
+            raise UnknownBuild(build)
+        return BuildState(held[0])
+
+    def _impossible(self, build: int, now: BuildState, wanted: BuildState) -> ImpossibleMove:
+        return ImpossibleMove(build, now, wanted, Events(self._conn).story(f"build:{build}"))

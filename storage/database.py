@@ -1,15 +1,40 @@
-"""Connections, transactions, migrations, and the lock that makes one master the database's own."""
+"""Connections, transactions, and the lock that makes one master the database's own.
+
+Migrations are in `storage.migration`.  A connection here is always in autocommit mode: what belongs together is said with
+`acting`, which also says who does it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final, Self
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
+import psycopg
+from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-    from psycopg import Connection
+from storage.errors import AnotherMaster, BadValue, DatabaseUnreachable
+from storage.repository import in_words
+
+CHANNEL: Final = "farm"  #: the triggers notify here
+
+_CONNECT_SECONDS: Final = 4
+_LOCK_SECONDS: Final = 3.0
+_IDLE_SECONDS: Final = 60.0  #: a transaction that somebody forgot holds up the farm for no longer
+
+#: A peer that vanished is noticed in 4.5 s: by keepalives when we wait, by the user timeout when we send.
+_KEEPALIVE: Final = {
+    "connect_timeout": _CONNECT_SECONDS,
+    "keepalives": 1,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 4500,
+}
+
+#: Advisory lock of the master; "buildd" in a number, so that it meets nobody else's.
+_MASTER_LOCK: Final = int.from_bytes(b"buildd", "big")
 
 
 def connect(dsn: str, *, application: str, statement_seconds: float = 4.5) -> Connection[Any]:
@@ -20,13 +45,46 @@ def connect(dsn: str, *, application: str, statement_seconds: float = 4.5) -> Co
 
     Args:
         dsn: URL or `key=value` words, as libpq takes them.
-        application: shown in `pg_stat_activity`, and who of the events.
+        application: shown in `pg_stat_activity`, and who of the events; printable.
         statement_seconds: limit for one statement; 0: none.
 
     Raises:
-        DatabaseUnreachable: says which database, what was said, what to do; never shows a password.
+        DatabaseUnreachable: says which database and what was said; never shows a password.
+        BadValue: `dsn` is none.
     """
-    raise NotImplementedError
+    try:
+        given = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError as error:
+        raise BadValue(
+            f"the database's DSN can't be read: {str(error).splitlines()[0]}; write postgresql://USER@HOST/DATABASE"
+            " or host=... dbname=..."
+        ) from error
+    settings = {
+        "timezone": "UTC",
+        "statement_timeout": _milliseconds(statement_seconds),
+        "lock_timeout": _milliseconds(_LOCK_SECONDS),
+        "idle_in_transaction_session_timeout": _milliseconds(_IDLE_SECONDS),
+        "farm.who": application,
+    }
+    options = [str(given.get("options") or ""), *(f"-c {name}={_escaped(value)}" for name, value in settings.items())]
+    waits = {key: value for key, value in _KEEPALIVE.items() if key not in given}
+    try:
+        return psycopg.connect(
+            make_conninfo(dsn, options=" ".join(options), application_name=application, **waits), autocommit=True
+        )
+    except psycopg.OperationalError as error:
+        said = str(error).strip().splitlines()[-1]
+        raise DatabaseUnreachable(f"can't reach the database {shown(dsn)}: {said}") from error
+
+
+def shown(dsn: str) -> str:
+    """Return where a DSN leads, for people: no password, no options."""
+    given = conninfo_to_dict(dsn)
+    place = [f"{word} {given[key]}" for key, word in _SHOWN if given.get(key)]
+    return f"({', '.join(place) or 'with libpq defaults'})"
+
+
+_SHOWN: Final = (("dbname", "name"), ("host", "at"), ("port", "port"), ("user", "as"))
 
 
 @contextmanager
@@ -42,35 +100,22 @@ def acting(conn: Connection[Any], who: str, why: str = "", cause: int | None = N
     Raises:
         DatabaseUnreachable: also when the commit could not be sent: it may or may not have happened.
     """
-    raise NotImplementedError
-    yield conn
+    with in_words(), conn.transaction():
+        conn.execute(
+            "SELECT set_config('farm.who', %s, true), set_config('farm.why', %s, true),"
+            " set_config('farm.cause', %s, true)",
+            (who, why, "" if cause is None else str(cause)),
+        )
+        yield conn
 
 
 def farm_id(conn: Connection[Any]) -> str:
     """Return the UUID of the farm that this database is."""
-    raise NotImplementedError
-
-
-def migrate(dsn: str) -> tuple[str, ...]:
-    """Bring the database up to this version; returns the migrations applied, in order.
-
-    Safe to call from several processes; each migration is one transaction.
-
-    Raises:
-        DatabaseUnreachable: can't connect.
-        SchemaOutdated: the database was made by a later version; nothing was changed.
-    """
-    raise NotImplementedError
-
-
-def pending_migrations(dsn: str) -> tuple[str, ...]:
-    """Return the names of migrations that `migrate` would apply; changes nothing.
-
-    Raises:
-        DatabaseUnreachable: can't connect.
-        SchemaOutdated: the database was made by a later version.
-    """
-    raise NotImplementedError
+    with in_words():
+        row = conn.execute("SELECT id::text FROM farm").fetchone()
+    if row is None:
+        raise BadValue("the database has no farm: its table `farm` is empty; restore its row, slaves know its id")
+    return str(row[0])
 
 
 class MasterLock:
@@ -82,31 +127,73 @@ class MasterLock:
 
     def __init__(self, dsn: str) -> None:
         """Know where; `acquire` connects."""
+        self._dsn = dsn
+        self._conn: Connection[Any] | None = None
 
     def acquire(self) -> None:
         """Take the lock.
 
         Raises:
-            AnotherMaster: says who holds it (process id, since when).
+            AnotherMaster: says who holds it (process id of its connection's server, since when).
             DatabaseUnreachable: can't connect.
         """
-        raise NotImplementedError
+        conn = connect(self._dsn, application="buildd-master lock")
+        with in_words():
+            row = conn.execute("SELECT pg_try_advisory_lock(%s)", (_MASTER_LOCK,)).fetchone()
+            if row is None or not row[0]:
+                holder = conn.execute(_HOLDER, (_MASTER_LOCK,)).fetchone()
+                conn.close()
+                since = f" since {holder[0]:%Y-%m-%d %H:%M:%S} UTC, from {holder[1]}" if holder else ""
+                raise AnotherMaster(
+                    f"another master works on the database {shown(self._dsn)}{since}; stop it, or use another database"
+                )
+        self._conn = conn
 
     def held(self) -> bool:
         """Ask the database whether the lock is still ours (its connection may have broken)."""
-        raise NotImplementedError
+        if self._conn is None or self._conn.closed:
+            return False
+        try:
+            row = self._conn.execute(_HELD, (_MASTER_LOCK,)).fetchone()
+        except psycopg.OperationalError:
+            return False
+        return row is not None and bool(row[0])
 
     def release(self) -> None:
         """Give it back; harmless twice."""
-        raise NotImplementedError
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
 
-    def __enter__(self) -> MasterLock:
+    def __enter__(self) -> Self:
         """Acquire."""
         self.acquire()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Release."""
         self.release()
+
+
+# An advisory lock's 64-bit key is shown in two halves.
+_LOCKS: Final = """
+    FROM pg_locks AS held
+    WHERE held.locktype = 'advisory' AND held.granted
+      AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND (held.classid::bigint << 32 | held.objid::bigint) = %s
+"""
+_HELD: Final = f"SELECT EXISTS (SELECT {_LOCKS} AND held.pid = pg_backend_pid())"
+_HOLDER: Final = f"""
+    SELECT holder.backend_start, coalesce(host(holder.client_addr), 'this machine')
+    FROM pg_stat_activity AS holder
+    WHERE holder.pid IN (SELECT held.pid {_LOCKS})
+"""  # noqa: S608 - our own words
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1000))
+
+
+def _escaped(value: str) -> str:
+    """Escape blanks and backslashes as libpq's `options` wants them."""
+    return "".join(f"\\{letter}" if letter in " \\" else letter for letter in value)

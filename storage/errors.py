@@ -18,12 +18,9 @@ A caller that gets one of these has changed nothing: repositories fail before th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from storage.records import BuildState, Event
+from storage.records import BuildState, Event
 
 
 class StorageError(Exception):

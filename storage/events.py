@@ -20,7 +20,12 @@ class Events(Repository):
             since_id: only those after it; 0: from the beginning.
             limit: at most so many.
         """
+        return self._rows(Event, _SQL["since"], subject=subject, since_id=since_id, limit=limit)
+
     def last_id(self) -> int:
         """Return the id of the newest event; 0: there is none."""
+        return int(self._values(_SQL["last_id"])[0])
+
     def story(self, subject: str) -> tuple[Event, ...]:
         """Return everything that happened to `subject`, oldest first."""
+        return self._rows(Event, _SQL["since"], subject=subject, since_id=0, limit=None)

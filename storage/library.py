@@ -6,7 +6,7 @@ without a row are only litter.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from storage.errors import BadValue, UnknownFile
 from storage.queries import load
@@ -51,13 +51,34 @@ class Library(Repository):
         Raises:
             BadValue: no filename; or the content is known with another size or SHA-1.
         """
+        self._run(_SQL["add_content"], sha256=content.sha256, sha1=content.sha1, size=content.size)
+        if self.content(content.sha256) != content:
+            raise BadValue(
+                f"content {content.sha256} is known with another size or SHA-1; `buildd-master check` looks closer"
+            )
+        (alias,) = self._values(
+            _SQL["add_alias"],
+            sha256=content.sha256,
+            filename=filename,
+            mimetype=mimetype or mimetype_of(filename),
+        )
+        return self.alias(alias)
+
     def alias(self, alias: int) -> Alias:
         """Return one alias.
 
         Raises:
             UnknownFile: no such row.
         """
+        found = self._row(Alias, _SQL["aliases"], id=alias, sha256=None)
+        if found is None:
+            raise UnknownFile(alias)
+        return found
+
     def aliases(self, sha256: str) -> tuple[Alias, ...]:
         """Return the names of one content, oldest first; empty if there is none."""
+        return self._rows(Alias, _SQL["aliases"], id=None, sha256=sha256)
+
     def content(self, sha256: str) -> StoredFile | None:
         """Return what is known of a content; None: the librarian was never given it."""
+        return self._row(StoredFile, _SQL["content"], sha256=sha256)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storage.errors import BadValue, UnknownPerson
+from storage.errors import UnknownPerson
 from storage.queries import load
 from storage.records import Person
 from storage.repository import Repository
@@ -19,11 +19,20 @@ class People(Repository):
         Raises:
             BadValue: the name can't be.
         """
+        self._run(_SQL["add"], name=name)
+        return self.get(name)
+
     def get(self, name: str) -> Person:
         """Return one person.
 
         Raises:
             UnknownPerson: no such row.
         """
+        found = self._row(Person, _SQL["people"], name=name)
+        if found is None:
+            raise UnknownPerson(name)
+        return found
+
     def all(self) -> tuple[Person, ...]:
         """Return all, by name."""
+        return self._rows(Person, _SQL["people"], name=None)

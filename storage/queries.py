@@ -7,12 +7,9 @@ show in the server's log.  Parameters are psycopg's: `%(name)s`; a percent sign 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 FOLDER = Path(__file__).parent / "sql"
 

@@ -5,18 +5,15 @@ Transactions belong to the caller (`storage.database.acting`): a repository neve
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import psycopg
+from psycopg import Connection
 
 from storage.errors import BadValue, DatabaseUnreachable, SchemaOutdated
 from storage.rows import record_row
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from psycopg import Connection
 
 R = TypeVar("R")
 

@@ -7,25 +7,25 @@ tuple; `record_row` is the same with that last step, decided once per record typ
 from __future__ import annotations
 
 import types
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
-from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from psycopg import Cursor
+from psycopg.rows import RowFactory, RowMaker
 
 from storage import records as _records
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from psycopg import BaseCursor
-
 R = TypeVar("R")
 
+_known: dict[type[Any], dict[str, Callable[[Any], Any] | None]] = {}
 
-def record_row(record: type[R]) -> Callable[[BaseCursor[Any, Any]], Callable[[Sequence[Any]], R]]:
+
+def record_row(record: type[R]) -> RowFactory[R]:
     """Return a psycopg row factory that makes `record`s; the query's columns are named like its fields."""
 
-    def factory(cursor: BaseCursor[Any, Any]) -> Callable[[Sequence[Any]], R]:
+    def factory(cursor: Cursor[Any]) -> RowMaker[R]:
         if cursor.description is None:
             return lambda values: record(*values)
         names = tuple(column.name for column in cursor.description)
@@ -45,11 +45,13 @@ def record_row(record: type[R]) -> Callable[[BaseCursor[Any, Any]], Callable[[Se
     return factory
 
 
-@cache
 def _makers(record: type[Any]) -> dict[str, Callable[[Any], Any] | None]:
     """Return for each field of `record` what turns a column's value into it; None: it is right as it comes."""
+    known = _known.get(record)
+    if known is not None:
+        return known
     hints = get_type_hints(record, vars(_records))
-    return {field.name: _maker(hints[field.name]) for field in fields(record)}
+    return _known.setdefault(record, {field.name: _maker(hints[field.name]) for field in fields(record)})
 
 
 def _maker(hint: Any) -> Callable[[Any], Any] | None:  # noqa: ANN401 - a type hint is anything

@@ -6,12 +6,10 @@ compares the two.  Who moves a build, and when, stands in `storage.build_queue` 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import Final
 
 from storage.records import BuildState
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _S = BuildState
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Examples that failed are kept with everything else that is made here, not beside the sources.
@@ -16,6 +17,7 @@ os.environ.setdefault(
 )
 
 pytest_plugins = tuple(f"tests.{path.stem}" for path in sorted(Path(__file__).parent.glob("fix_*.py")))
+pytest.register_assert_rewrite(*pytest_plugins)  # all of them first: some import others
 
 # No deadlines: a machine that is busy is no reason for a red test.
 settings.register_profile("fast", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])

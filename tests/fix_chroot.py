@@ -9,17 +9,25 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from cli import host_apt
+from tests.fix_sources import TRY_THE_NETWORK
 
 KEPT_IN = Path(__file__).parent.parent / ".state" / "test-chroot"
 INCLUDED = ("dpkg-dev", "make", "fakeroot")
-# Without this, `build-dep` asks for a compiler that no test needs.
-APT_SETTINGS = '#clear APT::Build-Essential;\nAPT::Build-Essential { "make"; };\n'
-RECIPE = 1  #: raise it when the chroot is made differently
+#: name → fields of its control file, and its maintainer script
+DEPENDENCIES = {
+    "curious-dep": ("", f"mkdir -p /var/lib/curious-dep && cd /var/lib/curious-dep && {TRY_THE_NETWORK}"),
+    "broken-dep": ("", "echo this maintainer script fails; exit 1"),
+    "hungry-dep": ("Depends: not-in-this-world (>= 2)\n", "true"),
+    "loud-dep": ("", "test -x /usr/sbin/policy-rc.d && ! /usr/sbin/policy-rc.d loud start"),
+    "rival-dep": ("Conflicts: curious-dep\n", "true"),
+}
+RECIPE = 2  #: raise it when the chroot is made differently
 
 
 def make_tiny_chroot(target: Path) -> None:
@@ -30,27 +38,33 @@ def make_tiny_chroot(target: Path) -> None:
     sources_file = target.with_suffix(".sources")
     settings_file = target.with_suffix(".apt.conf")
     sources_file.write_text(sources)
-    settings_file.write_text(settings + APT_SETTINGS)
+    settings_file.write_text(settings)
     unfinished = target.with_suffix(".part.tar.zst")
-    subprocess.run(
-        [
-            "mmdebstrap",
-            "--quiet",
-            "--mode=root",
-            "--variant=apt",
-            f"--include={','.join(INCLUDED)}",
-            f"--aptopt={settings_file}",
-            "--dpkgopt=path-exclude=/usr/share/doc/*",
-            "--dpkgopt=path-exclude=/usr/share/locale/*",
-            "--dpkgopt=path-exclude=/usr/share/man/*",
-            host_apt.codename(),
-            str(unfinished),
-            str(sources_file),
-        ],
-        check=True,
-        timeout=600,
-        env=os.environ | {"SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8"},
-    )
+    with tempfile.TemporaryDirectory(dir=target.parent) as place:
+        # An empty package of that name: every build asks for it, and no test needs the compiler.
+        make_deb(Path(place), Path(place), "build-essential", version="99")
+        subprocess.run(
+            [
+                "mmdebstrap",
+                "--quiet",
+                "--mode=root",
+                "--variant=apt",
+                f"--include={','.join(INCLUDED)}",
+                f"--aptopt={settings_file}",
+                "--dpkgopt=path-exclude=/usr/share/doc/*",
+                "--dpkgopt=path-exclude=/usr/share/locale/*",
+                "--dpkgopt=path-exclude=/usr/share/man/*",
+                f"--customize-hook=copy-in {place}/build-essential_99_all.deb /",
+                '--customize-hook=chroot "$1" dpkg --install /build-essential_99_all.deb',
+                '--customize-hook=rm "$1/build-essential_99_all.deb"',
+                host_apt.codename(),
+                str(unfinished),
+                str(sources_file),
+            ],
+            check=True,
+            timeout=600,
+            env=os.environ | {"SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8"},
+        )
     unfinished.rename(target)
 
 
@@ -66,4 +80,66 @@ def tiny_chroot() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
             make_tiny_chroot(target)
+    return target
+
+
+def make_offline_chroot(tiny: Path, target: Path) -> None:
+    """Put a small archive of build dependencies into the tiny chroot, as its only source of packages.
+
+    So no test needs a network, and `apt-get update` takes no time.
+    """
+    with tempfile.TemporaryDirectory(dir=target.parent) as place:
+        extra = Path(place) / "extra"
+        archive = extra / "archive"
+        archive.mkdir(parents=True)
+        for name, (fields, postinst) in DEPENDENCIES.items():
+            make_deb(Path(place), archive, name, fields=fields, postinst=postinst)
+        index = subprocess.run(
+            ["dpkg-scanpackages", "--multiversion", "."], cwd=archive, check=True, capture_output=True, text=True
+        )
+        (archive / "Packages").write_text(index.stdout)
+        sources = extra / "etc" / "apt" / "sources.list.d"
+        sources.mkdir(parents=True)
+        (sources / "archive.sources").write_text("Types: deb\nURIs: file:/archive\nSuites: ./\nTrusted: yes\n")
+        whole = Path(place) / "whole.tar"
+        subprocess.run(["zstd", "-dqf", str(tiny), "-o", str(whole)], check=True)
+        names = subprocess.run(["tar", "-tf", str(whole)], check=True, capture_output=True, text=True).stdout.split()
+        lists = [name for name in names if "etc/apt/sources.list" in name and not name.endswith("/")]
+        subprocess.run(["tar", "--delete", "-f", str(whole), *lists], check=True)
+        subprocess.run(
+            ["tar", "--append", "-f", str(whole), "--owner=0", "--group=0", "-C", str(extra), "./archive", "./etc"],
+            check=True,
+        )
+        unfinished = target.with_suffix(".part")
+        subprocess.run(["zstd", "-1", "-qf", str(whole), "-o", str(unfinished)], check=True)
+        unfinished.rename(target)
+
+
+def make_deb(
+    place: Path, archive: Path, name: str, *, version: str = "1.2", fields: str = "", postinst: str = "true"
+) -> None:
+    """Make a package without content in the directory `archive`, by way of a tree in `place`."""
+    tree = place / f"tree-{name}"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "DEBIAN" / "control").write_text(
+        f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: Nobody <nobody@example.org>\n{fields}"
+        "Description: nothing, for a test\n"
+    )
+    (tree / "DEBIAN" / "postinst").write_text(f"#!/bin/sh\n{postinst}\n")
+    (tree / "DEBIAN" / "postinst").chmod(0o755)
+    subprocess.run(
+        ["dpkg-deb", "--root-owner-group", "-Zgzip", "--build", str(tree), str(archive)],
+        check=True,
+        capture_output=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def offline_chroot(tiny_chroot: Path) -> Path:
+    """The tiny chroot with an archive of its own in it (see `DEPENDENCIES`); builds in it need no network."""
+    target = tiny_chroot.with_name(tiny_chroot.name.replace("tiny", "offline"))
+    with (tiny_chroot.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            make_offline_chroot(tiny_chroot, target)
     return target

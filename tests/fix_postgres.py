@@ -13,9 +13,10 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from storage.database import connect, migrate
 
+from storage.database import connect
 from storage.embedded import Embedded
+from storage.migration import migrate
 
 _numbers = itertools.count(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any, get_args, get_type_hints
 
 from hypothesis import strategies as st
@@ -114,4 +115,4 @@ def open_pair() -> tuple[Connection, Connection]:
 def pieces_of(stream: bytes, cuts: list[int]) -> list[bytes]:
     """Return `stream` cut at each of `cuts`, taken modulo its length; no piece is empty."""
     places = sorted({0, len(stream), *(cut % len(stream) for cut in cuts)}) if stream else [0]
-    return [stream[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [stream[a:b] for a, b in itertools.pairwise(places)]

@@ -32,9 +32,7 @@ def lines(text: str) -> list[str]:
 
 
 def folders_of_the_product() -> set[str]:
-    return {
-        str(found.parent.relative_to(TOP)) for room in ROOMS for found in (TOP / room).rglob("*.py")
-    }
+    return {str(found.parent.relative_to(TOP)) for room in ROOMS for found in (TOP / room).rglob("*.py")}
 
 
 def test_every_folder_of_the_product_is_a_package_of_the_wheel(config: configparser.ConfigParser) -> None:

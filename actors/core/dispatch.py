@@ -75,6 +75,11 @@ class ClaimSettled:
 
 
 @dataclass(frozen=True, slots=True)
+class TriedAgain:
+    """A moment has passed: builders that were set aside may try again."""
+
+
+@dataclass(frozen=True, slots=True)
 class DispatchPaused:
     """The master can't dispatch by its own fault, or was told not to."""
 
@@ -86,7 +91,16 @@ class DispatchResumed:
     """Jobs are given away again."""
 
 
-Event = JobsRead | BuildersRead | BuilderReady | BuilderNotReady | ClaimSettled | DispatchPaused | DispatchResumed
+Event = (
+    JobsRead
+    | BuildersRead
+    | BuilderReady
+    | BuilderNotReady
+    | ClaimSettled
+    | TriedAgain
+    | DispatchPaused
+    | DispatchResumed
+)
 
 
 # --- orders ---------------------------------------------------------------------------------------
@@ -108,7 +122,7 @@ class SkipSeries:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """Say in the log that a claim was lost for no reason to be seen; the builder waits for the sweep."""
+    """A claim was lost for no reason to be seen (its rows were locked; an open attempt): look, then `TriedAgain`."""
 
     pair: Pair
 
@@ -136,6 +150,8 @@ class Dispatch:
 
     paused: str = ""  #: why nothing is given away; empty: it is
     _jobs: dict[int, Job] = field(default_factory=dict)  #: every job of the queue, as last read
+    _job_of: dict[int, int] = field(default_factory=dict)  #: build → job
+    _lacking: set[int] = field(default_factory=set)  #: jobs whose files are not all there
     _lanes: dict[Lane, list[Rank]] = field(default_factory=lambda: defaultdict(list))  #: to be given away; sorted
     _builders: dict[str, Builder] = field(default_factory=dict)
     _ready: set[str] = field(default_factory=set)  #: said so by their actors, whatever their rows say
@@ -144,52 +160,86 @@ class Dispatch:
     _claiming: dict[str, int] = field(default_factory=dict)  #: builder → job, until `ClaimSettled`
     _no_chroot: set[str] = field(default_factory=set)  #: distroarchseries, said in the log
 
-    def handle(self, event: Event) -> tuple[Order, ...]:
-        """Return the orders that `event` calls for, in the order to obey them."""
+    def handle(self, *events: Event) -> tuple[Order, ...]:
+        """Return the orders that `events` call for, in the order to obey them; what came together is matched once."""
         orders: list[Order] = []
+        for event in events:
+            orders += self._take(event)
+        return (*orders, *self._match())
+
+    def _take(self, event: Event) -> list[Order]:
         match event:
             case JobsRead(jobs, asked):
-                orders += self._read_jobs(jobs, self._jobs.keys() if asked is None else asked)
+                return self._read_jobs(jobs, self._jobs.keys() if asked is None else asked)
             case BuildersRead(builders, asked):
                 self._read_builders(builders, self._builders.keys() if asked is None else asked)
-                if asked is None:  # everything was read afresh: try again
-                    for name in tuple(self._set_aside):
-                        self._arrive(name)
             case BuilderReady(builder):
                 self._arrive(builder)
             case BuilderNotReady(builder):
                 self._set_aside.discard(builder)
                 self._leave(builder)
             case ClaimSettled():
-                orders += self._settle(event)
+                return self._settle(event)
+            case TriedAgain():
+                for name in sorted(self._set_aside):
+                    self._arrive(name)
             case DispatchPaused(why):
                 self.paused = why
             case DispatchResumed():
                 self.paused = ""
             case _:
                 assert_never(event)
-        return (*orders, *self._match())
+        return []
 
     def candidates(self) -> dict[str, tuple[Job, ...]]:
         """Return the jobs that wait, as the function `candidates` does."""
         return candidates(self._jobs.values())
 
     @property
-    def ready(self) -> tuple[str, ...]:
-        """Return the builders whose slaves wait for a job, by name."""
-        return tuple(sorted(self._ready))
+    def ready(self) -> frozenset[str]:
+        """Return the builders whose slaves wait for a job."""
+        return frozenset(self._ready)
+
+    @property
+    def set_aside(self) -> frozenset[str]:
+        """Return the builders that wait for `TriedAgain`."""
+        return frozenset(self._set_aside)
+
+    @property
+    def builders(self) -> frozenset[str]:
+        """Return the names of all registered builders."""
+        return frozenset(self._builders)
+
+    @property
+    def lacking_files(self) -> frozenset[int]:
+        """Return the jobs that new content in the librarian may set free."""
+        return frozenset(self._lacking)
+
+    def job_of(self, build: int) -> int | None:
+        """Return the job of `build`, waiting or running."""
+        return self._job_of.get(build)
 
     # --- what is known ---
 
     def _read_jobs(self, jobs: Iterable[Job], asked: Iterable[int]) -> list[Order]:
         read = {job.id: job for job in jobs}
         for gone in set(asked) - read.keys():
-            self._unlist(self._jobs.pop(gone, None))
+            job_gone = self._jobs.pop(gone, None)
+            if job_gone is not None:
+                self._unlist(job_gone)
+                self._job_of.pop(job_gone.build, None)
+                self._lacking.discard(gone)
         orders: list[Order] = []
         claiming = set(self._claiming.values())
         for job in read.values():
-            self._unlist(self._jobs.get(job.id))
+            if job.id in self._jobs:
+                self._unlist(self._jobs[job.id])
             self._jobs[job.id] = job
+            self._job_of[job.build] = job.id
+            if job.files_missing:
+                self._lacking.add(job.id)
+            else:
+                self._lacking.discard(job.id)
             if waits(job) and held(job) is None and job.id not in claiming:
                 insort(self._lanes[job.family, job.trusted], rank(job))
             if job.has_chroot:
@@ -235,9 +285,7 @@ class Dispatch:
         self._read_builders(event.builders, {pair.builder for pair in event.lost})
         return orders
 
-    def _unlist(self, job: Job | None) -> None:
-        if job is None:
-            return
+    def _unlist(self, job: Job) -> None:
         lane, key = self._lanes[job.family, job.trusted], rank(job)
         place = bisect_left(lane, key)
         if place < len(lane) and lane[place] == key:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from protocol.messages import VERSION, Refused, RefusalCode, Welcome
+from protocol.messages import VERSION, RefusalCode, Refused, Welcome
 from storage.records import Builder
 
 SCHEME = "buildd"

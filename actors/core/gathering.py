@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from actors.core.builder_events import ChangesRead, KeepResult, OpenResult, Order, ReadChanges, ResultKept, Send
-from actors.core.builder_events import ResultSpoilt, WriteResult
+from actors.core.builder_events import (
+    ChangesRead,
+    KeepResult,
+    OpenResult,
+    Order,
+    ReadChanges,
+    ResultKept,
+    ResultSpoilt,
+    Send,
+    WriteResult,
+)
 from actors.core.ending import Ending, lost, slave_failed
 from actors.core.results import CHANGES_LIMIT, find_changes, objection
 from actors.core.session import Session

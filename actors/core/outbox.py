@@ -109,6 +109,14 @@ class BuilderSilent:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadlineMissed:
+    """The attempt's deadline has passed, and nobody else acted on it (dispatch-rules §8)."""
+
+    attempt: UUID
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class TimePassed:
     """Now is `at`."""
 
@@ -125,6 +133,7 @@ Event = (
     | CancelAsked
     | AttemptClosed
     | BuilderSilent
+    | DeadlineMissed
     | TimePassed
 )
 
@@ -167,7 +176,7 @@ class SendCancel:
 
 @dataclass(frozen=True, slots=True)
 class CloseAttempt:
-    """Record this end: its builder's slave knows nothing of the attempt any more."""
+    """Record this end, which the builder's actor will not report."""
 
     attempt: UUID
     outcome: Outcome
@@ -231,11 +240,17 @@ class Outbox:
             case BuilderSilent(builder):
                 self._unanswered.pop(builder, None)
                 return ()
+            case DeadlineMissed(attempt, at):
+                return self._missed(attempt, at)
             case TimePassed(at):
                 due = [order for order, when in self._unanswered.values() if when <= at]
                 return tuple(again for order in due for again in self._send(order, at))
             case _:
                 assert_never(event)
+
+    def of_attempt(self, attempt: UUID) -> Held | None:
+        """Return the attempt, if it is open."""
+        return self._held.get(attempt)
 
     def of_builder(self, builder: str) -> Held | None:
         """Return the open attempt of `builder`."""
@@ -298,7 +313,17 @@ class Outbox:
         self._held[held.attempt] = replace(held, stage=Stage.CANCELLING)
         return self._send(SendCancel(held.builder, held.attempt), at)
 
-    def _send(self, order: SendAssign | SendDisown | SendCancel | Order, at: float) -> tuple[Order, ...]:
+    def _missed(self, attempt: UUID, at: float) -> tuple[Order, ...]:
+        held = self._held.get(attempt)
+        if held is None:
+            return ()
+        if held.stage is Stage.CANCELLING:
+            close = CloseAttempt(attempt, Outcome.ABORTED, "cancelled; the slave did not abort in time")
+        else:
+            close = CloseAttempt(attempt, Outcome.LOST, f"{held.builder} did not report the end before the deadline")
+        return (close, *self._send(SendDisown(held.builder, attempt, close.text), at))
+
+    def _send(self, order: Order, at: float) -> tuple[Order, ...]:
         if not isinstance(order, CloseAttempt):
             self._unanswered[order.builder] = (order, at + self.resend_after)
         return (order,)
@@ -312,9 +337,10 @@ class Outbox:
         held = self._held.pop(attempt, None)
         if held is None:
             return
-        for index, key in ((self._by_builder, held.builder), (self._by_job, held.job)):
-            if index.get(key) == attempt:  # type: ignore[call-overload]
-                del index[key]  # type: ignore[attr-defined]
-        waiting = self._unanswered.get(held.builder)
-        if waiting and not isinstance(waiting[0], CloseAttempt) and waiting[0].attempt == attempt:
+        if self._by_builder.get(held.builder) == attempt:
+            del self._by_builder[held.builder]
+        if self._by_job.get(held.job) == attempt:
+            del self._by_job[held.job]
+        order, _when = self._unanswered.get(held.builder, (None, 0.0))
+        if isinstance(order, SendAssign | SendAdopt | SendCancel) and order.attempt == attempt:
             del self._unanswered[held.builder]

@@ -113,7 +113,7 @@ class Session:
                 self._welcomed(at, message, out)
             case Refused() if self.state is SessionState.GREETING:
                 self._refused(at, message, out)
-            case Status():
+            case Status() if self.state is SessionState.PROBING:
                 self.status = message
             case EchoReply(id, data) if self.state is SessionState.PROBING:
                 if (id, data) != self._answer:
@@ -163,8 +163,6 @@ class Session:
 
     def ended(self, at: float, reason: str, out: list[Order], *, lied: bool = False) -> None:
         """Note that the connection could not be made or broke, and climb the ladder."""
-        if self.state in {SessionState.RESTING, SessionState.ASKING}:
-            return
         was_open = self.open
         if was_open and at - self._opened_at >= self.timers.connect:
             self.failures = 0
@@ -185,9 +183,7 @@ class Session:
             verb = "broke" if was_open else "failed"
             self._trouble(NotOkKind.UNREACHABLE, f"connection {verb}: {reason} ({self.failures} times in a row)", out)
 
-    def distrust(
-        self, at: float, kind: NotOkKind, words: str, out: list[Order], *, closed: bool = False
-    ) -> None:
+    def distrust(self, at: float, kind: NotOkKind, words: str, out: list[Order], *, closed: bool = False) -> None:
         """End a session that is of no use, say why, and try again in the background.
 
         Args:
@@ -258,7 +254,7 @@ class Session:
         self._spoke_at = at
 
     def tick(self, at: float, out: list[Order]) -> str:
-        """Do what is due; return why the connection counts as broken now, or nothing.  (The caller calls `ended`.)"""
+        """Do what is due; return why the connection counts as broken now, or nothing; then it is on you to call `ended`."""
         match self.state:
             case SessionState.RESTING if at >= self._retry_at:
                 self._ask(at, out)

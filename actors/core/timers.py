@@ -1,6 +1,6 @@
-"""How long a builder's actor waits for what: dispatch-rules §6 and §8, every number a named setting.
+"""How long builder and queue actors wait for what: dispatch-rules §6 and §8, every number a named setting.
 
-Seconds, all of them.  `actors.settings` may replace each; `actors.core.builder` acts on them.
+Seconds, all of them.  `actors.settings` may replace each; `actors.core.builder` and `actors.queue` act on them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Timers:
-    """Deadlines and intervals of one builder's actor, in seconds."""
+    """Deadlines and intervals, in seconds."""
 
     connect: float = 10.0  #: TCP connection, greeting and probe together
     first_retry: float = 1.0  #: before the second connection attempt
@@ -30,3 +30,11 @@ class Timers:
     abort_forced: float = 60.0  #: after that, then it is fenced
     clean: float = 120.0  #: for the slave to be IDLE again
     librarian_retry: float = 10.0  #: after the master's own disk refused something
+    # the queue actor's own
+    batch: float = 0.002  #: what arrives within this time shares one commit
+    reports_batch: float = 0.05  #: the same for reports that nobody waits for
+    database_retry: float = 0.2  #: before the database is tried again; doubles
+    database_retry_limit: float = 5.0  #: doubles no further than this
+    sweep: float = 60.0  #: between two readings of everything: a safety net, nothing waits for it
+    deadlines: float = 10.0  #: between two looks for attempts whose deadline nobody kept
+    deadline_grace: float = 45.0  #: for the builder's actor to act on a deadline itself

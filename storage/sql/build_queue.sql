@@ -1,0 +1,180 @@
+-- Jobs and attempts; see storage/build_queue.py.
+
+-- jobs --
+-- Everything that dispatch looks at; all jobs, or those of `ids`.
+SELECT job.id, job.build, source.name AS source, source.version, arch.family, archive.trusted,
+       archive.name AS archive,
+       distribution.name || '/' || series.name || '/' || arch.architecture AS distroarchseries,
+       build.pocket, source.component, source.urgency, archive.private, archive.relative_score,
+       job.manual_score, job.created, job.builder, job.buildstart, build.state,
+       EXISTS (SELECT FROM chroot
+               WHERE chroot.distroarchseries = arch.id AND chroot.pocket IN (build.pocket, 'RELEASE')) AS has_chroot,
+       archive.enabled AS archive_enabled,
+       ARRAY(SELECT file.filename::text FROM source_file AS file
+             WHERE file.source = source.id
+               AND NOT EXISTS (SELECT FROM library_content AS content WHERE content.sha256 = file.sha256)
+             ORDER BY file.filename) AS files_missing
+FROM buildqueue AS job
+JOIN build ON build.id = job.build
+JOIN archive ON archive.id = build.archive
+JOIN source_release AS source ON source.id = build.source
+JOIN distroarchseries AS arch ON arch.id = build.distroarchseries
+JOIN distroseries AS series ON series.id = arch.distroseries
+JOIN distribution ON distribution.id = series.distribution
+WHERE job.id = ANY (coalesce(%(ids)s::bigint[], ARRAY(SELECT id FROM buildqueue)))
+ORDER BY job.id;
+
+-- claim --
+-- Architecture §5: the picks that still hold become attempts.  Rows are locked and tested as they are now; what
+-- somebody else has locked falls out, as it is about to change; of two picks for one build or builder the unique
+-- indexes let the first through.
+WITH pick AS (
+    SELECT place, job, builder, session
+    FROM unnest(%(jobs)s::bigint[], %(builders)s::text[], %(sessions)s::bigint[]) WITH ORDINALITY
+         AS pick (job, builder, session, place)
+), fitting AS (
+    SELECT pick.place, pick.session, job.id AS job, job.build, builder.name AS builder, archive.trusted, tarball.alias
+    FROM pick
+    JOIN buildqueue AS job ON job.id = pick.job
+    JOIN build ON build.id = job.build
+    JOIN archive ON archive.id = build.archive
+    JOIN distroarchseries AS arch ON arch.id = build.distroarchseries
+    JOIN builder ON builder.name = pick.builder
+    CROSS JOIN LATERAL (
+        SELECT chroot.alias
+        FROM chroot
+        WHERE chroot.distroarchseries = arch.id AND chroot.pocket IN (build.pocket, 'RELEASE')
+        ORDER BY chroot.pocket = 'RELEASE'
+        LIMIT 1
+    ) AS tarball
+    WHERE job.builder IS NULL
+      AND build.state = 'NEEDSBUILD'
+      AND builder.builderok
+      AND NOT builder.manual
+      AND builder.trusted = archive.trusted
+      AND arch.family = ANY (builder.families)
+    ORDER BY pick.place
+    FOR NO KEY UPDATE OF job, build, builder SKIP LOCKED
+), claimed AS (
+    INSERT INTO attempt (build, job, builder, session, trusted, chroot, wall_seconds, deadline)
+    SELECT build, job, builder, session, trusted, alias, %(wall_seconds)s,
+           now() + make_interval(secs => %(wall_seconds)s)
+    FROM fitting
+    ORDER BY place
+    ON CONFLICT DO NOTHING
+    RETURNING id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log
+), assigned AS (
+    UPDATE buildqueue SET builder = claimed.builder, buildstart = now()
+    FROM claimed
+    WHERE buildqueue.id = claimed.job
+), begun AS (
+    UPDATE build SET state = 'BUILDING', started = now(), why = ''
+    FROM claimed
+    WHERE build.id = claimed.build
+)
+SELECT claimed.*
+FROM claimed JOIN fitting USING (job, builder)
+ORDER BY fitting.place;
+
+-- orders --
+-- What a builder actor needs, of the open ones among `attempts`.
+SELECT attempt.id AS attempt, attempt.job, attempt.build, attempt.builder, attempt.trusted,
+       'binarypackage' AS build_type, source.name AS source, source.version,
+       jsonb_build_object('filename', tarball.filename, 'sha256', content.sha256, 'size', content.size) AS chroot,
+       files.files, files.dsc,
+       arch.architecture, build.arch_indep, series.name AS suite, attempt.wall_seconds
+FROM attempt
+JOIN build ON build.id = attempt.build
+JOIN source_release AS source ON source.id = build.source
+JOIN distroarchseries AS arch ON arch.id = build.distroarchseries
+JOIN distroseries AS series ON series.id = arch.distroseries
+JOIN library_alias AS tarball ON tarball.id = attempt.chroot
+JOIN library_content AS content ON content.sha256 = tarball.content
+CROSS JOIN LATERAL (
+    SELECT jsonb_agg(jsonb_build_object('filename', file.filename, 'sha256', file.sha256, 'size', file.size)
+                     ORDER BY file.filename) AS files,
+           min(file.filename) FILTER (WHERE file.sha256 = source.dsc AND file.filename LIKE '%%.dsc') AS dsc
+    FROM source_file AS file
+    WHERE file.source = source.id
+) AS files
+WHERE attempt.id = ANY (%(attempts)s) AND attempt.outcome IS NULL
+ORDER BY attempt.started, attempt.id;
+
+-- attempt --
+SELECT id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log
+FROM attempt
+WHERE id = %(attempt)s;
+
+-- open_attempts --
+SELECT id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log
+FROM attempt
+WHERE outcome IS NULL
+ORDER BY started, id;
+
+-- overdue --
+SELECT id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log
+FROM attempt
+WHERE outcome IS NULL AND deadline + make_interval(secs => %(grace_seconds)s) <= now()
+ORDER BY deadline, id;
+
+-- started --
+-- The wall time counts from the slave's acceptance; said twice, from the first.  No row: closed.
+UPDATE attempt
+SET accepted = coalesce(accepted, now()),
+    deadline = CASE
+        WHEN accepted IS NULL
+             AND EXISTS (SELECT FROM build WHERE build.id = attempt.build AND build.state = 'BUILDING')
+        THEN now() + make_interval(secs => wall_seconds)
+        ELSE deadline
+    END
+WHERE id = %(attempt)s AND outcome IS NULL;
+
+-- gathering --
+-- Results are being fetched, with a new deadline; a build that is being cancelled stays so.  No row: closed.
+WITH gathered AS (
+    UPDATE build SET state = 'GATHERING'
+    FROM attempt
+    WHERE attempt.id = %(attempt)s AND attempt.outcome IS NULL
+      AND build.id = attempt.build AND build.state = 'BUILDING'
+    RETURNING build.id
+)
+UPDATE attempt
+SET deadline = CASE
+        WHEN EXISTS (SELECT FROM gathered) THEN now() + make_interval(secs => %(seconds)s)
+        ELSE deadline
+    END
+WHERE id = %(attempt)s AND outcome IS NULL;
+
+-- hold --
+-- Lock an attempt with its build: what `record` is about to change.  No row: unknown attempt.
+SELECT attempt.build, attempt.job, attempt.outcome, build.state
+FROM attempt JOIN build ON build.id = attempt.build
+WHERE attempt.id = %(attempt)s
+FOR NO KEY UPDATE OF attempt, build;
+
+-- close --
+UPDATE attempt SET outcome = %(outcome)s, ended = now(), text = %(text)s, log = %(log)s
+WHERE id = %(attempt)s AND outcome IS NULL;
+
+-- move --
+-- The build at the end of an attempt; its job follows by trigger.
+UPDATE build SET state = %(state)s, why = %(why)s, dependencies = %(dependencies)s::text[]
+WHERE id = %(build)s;
+
+-- keep_files --
+-- Results of an attempt; their contents and names are there.
+INSERT INTO build_file (build, attempt, alias)
+SELECT %(build)s, %(attempt)s, alias FROM unnest(%(aliases)s::bigint[]) AS alias
+ON CONFLICT DO NOTHING;
+
+-- fence --
+-- False: it was closed already, or never there.
+SELECT fence_attempt(%(attempt)s, %(text)s);
+
+-- remove --
+-- A trigger fences the open attempt.  No row: gone already.
+DELETE FROM buildqueue WHERE id = %(job)s;
+
+-- set_manual_score --
+-- No row: unknown job.
+UPDATE buildqueue SET manual_score = %(score)s WHERE id = %(job)s;

@@ -1,0 +1,80 @@
+-- Builders and what their actors say of them; see storage/builders.py.
+
+-- add --
+-- No row: the name is taken.
+INSERT INTO builder (name, url, families, trusted, manual, tags)
+VALUES (%(name)s, %(url)s, %(families)s, %(trusted)s, %(manual)s, %(tags)s)
+ON CONFLICT (name) DO NOTHING
+RETURNING name;
+
+-- all --
+-- All builders by name, or those of `names`; architectures are the tags of their families.
+SELECT id, name, url, families, trusted, builderok, failnotes, notok_by, notok_kind, manual, tags,
+       ARRAY(SELECT DISTINCT tag
+             FROM processor_family AS family, unnest(family.architectures) AS tag
+             WHERE family.name = ANY (builder.families)
+             ORDER BY tag) AS architectures
+FROM builder
+WHERE %(names)s::text[] IS NULL OR name = ANY (%(names)s::text[])
+ORDER BY name;
+
+-- change --
+-- NULL leaves a column as it is.  No row: unknown builder.
+UPDATE builder
+SET url = coalesce(%(url)s::text, url),
+    families = coalesce(%(families)s::text[], families),
+    trusted = coalesce(%(trusted)s::boolean, trusted),
+    manual = coalesce(%(manual)s::boolean, manual),
+    tags = coalesce(%(tags)s::text[], tags)
+WHERE name = %(name)s;
+
+-- set_ok --
+-- A person's word.  No row: unknown builder.
+UPDATE builder
+SET builderok = %(ok)s, failnotes = %(notes)s, notok_by = CASE WHEN NOT %(ok)s THEN 'person' END, notok_kind = NULL
+WHERE name = %(name)s;
+
+-- remove --
+-- A trigger fences what runs there.  No row: unknown builder.
+DELETE FROM builder WHERE name = %(name)s;
+
+-- mark_not_ok --
+-- The machine's word: never over a person's, nor over a breach by something that heals.
+UPDATE builder
+SET builderok = false, failnotes = %(failnotes)s, notok_by = 'machine', notok_kind = %(kind)s
+WHERE name = %(name)s
+  AND notok_by IS DISTINCT FROM 'person'
+  AND (notok_kind IS DISTINCT FROM 'breach' OR %(kind)s = 'breach');
+
+-- heal --
+-- Dispatch-rules §6: what a person marked, only a person clears; a breach too.
+UPDATE builder SET builderok = true
+WHERE name = %(name)s AND notok_by = 'machine' AND notok_kind IN ('unreachable', 'crash', 'misfit');
+
+-- runtimes --
+SELECT builder.name AS builder,
+       coalesce(state, 'DISCONNECTED') AS state,
+       coalesce(connected, false) AS connected,
+       coalesce(since, builder.created) AS since,
+       deadline,
+       quarantined_until,
+       coalesce(failures_in_row, 0) AS failures_in_row
+FROM builder LEFT JOIN builder_runtime ON builder_runtime.builder = builder.name
+ORDER BY builder.name;
+
+-- record_runtime --
+-- `since` is when the state began.  No row: unknown builder.
+INSERT INTO builder_runtime AS runtime (builder, state, connected, deadline)
+SELECT name, %(state)s, %(connected)s, %(deadline)s FROM builder WHERE name = %(name)s
+ON CONFLICT (builder) DO UPDATE
+SET since = CASE WHEN runtime.state = excluded.state THEN runtime.since ELSE now() END,
+    state = excluded.state,
+    connected = excluded.connected,
+    deadline = excluded.deadline;
+
+-- open_session --
+-- No row: unknown builder.
+SELECT nextval('session_epoch') FROM builder WHERE name = %(name)s;
+
+-- families --
+SELECT array_agg(name::text ORDER BY name) FROM processor_family;

@@ -1,0 +1,81 @@
+-- Builds, their attempts and files; see storage/builds.py.
+
+-- builds --
+-- All, or those of `ids` or in `state`; the newest `limit`, newest first.
+SELECT build.id, source.name AS source, source.version, archive.name AS archive,
+       distribution.name || '/' || series.name || '/' || arch.architecture AS distroarchseries,
+       arch.architecture, arch.family, build.pocket, source.component, source.urgency, archive.trusted,
+       build.arch_indep, build.state, build.dependencies, build.why, build.created, build.started, build.ended,
+       attempt.builder
+FROM build
+JOIN archive ON archive.id = build.archive
+JOIN source_release AS source ON source.id = build.source
+JOIN distroarchseries AS arch ON arch.id = build.distroarchseries
+JOIN distroseries AS series ON series.id = arch.distroseries
+JOIN distribution ON distribution.id = series.distribution
+LEFT JOIN attempt ON attempt.build = build.id AND attempt.outcome IS NULL
+WHERE (%(id)s::bigint IS NULL OR build.id = %(id)s)
+  AND (%(state)s::text IS NULL OR build.state = %(state)s)
+ORDER BY build.id DESC
+LIMIT %(limit)s;
+
+-- parents --
+-- Which of the rows that a build needs exist, and whether series and archive are of one distribution.
+SELECT EXISTS (SELECT FROM source_release WHERE id = %(source)s) AS source,
+       (SELECT distribution FROM archive WHERE id = %(archive)s) AS archive,
+       (SELECT series.distribution
+        FROM distroarchseries AS arch JOIN distroseries AS series ON series.id = arch.distroseries
+        WHERE arch.id = %(distroarchseries)s) AS series;
+
+-- find --
+SELECT id FROM build
+WHERE source = %(source)s AND archive = %(archive)s AND distroarchseries = %(distroarchseries)s;
+
+-- create --
+-- No row: the source has a build there.
+INSERT INTO build (source, archive, distroarchseries, pocket, arch_indep)
+VALUES (%(source)s, %(archive)s, %(distroarchseries)s, %(pocket)s, %(arch_indep)s)
+ON CONFLICT (source, archive, distroarchseries) DO NOTHING
+RETURNING id;
+
+-- hold --
+-- Lock a build and say its state.  No row: unknown build.
+SELECT state FROM build WHERE id = %(build)s FOR NO KEY UPDATE;
+
+-- retry --
+UPDATE build SET state = 'NEEDSBUILD', why = '' WHERE id = %(build)s;
+
+-- queue --
+-- A build that has a job keeps it.
+INSERT INTO buildqueue (build) VALUES (%(build)s)
+ON CONFLICT (build) DO NOTHING;
+
+-- job_of --
+SELECT id FROM buildqueue WHERE build = %(build)s;
+
+-- set_state --
+-- Attempt and job follow by trigger.
+UPDATE build SET state = %(state)s, why = %(why)s WHERE id = %(build)s;
+
+-- files --
+SELECT DISTINCT alias.id, alias.filename, alias.mimetype, content.sha256, content.sha1, content.size, alias.created
+FROM build_file AS file
+JOIN library_alias AS alias ON alias.id = file.alias
+JOIN library_content AS content ON content.sha256 = alias.content
+WHERE file.build = %(build)s
+ORDER BY alias.filename;
+
+-- attempts --
+SELECT id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log
+FROM attempt
+WHERE build = %(build)s
+ORDER BY started, id;
+
+-- log --
+SELECT alias.id, alias.filename, alias.mimetype, content.sha256, content.sha1, content.size, alias.created
+FROM attempt
+JOIN library_alias AS alias ON alias.id = attempt.log
+JOIN library_content AS content ON content.sha256 = alias.content
+WHERE attempt.build = %(build)s
+ORDER BY attempt.started DESC, attempt.id
+LIMIT 1;

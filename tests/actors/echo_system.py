@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from actors.transport import adopt_orphans, free_port, read_key, secure
 from thespian.actors import Actor, ActorSystem
+
+from actors.transport import adopt_orphans, free_port, read_key, secure
 
 
 class Echo(Actor):  # type: ignore[misc]  # Thespian is untyped

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from actors.transport import AuthenticPickle, NotAuthentic, read_key, write_key
 from hypothesis import given
 from hypothesis import strategies as st
+
+from actors.transport import AuthenticPickle, NotAuthentic, read_key, write_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

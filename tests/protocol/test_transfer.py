@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 
 import pytest
 from hypothesis import assume, given
@@ -55,7 +56,7 @@ def test_a_push_arrives_whole_whenever_it_is_interrupted(size: int, data: st.Dat
 @given(sizes)
 def test_no_more_than_the_window_is_on_its_way(size: int) -> None:
     push = Push(SHA, size)
-    sent = [span for span in iter(push.take, None)]
+    sent = list(iter(push.take, None))
     assert len(sent) == min(WINDOW, len(list(spans(size))))
 
 
@@ -64,7 +65,7 @@ def test_spans_cover_the_rest_of_a_file_exactly(size: int, data: st.DataObject) 
     offset = data.draw(st.integers(0, size))
     covered = list(spans(size, offset))
     assert covered[0].offset == offset
-    assert all(a.offset + a.length == b.offset for a, b in zip(covered, covered[1:], strict=False))
+    assert all(a.offset + a.length == b.offset for a, b in itertools.pairwise(covered))
     assert covered[-1].offset + covered[-1].length == size
     assert [span.last for span in covered] == [False] * (len(covered) - 1) + [True]
     assert all(0 < span.length <= CHUNK for span in covered) or covered == [Span(offset, 0, last=True)]

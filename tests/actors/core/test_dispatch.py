@@ -24,6 +24,7 @@ from actors.core.dispatch import (
     Pair,
     SetAside,
     SkipSeries,
+    TriedAgain,
     candidates,
     waits,
 )
@@ -115,20 +116,21 @@ def test_a_lost_claim_leaves_the_job_to_the_next_builder_if_the_builder_was_to_b
     assert claims(farm.handle(settled)) == [Pair(1, "zoe")]
 
 
-def test_a_claim_lost_for_no_reason_to_be_seen_sets_the_builder_aside_until_everything_is_read_again() -> None:
+def test_a_claim_lost_for_no_reason_to_be_seen_sets_the_builder_aside_for_a_moment() -> None:
     farm = a_farm(a_builder("bob"), jobs=(a_job(1),))
     farm.handle(BuilderReady("bob"))
     settled = ClaimSettled((), (Pair(1, "bob"),), (a_job(1),), (a_builder("bob"),))
     assert farm.handle(settled) == (SetAside(Pair(1, "bob")),)
     assert farm.handle(JobsRead((a_job(1),))) == ()
-    assert claims(farm.handle(BuildersRead((a_builder("bob"),)))) == [Pair(1, "bob")]
+    assert farm.set_aside == frozenset({"bob"})
+    assert claims(farm.handle(TriedAgain())) == [Pair(1, "bob")]
 
 
 def test_a_builder_that_is_no_longer_registered_gets_nothing() -> None:
     farm = a_farm(a_builder("bob"), ready=("bob",))
     farm.handle(BuildersRead((), frozenset({"bob"})))
     assert farm.handle(JobsRead((a_job(1),))) == ()
-    assert farm.ready == ()
+    assert farm.ready == frozenset()
 
 
 def test_candidates_are_the_waiting_jobs_by_family_in_order() -> None:

@@ -1,0 +1,96 @@
+"""A way in for people: attach to the actor system of a running farm.
+
+Starts nothing and stops nothing: Thespian, asked to attach where nobody listens, would start a system of its own.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from thespian.actors import ActorAddress, ActorSystemException
+from thespian.system.multiprocTCPBase import ActorSystemBase
+from thespian.system.transport.IPBase import TCPv4ActorAddress
+
+from actors.farm_actor import Census, Here, Injected, WhoIsHere
+from actors.messages import Describe, Description
+from actors.run_file import running_farm
+from actors.transport import LOOPBACK, read_key, secure
+
+if TYPE_CHECKING:
+    from actors.settings import Settings
+
+_ANSWER_SECONDS = 3.0
+
+
+class NotAttached(Exception):
+    """No farm runs, or it does not let us in; one line that says which, and what to do."""
+
+
+class _Guest(ActorSystemBase):  # type: ignore[misc]  # Thespian is untyped
+    """Thespian's side of a process that speaks to actors from outside."""
+
+    def _startAdmin(self, *_: object) -> None:  # noqa: N802 - Thespian's name
+        message = "the farm has just stopped"
+        raise NotAttached(message)
+
+
+class Attached:
+    """A connection to the actors of one running farm."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Attach to the farm in `settings.state_directory`.
+
+        Raises:
+            NotAttached: no farm runs there, or its key is not for us.
+        """
+        place = settings.state_directory
+        try:
+            farm = running_farm(settings.run_file)
+            if farm is None:
+                message = f"no farm runs in {place}: start it with `buildd-master up`, or name another state directory"
+                raise NotAttached(message)
+            secure(read_key(settings.key_file))
+        except (OSError, ValueError) as error:
+            message = f"the farm in {place} is not ours to enter: {error}; ask as its user, or as root"
+            raise NotAttached(message) from error
+        self._supervisor = ActorAddress(TCPv4ActorAddress(LOOPBACK, farm.supervisor_port))
+        self._who = os.environ.get("SUDO_USER") or getpass.getuser()
+        try:
+            self._guest: Any = _Guest(SimpleNamespace(capabilities={"Admin Port": farm.admin_port}))
+        except ActorSystemException as error:
+            message = f"the farm in {place} does not answer: {error}"
+            raise NotAttached(message) from error
+        self.census()
+
+    def census(self) -> Census:
+        """Ask the supervisor which actors there are.
+
+        Raises:
+            NotAttached: it does not answer.
+        """
+        census = self._guest.ask(self._supervisor, WhoIsHere(), _ANSWER_SECONDS)
+        if not isinstance(census, Census):
+            message = "the farm's supervisor does not answer: it hangs, or the key file is of another start"
+            raise NotAttached(message)
+        return census
+
+    def describe(self, actors: tuple[Here, ...]) -> dict[str, Description]:
+        """Return what the actors say of themselves, by name; those that do not answer in time are left out."""
+        for here in actors:
+            self._guest.tell(here.address, Describe())
+        wanted = {(here.name, here.generation) for here in actors}
+        heard: dict[str, Description] = {}
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while len(heard) < len(wanted) and (left := deadline - time.monotonic()) > 0:
+            said = self._guest.listen(left)
+            if isinstance(said, Description) and (said.name, said.generation) in wanted:
+                heard[said.name] = said
+        return heard
+
+    def inject(self, to: Here, message: object, sender: Here | None) -> None:
+        """Have an actor handle `message` as if `sender` had sent it; it says so in the farm's log."""
+        self._guest.tell(to.address, Injected(message, None if sender is None else sender.address, self._who))

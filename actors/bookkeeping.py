@@ -1,0 +1,138 @@
+"""The queue actor's books, in step with the database.
+
+One call is one turn (`actors.queue_turn`) and at most one transaction; its letters are posted only after the commit.
+After an error nothing of the turn is in the database: `load`, and take the same messages again.  Knows no Thespian;
+`actors.queue` brings messages in and letters out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from actors import messages as say
+from actors.core.dispatch import Dispatch, TriedAgain
+from actors.core.outbox import AttemptClosed, DeadlineMissed, Outbox, TimePassed
+from actors.queue_database import Changes, QueueDatabase
+from actors.queue_turn import Books, FromBuilder, Letter, Turn
+from storage.errors import StorageError
+
+log = logging.getLogger("buildd_master.actors.queue")
+
+
+class Bookkeeping:
+    """Who builds what, and what is to be told to whom.
+
+    Attributes:
+        books: the cores; look, don't touch.
+    """
+
+    def __init__(self, *, wall_seconds: float, resend: float) -> None:
+        """Begin with empty books; `load` fills them.
+
+        Args:
+            wall_seconds: a build's wall-time limit.
+            resend: seconds after which what a builder did not acknowledge is told again.
+        """
+        self.books = Books(wall_seconds, Outbox(resend_after=resend))
+        self._ready: frozenset[str] = frozenset()  # when the last turn began
+        self._turn: Turn | None = None  # None: it ended well
+        self._db: QueueDatabase  # given by `load`
+
+    def load(self, database: QueueDatabase, at: float) -> tuple[Letter, ...]:
+        """Read everything, at the start and whenever the database was away; undo the turn that failed.
+
+        Builders that were ready before that turn are so still.
+
+        Args:
+            database: newly connected; the books keep it.
+            at: monotonic seconds.
+
+        Raises:
+            StorageError: try again with a new connection.
+        """
+        for attempt in self._turn.claimed if self._turn else ():
+            self.books.outbox.handle(AttemptClosed(attempt))
+        self._db = database
+        self.books.dispatch = Dispatch()
+        self._turn = turn = Turn(self.books, database, at)
+        turn.read_everything()
+        with database.transaction("everything was read"):
+            for builder in sorted(self._ready):
+                turn.idle(builder)
+            turn.decide()
+        return self._end(turn)
+
+    def take(self, messages: Sequence[FromBuilder], changes: Changes, at: float) -> tuple[Letter, ...]:
+        """Take what came together, and give away what can be given away.
+
+        Args:
+            messages: in the order in which they came.
+            changes: what others wrote meanwhile.
+            at: monotonic seconds.
+
+        Raises:
+            DatabaseUnreachable: nothing was written (or all of it, if the commit's answer was lost).
+            StorageError: the database refuses a message for good; nothing was written.
+        """
+        turn = self._begin(at)
+        turn.read(changes)
+        if messages or self.books.dispatch.ready or self.books.dispatch.set_aside:
+            with self._db.transaction():
+                for message in messages:
+                    turn.take(message)
+                turn.decide()
+        else:
+            turn.decide()  # nobody to claim for: nothing is written
+        return self._end(turn)
+
+    def tick(self, at: float) -> tuple[Letter, ...]:
+        """Tell again what was not acknowledged; let those try again that were set aside."""
+        turn = self._begin(at)
+        turn.obey(self.books.outbox.handle(TimePassed(at)))
+        if self.books.dispatch.set_aside:
+            with self._db.transaction():
+                turn.decide(TriedAgain())
+        return self._end(turn)
+
+    def miss_deadlines(self, grace_seconds: float, at: float) -> tuple[Letter, ...]:
+        """Close attempts whose deadline nobody kept (dispatch-rules §8)."""
+        turn = self._begin(at)
+        overdue = self._db.queue.overdue(grace_seconds)
+        if overdue:
+            with self._db.transaction("deadline missed"):
+                for attempt in overdue:
+                    turn.obey(self.books.outbox.handle(DeadlineMissed(attempt.id, at)))
+                turn.decide()
+        return self._end(turn)
+
+    def sweep(self, at: float) -> tuple[Letter, ...]:
+        """Read everything again, and act on what nobody told us."""
+        turn = self._begin(at)
+        turn.read_everything()
+        with self._db.transaction("sweep"):
+            turn.decide()
+        return self._end(turn)
+
+    def refuse(self, message: FromBuilder, error: StorageError, at: float) -> tuple[Letter, ...]:
+        """Answer a message that the database refuses even alone, so that it is not sent for ever.
+
+        Raises:
+            DatabaseUnreachable: nothing was written.
+        """
+        log.error("%s of %s is refused: %s", type(message).__name__, message.builder, error)
+        turn = self._begin(at)
+        if isinstance(message, say.Finished):
+            with self._db.transaction("its end was refused"):
+                turn.fence(message, f"its end could not be recorded: {error}")
+                turn.decide()
+        return self._end(turn)
+
+    def _begin(self, at: float) -> Turn:
+        self._ready = self.books.dispatch.ready
+        self._turn = Turn(self.books, self._db, at)
+        return self._turn
+
+    def _end(self, turn: Turn) -> tuple[Letter, ...]:
+        self._ready, self._turn = self.books.dispatch.ready, None
+        return tuple(turn.letters)

@@ -1,0 +1,64 @@
+"""The processes that a supervisor or nursery has forked: who they are, and the last words of each.
+
+Thespian may tell of one end twice, and never says why; `Crashed` says why, and comes before the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from actors.core.supervision import WITHOUT_A_WORD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from thespian.actors import ActorAddress
+
+    from actors.messages import Crashed
+
+
+@dataclass(slots=True)
+class Child:
+    """One life of one actor."""
+
+    name: str
+    generation: int
+    address: ActorAddress
+    reason: str = WITHOUT_A_WORD  #: of its end
+
+
+@dataclass(slots=True)
+class Children:
+    """Living children, and those whose end was not told yet."""
+
+    _living: list[Child] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Child]:
+        """Iterate in order of birth."""
+        return iter(self._living)
+
+    def __len__(self) -> int:
+        """Return how many live."""
+        return len(self._living)
+
+    def born(self, name: str, generation: int, address: ActorAddress) -> None:
+        """Note a child just forked."""
+        self._living.append(Child(name, generation, address))
+
+    def named(self, name: str) -> Child | None:
+        """Return the latest life of `name`."""
+        return next((child for child in reversed(self._living) if child.name == name), None)
+
+    def last_words(self, words: Crashed) -> None:
+        """Note why a child is about to end."""
+        for child in self._living:
+            if (child.name, child.generation) == (words.name, words.generation):
+                child.reason = words.reason
+
+    def gone(self, address: ActorAddress) -> Child | None:
+        """Strike the child at `address` off; None if that was done before."""
+        child = next((one for one in self._living if one.address == address), None)
+        if child is not None:
+            self._living.remove(child)
+        return child

@@ -1,0 +1,139 @@
+"""The queue actor's two connections to PostgreSQL (architecture §3).
+
+One only LISTENs: a query on a listening connection swallows notifications, and its socket never becomes readable.  The
+other works.  What is decided with the rows stands in `actors.core`; when, in `actors.queue`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from psycopg import Connection
+
+from storage.build_queue import BuildQueue
+from storage.builders import Builders
+from storage.database import acting, connect, farm_id
+from storage.repository import in_words
+
+CHANNEL: Final = "farm"
+WHO: Final = "queue"  #: who, in the event log
+
+
+@dataclass(slots=True)
+class Changes:
+    """What others changed since the last look; our own changes are known already."""
+
+    jobs: set[int] = field(default_factory=set)
+    builds: set[int] = field(default_factory=set)
+    builders: set[str] = field(default_factory=set)
+    attempts: set[str] = field(default_factory=set)
+    all_jobs: bool = False
+    all_builders: bool = False
+    all_attempts: bool = False
+    new_files: bool = False  #: content came into the librarian
+
+    def __bool__(self) -> bool:
+        """Return whether anything has to be read again."""
+        named = self.jobs or self.builds or self.builders or self.attempts
+        return bool(named or self.all_jobs or self.all_builders or self.all_attempts or self.new_files)
+
+    def add(self, payload: str) -> None:
+        """Take in one notification: `{"table": …, "op": …, "ids": […] or null}`.
+
+        Anybody who may connect may notify: what can't be understood counts as "anything may have changed".
+        """
+        try:
+            told = json.loads(payload)
+            table, ids = told["table"], told["ids"]
+            self._add(str(table), None if ids is None else list(ids))
+        except (ValueError, TypeError, KeyError):
+            self.all_jobs = self.all_builders = self.all_attempts = True
+
+    def _add(self, table: str, ids: list[Any] | None) -> None:
+        match table:
+            case "buildqueue" if ids is not None:
+                self.jobs.update(map(int, ids))
+            case "build" if ids is not None:
+                self.builds.update(map(int, ids))
+            case "buildqueue" | "build" | "chroot" | "archive":
+                self.all_jobs = True
+            case "builder" if ids is not None:
+                self.builders.update(map(str, ids))
+            case "builder" | "processor_family":
+                self.all_builders = True
+            case "attempt" if ids is not None:
+                self.attempts.update(map(str, ids))
+            case "attempt":
+                self.all_attempts = True
+            case "library_content":
+                self.new_files = True
+            case _:
+                pass  # nothing that dispatch looks at
+
+
+class QueueDatabase:
+    """Both connections, and the repositories on the one that works.
+
+    Attributes:
+        queue, builders: on the working connection; outside `transaction` every statement is its own.
+        farm: UUID of the farm.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        """Connect, and listen before anything is read: what is read later is never older than what was heard.
+
+        Raises:
+            DatabaseUnreachable: nothing is left open.
+        """
+        self._listening = connect(dsn, application=f"{WHO} (listens)")
+        try:
+            with in_words():
+                self._listening.execute(f"LISTEN {CHANNEL}")  # autocommit: in force when this returns
+            self._working = connect(dsn, application=WHO)
+        except BaseException:
+            self._listening.close()
+            raise
+        try:
+            self.farm = farm_id(self._working)
+        except BaseException:
+            self.close()
+            raise
+        self.queue = BuildQueue(self._working)
+        self.builders = Builders(self._working)
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when somebody notifies."""
+        return self._listening.fileno()
+
+    def changes(self) -> Changes:
+        """Return what others notified since the last call; does not wait.
+
+        Raises:
+            DatabaseUnreachable: the listening connection is broken.
+        """
+        own = self._working.info.backend_pid
+        changes = Changes()
+        for pid, payload in self._notifications():
+            if pid != own:
+                changes.add(payload)
+        return changes
+
+    def _notifications(self) -> Iterator[tuple[int, str]]:
+        pgconn = self._listening.pgconn
+        with in_words():
+            pgconn.consume_input()
+        while (notify := pgconn.notifies()) is not None:
+            yield notify.be_pid, notify.extra.decode()
+
+    def transaction(self, why: str = "") -> AbstractContextManager[Connection[Any]]:
+        """Return a transaction whose changes are the queue actor's doing."""
+        return acting(self._working, WHO, why)
+
+    def close(self) -> None:
+        """Close both connections; harmless twice."""
+        self._listening.close()
+        self._working.close()

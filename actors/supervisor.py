@@ -1,0 +1,203 @@
+"""Starts every actor, knows where each lives, and starts again what died.
+
+The decisions are `actors.core.supervision`'s.  Never opens a database or slave socket: its children would inherit
+it.  `actors.wiring` starts it and watches its process; when it dies, everything below dies with it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, assert_never
+
+from actors.children import Children
+from actors.core.supervision import (
+    QUEUE,
+    AnnounceQueue,
+    Begun,
+    BuildersSeen,
+    ChangeBuilder,
+    Ended,
+    Event,
+    Order,
+    QueueUp,
+    ReportGone,
+    RetireBuilder,
+    Standing,
+    StartBuilder,
+    StartNursery,
+    StartQueue,
+    Supervision,
+    TimePassed,
+    WakeUp,
+)
+from actors.farm_actor import Census, FarmActor, FarmAwaited, FarmUp, Fork, Here, QueueMoved, Start, WhoIsHere
+from actors.messages import BuilderChanged, BuilderGone, BuildersKnown, ChildGone, Crashed, Retire
+
+if TYPE_CHECKING:
+    from thespian.actors import ActorAddress
+
+    from storage.records import Builder
+
+
+class Supervisor(FarmActor):
+    """The root of the tree of actors."""
+
+    obeys_sigterm = True
+    exit_within = 4.0
+
+    def begin(self, start: Start) -> None:
+        """Start the queue actor; it says which builders there are."""
+        self._cast = start.cast
+        farm = start.settings
+        self._core = Supervision(farm.crashes, farm.crash_window_seconds, farm.builders_per_nursery)
+        self._children = Children()
+        self._registry: dict[str, Here] = {}
+        self._builders_known = False
+        self._awaiting: list[ActorAddress] = []
+        self._do(Begun(time.monotonic()))
+
+    def receive(self, message: object, sender: ActorAddress) -> None:
+        """Turn messages into events of the core, and answer the console and the wiring."""
+        now = time.monotonic()
+        match message:
+            case Here():
+                self._here(message, now)
+            case BuildersKnown(builders):
+                self._builders_known = True
+                self._seen(builders, now)
+            case BuilderChanged(builder):
+                self._seen((*self._others(builder.name), builder), now)
+            case Retire(builder):
+                self._seen(self._others(builder), now)
+            case Crashed():
+                self._children.last_words(message)
+            case ChildGone():
+                self._gone(message.builder, message.generation, message.reason, now)
+            case WhoIsHere():
+                self.tell(sender, self._census())
+            case FarmAwaited():
+                self._awaiting.append(sender)
+            case _:
+                self.log.warning("%s is not for the supervisor", type(message).__name__)
+        self._answer_waiting()
+
+    def child_gone(self, address: ActorAddress) -> None:
+        """The queue actor or a nursery ended."""
+        child = self._children.gone(address)
+        if child is not None:
+            self._gone(child.name, child.generation, child.reason, time.monotonic())
+            self._answer_waiting()
+
+    def woken(self, payload: object) -> None:  # noqa: ARG002 - the core knows what is due
+        """Start again what was held."""
+        self._do(TimePassed(time.monotonic()))
+
+    def described(self) -> tuple[tuple[str, str], ...]:
+        """Return where every actor stands."""
+        return tuple(
+            (
+                name,
+                f"{life.standing}, generation {life.generation}" + (f", {life.last_reason}" * bool(life.last_reason)),
+            )
+            for name, life in self._core.lives.items()
+        )
+
+    # --- events -----------------------------------------------------------------------------------
+
+    def _here(self, here: Here, now: float) -> None:
+        life = self._core.lives.get(here.name)
+        if life is None or life.generation != here.generation:
+            return
+        self._registry[here.name] = here
+        if here.name == QUEUE:
+            self._do(QueueUp(here.generation, now))
+
+    def _others(self, name: str) -> tuple[Builder, ...]:
+        return tuple(builder for builder in self._core.builders.values() if builder.name != name)
+
+    def _seen(self, builders: tuple[Builder, ...], now: float) -> None:
+        self._do(BuildersSeen(builders, now))
+
+    def _gone(self, name: str, generation: int, reason: str, now: float) -> None:
+        here = self._registry.get(name)
+        if here is not None and here.generation == generation:
+            del self._registry[name]
+        if name in self._core.nurseries:
+            for builder in [one for one, nursery in self._core.nursery_of.items() if nursery == name]:
+                self._registry.pop(builder, None)
+        life = self._core.lives.get(name)
+        retiring = life is not None and life.standing is Standing.RETIRING
+        if not retiring:
+            self.log.warning("%s, generation %d, ended: %s", name, generation, reason)
+        self._do(Ended(name, generation, reason, now))
+
+    # --- orders -----------------------------------------------------------------------------------
+
+    def _do(self, event: Event) -> None:
+        for order in self._core.handle(event):
+            self._obey(order)
+
+    def _obey(self, order: Order) -> None:
+        match order:
+            case StartQueue(generation):
+                self.queue = self._fork(self._cast.queue, QUEUE, QUEUE, generation)
+            case StartNursery(nursery, generation):
+                self._fork(self._cast.nursery, nursery, "nursery", generation)
+            case StartBuilder(nursery, builder, generation):
+                start = self._start_message(builder.name, "builder", generation, builder)
+                self._tell_child(nursery, Fork(start))
+            case ChangeBuilder(nursery, builder):
+                self._tell_child(nursery, BuilderChanged(builder))
+            case RetireBuilder(nursery, name):
+                self._tell_child(nursery, Retire(name))
+            case AnnounceQueue():
+                for nursery in self._core.nurseries:
+                    self._tell_child(nursery, QueueMoved(self.queue))
+            case ReportGone(builder=name, generation=generation, failnotes=failnotes):
+                self._tell_child(QUEUE, BuilderGone(name, generation, failnotes))
+            case WakeUp(after):
+                self.wake_after(after)
+            case _:
+                assert_never(order)
+
+    def _start_message(self, name: str, kind: str, generation: int, builder: Builder | None = None) -> Start:
+        queue = self.queue if kind == "builder" else None
+        return Start(name, kind, generation, self.settings, self._cast, self.myAddress, queue, builder)
+
+    def _fork(self, actor: str, name: str, kind: str, generation: int) -> ActorAddress:
+        address = self.createActor(actor)
+        self._children.born(name, generation, address)
+        self.tell(address, self._start_message(name, kind, generation))
+        return address
+
+    def _tell_child(self, name: str, message: object) -> None:
+        child = self._children.named(name)
+        if child is not None:
+            self.tell(child.address, message)
+
+    # --- answers ----------------------------------------------------------------------------------
+
+    def _census(self) -> Census:
+        myself = Here(self.name, self.kind, self.generation, self.pid, self.myAddress)
+        absent = tuple(
+            (name, f"{life.standing}: {life.last_reason}" if life.last_reason else str(life.standing))
+            for name, life in self._core.lives.items()
+            if name not in self._registry and life.standing is not Standing.GONE
+        )
+        return Census((myself, *sorted(self._registry.values(), key=_by_kind)), absent)
+
+    def _answer_waiting(self) -> None:
+        """Answer `FarmAwaited` once everything that should run does, or the queue actor keeps crashing."""
+        if not self._awaiting:
+            return
+        lives = self._core.lives
+        trouble = lives[QUEUE].last_reason if lives[QUEUE].standing is Standing.HELD else ""
+        running = {name for name, life in lives.items() if life.standing is Standing.RUNNING}
+        if trouble or (self._builders_known and running <= self._registry.keys()):
+            for address in self._awaiting:
+                self.tell(address, FarmUp(self.pid, self.parent_pid, len(self._core.builders), trouble))
+            self._awaiting = []
+
+
+def _by_kind(here: Here) -> tuple[int, str]:
+    return ("queue", "nursery", "builder").index(here.kind), here.name

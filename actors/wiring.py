@@ -1,0 +1,245 @@
+"""Composition root: one farm, from settings to running actors, and back to nothing.
+
+`run_master` and the benchmarks use `Farm`.  Starts the embedded database when no other is set, holds the database's
+lock, forks the actor system and watches its two roots (Thespian's admin, the supervisor).  Decides nothing about
+builders or jobs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import os
+import secrets
+import select
+import signal
+import time
+from contextlib import ExitStack, suppress
+from enum import StrEnum
+from typing import IO, TYPE_CHECKING, Any
+
+from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
+
+from actors.farm_actor import Cast, FarmAwaited, FarmUp, Here, Start
+from actors.run_file import RunningFarm, write_run_file
+from actors.transport import admin_pid, adopt_orphans, free_port, port_taken, raise_open_files, secure, write_key
+from storage.database import MasterLock, shown
+from storage.embedded import Embedded
+from storage.errors import AnotherMaster, StorageError
+from storage.migration import migrate, pending_migrations
+
+if TYPE_CHECKING:
+    from actors.settings import Settings
+
+SUPERVISOR = "actors.supervisor.Supervisor"
+_UP_SECONDS = 30.0  #: for the supervisor to answer, and again for every actor to run
+_LOCK_CHECK_SECONDS = 5.0
+_LOG = {
+    "version": 1,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s thespian: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"level": "WARNING", "handlers": ["stderr"]},
+}
+
+
+class CannotStart(Exception):
+    """The farm can't start: one line that says what is wrong, where, and what to do."""
+
+
+class Halt(StrEnum):
+    """Why `Farm.watch` returned."""
+
+    ASKED = "asked"  #: the descriptor that it was given became readable
+    ROOT_DIED = "an actor at the root died"
+    LOCK_LOST = "another master took the database"
+
+
+class Farm:
+    """A build farm's master, running in child processes of this one."""
+
+    def __init__(self, settings: Settings, cast: Cast | None = None) -> None:
+        """Describe the farm; nothing is started or made."""
+        self.settings = settings
+        self.up: FarmUp | None = None
+        self._cast = cast or Cast()
+        self._open = ExitStack()
+        self._lock: MasterLock | None = None
+        self._system: Any = None
+        self._supervisor: ActorAddress | None = None
+        self._session = 0
+        self._roots: tuple[int, ...] = ()  #: pidfds of admin and supervisor
+
+    def start(self) -> FarmUp:
+        """Start everything and wait until every actor runs.
+
+        Raises:
+            CannotStart: whatever was started is stopped again.
+        """
+        try:
+            self._start()
+        except (CannotStart, StorageError, OSError, ActorSystemException) as error:
+            self.stop()
+            raise CannotStart(" ".join(str(error).split())) from error
+        except BaseException:
+            self.stop()
+            raise
+        assert self.up is not None  # noqa: S101 - `_start` sets it or raises
+        return self.up
+
+    def stop(self) -> None:
+        """Stop everything and wait until its last process is gone; harmless twice."""
+        with suppress(OSError):
+            if self._system is not None:
+                self.settings.run_file.unlink(missing_ok=True)
+        self._stop_actors()
+        self._open.close()
+        self.up = None
+
+    def watch(self, wake: int) -> Halt:
+        """Wait until the descriptor `wake` is readable, or a process at the root is gone."""
+        poll = select.poll()
+        poll.register(wake, select.POLLIN)
+        for root in self._roots:
+            poll.register(root, select.POLLIN)
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll(_LOCK_CHECK_SECONDS * 1000)}
+            if wake in ready:
+                return Halt.ASKED
+            if ready:
+                return Halt.ROOT_DIED
+            if not self._keep_lock():
+                return Halt.LOCK_LOST
+
+    # --- the order of starting --------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._make_directories()
+        self._own_directory()
+        dsn = self._start_database()
+        settings = self.settings.model_copy(update={"database": dsn})
+        port = self._choose_port()
+        self._fork_actor_system(port)
+        # Only now: a connection that the actors inherited would keep the lock when this process is killed.
+        self._lock = MasterLock(dsn)
+        self._lock.acquire()
+        self._open.callback(self._lock.release)
+        here = self._ask(
+            Start("supervisor", "supervisor", 1, settings, self._cast), Here, "the supervisor did not start"
+        )
+        self._watch_root(here.pid)
+        self.up = self._ask(FarmAwaited(), FarmUp, "the actors did not come up")
+        if self.up.trouble:
+            message = f"the queue actor crashes: {self.up.trouble}; see the log above"
+            raise CannotStart(message)
+        supervisor_port = here.address.addressDetails.sockname[1]
+        write_run_file(self.settings.run_file, RunningFarm(os.getpid(), port, supervisor_port, shown(dsn)))
+
+    def _make_directories(self) -> None:
+        settings = self.settings
+        settings.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for directory in (settings.librarian_directory, settings.logs_directory):
+            directory.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):
+            descriptor = os.open(settings.token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+                stream.write(secrets.token_hex(32) + "\n")
+
+    def _own_directory(self) -> None:
+        """Refuse a second master in one state directory (record locks are not inherited by children)."""
+        lock: IO[bytes] = self._open.enter_context((self.settings.state_directory / "lock").open("ab"))
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            message = f"another master runs in {self.settings.state_directory}: stop it, or set another state_directory"
+            raise CannotStart(message) from error
+
+    def _start_database(self) -> str:
+        if self.settings.database:
+            pending = pending_migrations(self.settings.database)
+            if pending:
+                message = (
+                    f"the schema of the database {shown(self.settings.database)} is outdated"
+                    f" ({len(pending)} migrations missing): run `buildd-master db migrate`"
+                )
+                raise CannotStart(message)
+            return self.settings.database
+        embedded = Embedded(self.settings.state_directory / "postgres", user=self.settings.user)
+        self._open.callback(embedded.stop)
+        dsn = embedded.start()
+        migrate(dsn)
+        return dsn
+
+    def _choose_port(self) -> int:
+        port = self.settings.admin_port
+        if port and port_taken(port):
+            message = f"port {port} on 127.0.0.1 is taken: stop who listens there, or set another admin_port (0: any)"
+            raise CannotStart(message)
+        return port or free_port()
+
+    def _fork_actor_system(self, port: int) -> None:
+        for name in (SUPERVISOR, self._cast.queue, self._cast.nursery, self._cast.builder):
+            importlib.import_module(name.rpartition(".")[0])  # once here, instead of once in every process
+        raise_open_files()
+        adopt_orphans()
+        secure(write_key(self.settings.key_file))
+        self._system = ActorSystem("multiprocTCPBase", {"Admin Port": port}, logDefs=_LOG, transientUnique=True)
+        self._supervisor = self._system.createActor(SUPERVISOR, globalName="supervisor")
+        admin = admin_pid()
+        self._session = os.getsid(admin)
+        self._watch_root(admin)
+        with suppress(ChildProcessError):
+            os.waitpid(-self._session, os.WNOHANG)  # the process between us and the admin, which is done
+
+    def _ask(self, message: object, answer: type[Any], failure: str) -> Any:  # noqa: ANN401 - an `answer`
+        heard = self._system.ask(self._supervisor, message, _UP_SECONDS)
+        if not isinstance(heard, answer):
+            text = f"{failure} within {_UP_SECONDS:.0f} s ({type(heard).__name__}); see the log above"
+            raise CannotStart(text)
+        return heard
+
+    def _watch_root(self, pid: int) -> None:
+        descriptor = os.pidfd_open(pid)
+        self._open.callback(os.close, descriptor)
+        self._roots = (*self._roots, descriptor)
+
+    # --- while it runs ----------------------------------------------------------------------------
+
+    def _keep_lock(self) -> bool:
+        """Take the lock again after the database was away; False if somebody else was faster."""
+        if self._lock is None or self._lock.held():
+            return True
+        self._lock.release()
+        try:
+            self._lock.acquire()
+        except AnotherMaster:
+            return False
+        except StorageError:
+            return True  # still away; the actors wait for it too
+        return True
+
+    # --- the order of stopping --------------------------------------------------------------------
+
+    def _stop_actors(self) -> None:
+        """Ask the tree to end, then kill what is left of its session, and see it gone."""
+        if self._system is None:
+            return
+        if len(self._roots) > 1:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._roots[1], signal.SIGTERM)
+            select.select([self._roots[1]], [], [], self.settings.stop_seconds)
+        if self._session:
+            _end_session(self._session)
+        self._system, self._supervisor, self._session, self._roots = None, None, 0, ()
+
+
+def _end_session(session: int) -> None:
+    """Kill every process of an actor system, and see the last one gone (as orphans they are our children)."""
+    while True:
+        try:
+            os.killpg(session, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        with suppress(ChildProcessError):
+            while os.waitpid(-session, os.WNOHANG)[0]:
+                pass
+        time.sleep(0.005)

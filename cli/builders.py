@@ -1,0 +1,192 @@
+"""`buildd-master builder`: the machines that build."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from cli.errors import BadInput
+from cli.farm import open_farm
+from cli.output import AsJson, console, plain, print_json, say, show, since, state, table, when
+from storage.builders import Builders
+from storage.events import Events
+from storage.records import Builder, BuilderRuntime, RuntimeState
+
+app = typer.Typer(help="The machines that build.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="Name of the builder.", show_default=False)]
+Families = Annotated[
+    list[str] | None,
+    typer.Option("--family", metavar="FAMILY", help="Processor family it builds for, as amd64; may be repeated."),
+]
+Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="Resource tag; may be repeated.")]
+
+
+def state_of(builder: Builder, runtime: BuilderRuntime | None) -> str:
+    """Return the one word that says how a builder is: a key of `cli.output.STATES`."""
+    if not builder.builderok:
+        return "NOT OK"
+    if builder.manual and (runtime is None or runtime.state is RuntimeState.IDLE):
+        return "MANUAL"
+    return runtime.state.value if runtime is not None else RuntimeState.DISCONNECTED.value
+
+
+def document(builder: Builder, runtime: BuilderRuntime | None) -> dict[str, object]:
+    """Return a builder as `--json` shows it."""
+    return {
+        "name": builder.name,
+        "url": builder.url,
+        "families": builder.families,
+        "architectures": builder.architectures,
+        "trusted": builder.trusted,
+        "manual": builder.manual,
+        "tags": builder.tags,
+        "builderok": builder.builderok,
+        "failnotes": builder.failnotes,
+        "notok_by": builder.notok_by,
+        "notok_kind": builder.notok_kind,
+        "state": state_of(builder, runtime),
+        "connected": runtime.connected if runtime else False,
+        "since": _since(runtime),
+    }
+
+
+@app.command("list")
+def list_builders(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the builders, how they are, and why they are not ok."""
+    with open_farm(context) as farm:
+        builders = Builders(farm.connection).all()
+        runtimes = {one.builder: one for one in Builders(farm.connection).runtimes()}
+    if as_json:
+        print_json({"builders": [document(one, runtimes.get(one.name)) for one in builders]})
+        return
+    rows = table("BUILDER", "STATE", "SINCE", "FAMILIES", "TRUST", "SLAVE, FAIL NOTES", fold=("SLAVE, FAIL NOTES",))
+    for one in builders:
+        runtime = runtimes.get(one.name)
+        rows.add_row(
+            one.name,
+            state(state_of(one, runtime)),
+            since(moment) if (moment := _since(runtime)) else "",
+            " ".join(one.families),
+            "trusted" if one.trusted else "untrusted",
+            one.url if one.builderok else f"{one.url}\n{one.failnotes}",
+        )
+    show(rows, "no builders: register one with `buildd-master builder add NAME buildd://HOST:PORT --family FAMILY`")
+
+
+@app.command("show")
+def show_builder(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """Show all that is known of a builder, and what happened to it last."""
+    with open_farm(context) as farm:
+        builder = Builders(farm.connection).get(name)
+        runtime = next((one for one in Builders(farm.connection).runtimes() if one.builder == name), None)
+        story = Events(farm.connection).story(f"builder:{name}")[-10:]
+    if as_json:
+        print_json({**document(builder, runtime), "events": plain(story)})
+        return
+    facts = table("", "", fold=("",))
+    facts.show_header = False
+    facts.add_row("builder", builder.name)
+    facts.add_row("state", state(state_of(builder, runtime)))
+    if moment := _since(runtime):
+        facts.add_row("since", f"{when(moment)} ({since(moment)})")
+    facts.add_row("slave", builder.url)
+    facts.add_row("families", f"{' '.join(builder.families)} (architectures {' '.join(builder.architectures)})")
+    facts.add_row("trust", "trusted code only" if builder.trusted else "untrusted code only")
+    facts.add_row("mode", "manual: gets only what an operator assigns" if builder.manual else "automatic")
+    if builder.tags:
+        facts.add_row("tags", " ".join(builder.tags))
+    if not builder.builderok:
+        facts.add_row("fail notes", builder.failnotes or "none")
+        facts.add_row("marked by", builder.notok_by or "")
+    console().print(facts)
+    rows = table("WHEN", "WHO", "WHAT", "WHY", fold=("WHAT", "WHY"))
+    for event in story:
+        rows.add_row(when(event.at), event.who, _changes(event.what, event.after), event.why)
+    if story:
+        console().print()
+        console().print(rows)
+
+
+@app.command("add")
+def add_builder(
+    context: typer.Context,
+    name: Name,
+    url: Annotated[str, typer.Argument(metavar="URL", help="Its slave, as buildd://HOST:PORT.", show_default=False)],
+    family: Families = None,
+    trusted: Annotated[
+        bool, typer.Option("--trusted/--untrusted", help="It builds trusted code only, or untrusted code only.")
+    ] = False,
+    manual: Annotated[bool, typer.Option("--manual/--auto", help="It gets only what an operator assigns.")] = False,
+    tag: Tags = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register a builder; the running farm connects to its slave at once."""
+    with open_farm(context) as farm, farm.acting(f"builder add {name}"):
+        builder = Builders(farm.connection).add(
+            name, url, family or [], trusted=trusted, manual=manual, tags=tag or []
+        )
+    if as_json:
+        print_json(document(builder, None))
+    else:
+        side = "trusted" if builder.trusted else "untrusted"
+        say(f"registered builder {builder.name}: {builder.url}, {' '.join(builder.families)}, {side} code only")
+
+
+@app.command("set")
+def set_builder(
+    context: typer.Context,
+    name: Name,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Where its slave is now.")] = None,
+    family: Families = None,
+    trusted: Annotated[
+        bool | None,
+        typer.Option("--trusted/--untrusted", help="Lowering it fences a trusted build that runs there."),
+    ] = None,
+    manual: Annotated[bool | None, typer.Option("--manual/--auto", help="Manual mode.")] = None,
+    ok: Annotated[bool | None, typer.Option("--ok/--not-ok", help="Whether it may get work; a person's word stands.")] = None,
+    notes: Annotated[str | None, typer.Option(metavar="TEXT", help="Fail notes: why it is not ok.")] = None,
+    tag: Tags = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a builder; the running farm follows within milliseconds."""
+    changes = {"url": url, "families": family, "trusted": trusted, "manual": manual, "tags": tag}
+    given = {key: value for key, value in changes.items() if value is not None}
+    if not given and ok is None:
+        raise BadInput(f"nothing to change: see `buildd-master builder set --help`; `builder show {name}` shows what is set")
+    if notes is not None and ok is not False:
+        raise BadInput("fail notes say why a builder is not ok: --notes goes with --not-ok")
+    with open_farm(context) as farm, farm.acting(notes or f"builder set {name}"):
+        builders = Builders(farm.connection)
+        builder = builders.change(name, **given) if given else builders.get(name)  # type: ignore[arg-type]
+        if ok is not None:
+            builder = builders.set_ok(name, ok, notes or "")
+        runtime = next((one for one in builders.runtimes() if one.builder == name), None)
+    if as_json:
+        print_json(document(builder, runtime))
+    else:
+        done = [*given, *([] if ok is None else ["ok" if ok else "not ok"])]
+        say(f"changed builder {name}: {', '.join(done)}")
+
+
+@app.command("remove")
+def remove_builder(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """Forget a builder; a build that runs there goes back into the queue, with its place."""
+    with open_farm(context) as farm, farm.acting(f"builder remove {name}"):
+        Builders(farm.connection).remove(name)
+    if as_json:
+        print_json({"removed": name})
+    else:
+        say(f"removed builder {name}")
+
+
+def _since(runtime: BuilderRuntime | None) -> datetime | None:
+    return runtime.since if runtime else None
+
+
+def _changes(what: str, after: dict[str, object] | None) -> str:
+    if after is None or what in {"insert", "delete"}:
+        return what
+    return ", ".join(f"{column} = {value}" for column, value in after.items())

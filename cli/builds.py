@@ -1,0 +1,322 @@
+"""`buildd-master build`: what is to be built, is being built, and was."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from cli.errors import BadInput, Failed
+from cli.farm import Farm, open_farm
+from cli.following import log_path, wait_until_ended
+from cli.log_reading import LiveLog, kept_log
+from cli.output import AsJson, console, duration, note, print_json, say, show, since, size, state, table, when
+from cli.screen import log_text, write_log
+from storage.builds import Builds
+from storage.library import Library
+from storage.records import Alias, Attempt, Build, BuildState
+
+app = typer.Typer(help="What is to be built, is being built, and was.", no_args_is_help=True)
+
+Id = Annotated[int, typer.Argument(metavar="BUILD", help="Number of the build.", show_default=False)]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="DIR", help="Copy the results there.", file_okay=False, show_default=False),
+]
+
+
+@app.command("list")
+def list_builds(
+    context: typer.Context,
+    in_state: Annotated[
+        BuildState | None, typer.Option("--state", case_sensitive=False, help="Only these.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the latest builds, newest first."""
+    with open_farm(context) as farm:
+        builds = Builds(farm.connection).list(in_state, limit)
+    if as_json:
+        print_json({"builds": [document(one) for one in builds]})
+        return
+    rows = table("BUILD", "SOURCE", "FOR", "ARCHIVE", "STATE", "BUILDER", "TOOK", "WHEN", right=("BUILD",))
+    for one in builds:
+        rows.add_row(
+            str(one.id),
+            f"{one.source} {one.version}",
+            one.distroarchseries,
+            one.archive,
+            state(one.state),
+            one.builder or "",
+            took(one),
+            f"{since(one.ended or one.started or one.created)} ago",
+        )
+    show(rows, "no builds: `buildd-master submit PACKAGE` makes some")
+
+
+@app.command("show")
+def show_build(context: typer.Context, build: Id, as_json: AsJson = False) -> None:
+    """Show all that is known of a build: state, why, attempts, files."""
+    with open_farm(context) as farm:
+        builds = Builds(farm.connection)
+        one, attempts, files = builds.get(build), builds.attempts(build), builds.files(build)
+    if as_json:
+        print_json({**document(one), "attempts": [_attempt(each) for each in attempts], "files": _files(files)})
+        return
+    facts = table("", "", fold=("",))
+    facts.show_header = False
+    facts.add_row("build", f"{one.id}: {one.source} {one.version}")
+    facts.add_row("for", f"{one.distroarchseries} {one.pocket}{', arch-indep packages too' if one.arch_indep else ''}")
+    facts.add_row("archive", f"{one.archive} ({'trusted' if one.trusted else 'untrusted'}), {one.component}, {one.urgency}")
+    facts.add_row("state", state(one.state))
+    if one.why:
+        facts.add_row("why", one.why)
+    if one.dependencies:
+        facts.add_row("missing", "\n".join(one.dependencies))
+    facts.add_row("created", f"{when(one.created)} ({since(one.created)} ago)")
+    if one.builder:
+        facts.add_row("builder", one.builder)
+    if one.ended:
+        facts.add_row("ended", f"{when(one.ended)}, took {took(one)}")
+    console().print(facts)
+    _print_attempts(attempts)
+    if files:
+        console().print()
+        print_files(files, None)
+
+
+@app.command("log")
+def show_log(
+    context: typer.Context,
+    build: Id,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the build has ended.")] = False,
+) -> None:
+    """Print the log of a build's last attempt; with --follow, as it is written.
+
+    With --follow the exit code is 1 if the build fails.
+    """
+    with open_farm(context) as farm:
+        one = Builds(farm.connection).get(build)
+        if follow and not one.state.final:
+            _say_end(farm, wait_with_words(farm, [build], log=True, quiet=False))
+            return
+        octets = _whole_log(farm, one)
+    if console().is_terminal:
+        console().print(log_text(octets), soft_wrap=True)
+    else:
+        write_log(octets)
+
+
+@app.command("files")
+def list_files(context: typer.Context, build: Id, output: Output = None, as_json: AsJson = False) -> None:
+    """List the results of a build, or copy them out of the librarian."""
+    with open_farm(context) as farm:
+        one = Builds(farm.connection).get(build)
+        files = Builds(farm.connection).files(build)
+        if output is not None and not files:
+            raise Failed(f"build {build} has no files: it is {one.state}; `buildd-master build show {build}` says why")
+        paths = copy_files(farm, files, output) if output is not None else {}
+    if as_json:
+        print_json({"build": build, "state": one.state, "files": _files(files, paths)})
+    elif files:
+        print_files(files, output)
+    else:
+        note(f"build {build} has no files: it is {one.state}")
+
+
+@app.command("cancel")
+def cancel_build(context: typer.Context, build: Id, as_json: AsJson = False) -> None:
+    """Cancel a build: at once if it waits; if it runs, its slave is told to abort."""
+    with open_farm(context) as farm, farm.acting(f"build cancel {build}"):
+        now = Builds(farm.connection).cancel(build)
+    if as_json:
+        print_json({"build": build, "state": now})
+    elif now is BuildState.CANCELLING:
+        say(f"build {build} is being cancelled: its slave was told to abort (70 s at most)")
+    else:
+        say(f"build {build} is cancelled")
+
+
+def document(one: Build) -> dict[str, object]:
+    """Return a build as `--json` shows it."""
+    return {
+        "id": one.id,
+        "source": one.source,
+        "version": one.version,
+        "distroarchseries": one.distroarchseries,
+        "architecture": one.architecture,
+        "archive": one.archive,
+        "pocket": one.pocket,
+        "component": one.component,
+        "urgency": one.urgency,
+        "trusted": one.trusted,
+        "arch_indep": one.arch_indep,
+        "state": one.state,
+        "why": one.why,
+        "dependencies": one.dependencies,
+        "builder": one.builder,
+        "created": one.created,
+        "started": one.started,
+        "ended": one.ended,
+    }
+
+
+def took(one: Build) -> str:
+    """Return how long the last attempt took, or has been running."""
+    if one.started is None or not (one.state.final or one.builder):
+        return ""
+    return since(one.started) if one.ended is None else duration((one.ended - one.started).total_seconds())
+
+
+def wait_with_words(farm: Farm, ids: list[int], *, log: bool, quiet: bool) -> tuple[Build, ...]:
+    """Wait for builds; on Ctrl-C, say that they go on and how to look at them again."""
+    try:
+        return wait_until_ended(farm, ids, log=log, quiet=quiet)
+    except KeyboardInterrupt:
+        again = " ".join(f"`buildd-master build log -f {build}`" for build in ids[:3])
+        note(f"no longer waiting; the build goes on: {again}" if len(ids) == 1 else f"the builds go on: {again}")
+        raise
+
+
+def end_words(build: Build) -> Text:
+    """Return one line that says how a build ended."""
+    line = Text.assemble(f"build {build.id} {build.source} {build.version} {build.architecture} ", state(build.state))
+    if build.started and build.ended:
+        line.append(f" in {took(build)}")
+    if build.why and build.state is not BuildState.FULLYBUILT:
+        line.append(f": {build.why}")
+    if build.dependencies:
+        line.append(f" (missing: {', '.join(build.dependencies)})")
+    return line
+
+
+def failure(builds: Iterable[Build]) -> Failed | None:
+    """Return the error for builds that ended without packages; None if all are built."""
+    failed = [one for one in builds if one.state is not BuildState.FULLYBUILT]
+    if not failed:
+        return None
+    first = failed[0]
+    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    return Failed(f"{end_words(first).plain}{more}; its log: `buildd-master build log {first.id}`")
+
+
+def copy_files(farm: Farm, files: Iterable[Alias], output: Path) -> dict[str, Path]:
+    """Copy results out of the librarian, verified on the way; each appears whole or not at all.
+
+    Returns:
+        Filename → path of the copy.
+
+    Raises:
+        BadInput: `output` can't be written.
+        Failed: the librarian's content is damaged.
+    """
+    paths = {}
+    for one in files:
+        place = output / Path(one.filename).name
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=output, prefix=".incoming-", delete=False) as copy:
+                try:
+                    digest = hashlib.sha256()
+                    with farm.librarian.path(one.sha256).open("rb") as content:
+                        while block := content.read(1 << 20):
+                            digest.update(block)
+                            copy.write(block)
+                    if digest.hexdigest() != one.sha256:
+                        raise Failed(f"{one.filename} is damaged in the librarian: run `buildd-master check`")
+                    copy.flush()
+                    os.fchmod(copy.fileno(), 0o644)
+                    Path(copy.name).replace(place)
+                except BaseException:
+                    Path(copy.name).unlink(missing_ok=True)
+                    raise
+        except OSError as error:
+            raise BadInput(f"can't write {place}: {error.strerror}: choose another --output") from error
+        paths[one.filename] = place
+    return paths
+
+
+def print_files(files: Iterable[Alias], output: Path | None) -> None:
+    """Print results with sizes and hashes, and where copies of them are."""
+    rows = table("FILE", "SIZE", "SHA256", right=("SIZE",))
+    for one in files:
+        rows.add_row(str(output / one.filename) if output else one.filename, size(one.size), one.sha256)
+    console().print(rows)
+
+
+def _files(files: Iterable[Alias], paths: dict[str, Path] | None = None) -> list[dict[str, object]]:
+    return [
+        {
+            "filename": one.filename,
+            "size": one.size,
+            "sha256": one.sha256,
+            "mimetype": one.mimetype,
+            "path": (paths or {}).get(one.filename),
+        }
+        for one in files
+    ]
+
+
+def _attempt(one: Attempt) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "builder": one.builder,
+        "outcome": one.outcome,
+        "text": one.text,
+        "trusted": one.trusted,
+        "started": one.started,
+        "ended": one.ended,
+        "deadline": one.deadline,
+    }
+
+
+def _print_attempts(attempts: tuple[Attempt, ...]) -> None:
+    if not attempts:
+        return
+    rows = table("ATTEMPT", "BUILDER", "STARTED", "TOOK", "OUTCOME", "WHY", fold=("WHY",))
+    for one in attempts:
+        rows.add_row(
+            str(one.id)[:8],
+            one.builder,
+            when(one.started),
+            duration((one.ended - one.started).total_seconds()) if one.ended else since(one.started),
+            state(one.outcome) if one.outcome else "open",
+            one.text,
+        )
+    console().print()
+    console().print(rows)
+
+
+def _whole_log(farm: Farm, build: Build) -> bytes:
+    """Return the log of the newest attempt that has one: live, or the librarian's.
+
+    Raises:
+        Failed: there is none.
+    """
+    attempts = Builds(farm.connection).attempts(build.id)
+    for attempt in reversed(attempts):
+        if attempt.log is not None:
+            return kept_log(farm.librarian, Library(farm.connection).alias(attempt.log))
+        with LiveLog(log_path(farm, attempt.id)) as reader:
+            octets = b"".join(iter(reader.more, b""))
+        if octets:
+            return octets
+    why = "it has not begun" if not attempts else "no attempt left one"
+    raise Failed(f"build {build.id} has no log: {why}; it is {build.state}")
+
+
+def _say_end(farm: Farm, ended: tuple[Build, ...]) -> None:
+    for one in ended:
+        console(err=True).print(end_words(one), soft_wrap=True)
+    with contextlib.suppress(StopIteration):
+        error = failure(ended)
+        if error is not None:
+            raise error

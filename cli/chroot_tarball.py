@@ -1,0 +1,193 @@
+"""Chroot tarballs: made with mmdebstrap from the host's own mirrors, or given by the person and looked at.
+
+The tarball's own apt points at the host's mirrors with the host's proxies, does not mind expired lists, and holds no
+resolv.conf and no hostname: the slave brings its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import zstandard
+
+from cli import host_apt
+from cli.errors import BadInput, NotReachable
+from cli.private_apt import entries_for, in_private_view, private_place
+
+_STEP = re.compile(r"I: (?P<step>.*)")
+_SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:=~*-]*")
+_VARIANTS = ("extract", "custom", "essential", "apt", "required", "minbase", "buildd", "important", "debootstrap", "-", "standard")
+_PASSED_ON = ("Acquire::http", "Acquire::Check-", "Acquire::Retries", "Acquire::Force")
+
+Progress = Callable[[str], None]  #: told the step that begins
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What goes into a chroot."""
+
+    suite: str  #: as `bookworm`
+    architecture: str
+    variant: str = "buildd"
+    include: tuple[str, ...] = ()  #: packages beside the variant's
+
+    def check(self) -> None:
+        """Refuse words that mmdebstrap would take for something else.
+
+        Raises:
+            BadInput: names the word.
+        """
+        if not _SUITE.fullmatch(self.suite):
+            raise BadInput(f"{self.suite!r} is no name of a suite: write one as {host_apt.codename() or 'bookworm'}")
+        if self.variant not in _VARIANTS:
+            raise BadInput(f"unknown variant {self.variant!r} (there are: {', '.join(_VARIANTS)})")
+        for word in (self.architecture, *self.include):
+            if not _WORD.fullmatch(word):
+                raise BadInput(f"{word!r} is neither a package nor an architecture")
+
+
+def make(recipe: Recipe, directory: Path, progress: Progress) -> Path:
+    """Make a chroot tarball below `directory` and return its path; the caller removes it.
+
+    Args:
+        recipe: what goes into it.
+        directory: the farm's own for apt; temporary files and the log are written there.
+        progress: told each step.
+
+    Raises:
+        BadInput: a word of the recipe can't be.
+        NotReachable: mmdebstrap is not there or failed; its last words and where its log is.
+    """
+    recipe.check()
+    if shutil.which("mmdebstrap") is None:
+        raise NotReachable("mmdebstrap makes the chroot and is not installed: run `apt-get install mmdebstrap` as root")
+    entries = entries_for(host_apt.own_entries(), recipe.suite)
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o755)
+    tarball = directory / f"{recipe.suite}-{recipe.architecture}.tar.zst"
+    tarball.unlink(missing_ok=True)
+    (directory / "chroot.sources").write_text("\n".join(entry.stanza("deb") for entry in map(reachable, entries)))
+    (directory / "chroot.conf").write_text(_apt_settings())
+    command = _command(recipe, tarball.name, entries)
+    inside = private_place(directory)
+    environment = {**os.environ, "TMPDIR": str(inside), "LC_ALL": "C.UTF-8"}
+    log = directory / "mmdebstrap.log"
+    with (
+        log.open("w", encoding="utf-8") as record,
+        subprocess.Popen(
+            in_private_view(directory, inside, command, where=inside),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=environment,
+        ) as child,
+    ):
+        for line in child.stderr or ():
+            record.write(line)
+            if found := _STEP.match(line):
+                progress(found["step"].rstrip(".\n"))
+    if child.returncode != 0:
+        tarball.unlink(missing_ok=True)
+        raise NotReachable(f"mmdebstrap {recipe.suite} failed: {_last_words(log)}; its log is {log}")
+    return tarball
+
+
+def reachable(entry: host_apt.SourceEntry) -> host_apt.SourceEntry:
+    """Return an entry as a chroot can use it: mirror lists of the host replaced by the mirrors in them.
+
+    Raises:
+        NotReachable: it is a place that only this machine has.
+    """
+    uris: list[str] = []
+    for uri in entry.uris:
+        scheme, _, path = uri.partition(":")
+        if scheme == "mirror+file":
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
+            uris += [words[0] for line in lines if (words := line.partition("#")[0].split())]
+        elif scheme in {"file", "copy", "cdrom"}:
+            raise NotReachable(f"{entry.place} takes packages from {uri}, which a chroot can't reach: use a mirror by HTTP")
+        else:
+            uris.append(uri)
+    return entry.having(URIs=" ".join(uris))
+
+
+def check_tarball(path: Path) -> None:
+    """Refuse what is no tarball of a base system.
+
+    Raises:
+        BadInput: it can't be read, is no tarball, is cut short, or has no shell in it.
+    """
+    try:
+        with path.open("rb") as file:
+            zstd = file.read(4) == zstandard.MAGIC_NUMBER.to_bytes(4, "little")
+            file.seek(0)
+            stream = zstandard.ZstdDecompressor().stream_reader(file) if zstd else file
+            with tarfile.open(fileobj=stream, mode="r|" if zstd else "r|*") as tar:
+                found = _has_shell(tar)
+    except OSError as error:
+        raise BadInput(f"can't read the chroot {path}: {error.strerror or error}") from error
+    except (tarfile.TarError, zstandard.ZstdError, EOFError, ValueError) as error:
+        raise BadInput(f"{path} is no tarball: {error}") from error
+    if not found:
+        raise BadInput(f"{path} is a tarball, but no chroot: it has no bin/sh")
+
+
+def _has_shell(tar: tarfile.TarFile) -> bool:
+    """Read the tarball whole, so that a cut one is found out."""
+    names = {"bin/sh", "usr/bin/sh"}
+    found = False
+    for member in tar:
+        found = found or member.name.removeprefix("./") in names
+    return found
+
+
+def _command(recipe: Recipe, target: str, entries: tuple[host_apt.SourceEntry, ...]) -> list[str]:
+    command = [
+        "mmdebstrap",
+        f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
+        f"--variant={recipe.variant}",
+        f"--architectures={recipe.architecture}",
+        "--format=tar",
+        "--aptopt=chroot.conf",
+        "--customize-hook=rm -f $1/etc/resolv.conf $1/etc/hostname",
+    ]
+    if recipe.include:
+        command.append(f"--include={','.join(recipe.include)}")
+    keyrings = {entry.get("Signed-By").strip() for entry in entries}
+    for keyring in sorted(path for path in keyrings if path.startswith("/") and "'" not in path):
+        # A key of one's own must be there when apt runs inside.
+        command.append(f"--customize-hook=[ -e \"$1\"'{keyring}' ] || install -D -m 644 '{keyring}' \"$1\"'{keyring}'")
+    return [*command, recipe.suite, target, "chroot.sources"]
+
+
+def _apt_settings() -> str:
+    """Return what the chroot's apt needs of the host's settings; never a password."""
+    lines = ['Acquire::Check-Valid-Until "false";\n', 'Acquire::Languages "none";\n']
+    for key, value in host_apt.settings():
+        if key.startswith(_PASSED_ON) and "Auto-Detect" not in key and not _has_password(value):
+            lines.append(f'{key} "{value}";\n')
+    return "".join(lines)
+
+
+def _has_password(value: str) -> bool:
+    try:
+        return urlsplit(value).password is not None
+    except ValueError:
+        return False
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    errors = [line for line in lines if line.startswith("E: ") and "run_chroot" not in line]
+    return (errors or lines or ["it said nothing"])[0].removeprefix("E: ")

@@ -1,0 +1,23 @@
+"""`buildd-master db`: the farm's database itself."""
+
+from __future__ import annotations
+
+import typer
+
+from cli.farm import dsn_of, settings_of
+from cli.output import AsJson, print_json, say
+from storage.database import migrate
+
+app = typer.Typer(help="The farm's database.", no_args_is_help=True)
+
+
+@app.command("migrate")
+def migrate_database(context: typer.Context, as_json: AsJson = False) -> None:
+    """Bring the database up to this version; `up` does it by itself for the embedded one."""
+    applied = migrate(dsn_of(settings_of(context)))
+    if as_json:
+        print_json({"applied": applied})
+    elif applied:
+        say(f"applied {len(applied)} migrations: {', '.join(applied)}")
+    else:
+        say("the database is up to date")

@@ -1,0 +1,45 @@
+"""Why a job waits, for people: the matcher's own answer on one snapshot of the database."""
+
+from __future__ import annotations
+
+from actors.core.explain import Explanation, explain, views
+from actors.core.reasons import BuilderView
+from cli.farm import Farm
+from storage.build_queue import BuildQueue
+from storage.builders import Builders
+from storage.records import Job
+
+
+def snapshot(farm: Farm) -> tuple[tuple[Job, ...], tuple[BuilderView, ...]]:
+    """Return all jobs and builders as of one moment."""
+    with farm.connection.transaction():
+        farm.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        jobs = BuildQueue(farm.connection).jobs()
+        builders = Builders(farm.connection)
+        return jobs, views(builders.all(), builders.runtimes(), jobs)
+
+
+def in_short(explanation: Explanation) -> str:
+    """Return one line: the job's own reason, or what keeps the builders that could do it, or its place."""
+    if explanation.position is None:
+        return ""
+    if explanation.job_reason is not None:
+        return f"{explanation.job_reason.words} ({explanation.job_reason.code})"
+    if explanation.eligible_now is not None:
+        return f"next for {explanation.eligible_now}"
+    job = explanation.job
+    reasons = [
+        f"{answer.builder}: {answer.reason.words}"
+        for answer in explanation.builders
+        if answer.reason is not None and answer.reason.code not in {"family_mismatch", "trust_mismatch"}
+    ]
+    place = f"{explanation.position} of {explanation.queue_length} for {job.family}"
+    return f"{place}; {'; '.join(reasons[:3])}" if reasons else place
+
+
+def why_waiting(farm: Farm, build: int) -> str:
+    """Return in one line why a build waits; empty if it does not."""
+    jobs, builders = snapshot(farm)
+    job = next((one.id for one in jobs if one.build == build), None)
+    found = explain(jobs, builders, job) if job is not None else None
+    return in_short(found) if found is not None else ""

@@ -1,0 +1,82 @@
+"""The command `buildd-master`: runs `cli.app`, and turns what stops it into one line and an exit code.
+
+Exit codes: 0 done · 1 the thing asked for was tried and failed · 2 bad usage or input, nothing was changed ·
+3 the farm, its database or a tool of this machine does not answer · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import psycopg
+import typer
+from typer.main import get_command
+
+from cli.app import app
+from cli.errors import INTERRUPTED, CommandError
+from cli.output import console, print_json
+from storage.errors import BadValue, Exists, ImpossibleMove, StorageError, Unknown
+from storage.unprivileged import CannotRunUnprivileged
+
+PROGRAM = "buildd-master"
+
+
+def main() -> NoReturn:
+    """Run the command line of this process."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; whatever is wrong is one line on stderr."""
+    try:
+        result = get_command(app).main(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # as in `buildd-master build list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except typer.TyperException as error:
+        return _stop(_usage(error), error.exit_code, arguments)
+    except CommandError as error:
+        return _stop(str(error), error.exit_code, arguments)
+    except StorageError as error:
+        return _stop(str(error).partition("\n")[0], _storage_code(error), arguments)
+    except (CannotRunUnprivileged, psycopg.OperationalError) as error:
+        return _stop(" ".join(str(error).split()), 3, arguments)
+    except OSError as error:
+        named = f"{error.filename}: " if error.filename else ""
+        return _stop(f"this machine refuses: {named}{error.strerror}", 3, arguments)
+    return result if isinstance(result, int) else 0
+
+
+def _storage_code(error: StorageError) -> int:
+    match error:
+        case Unknown() | Exists() | BadValue():
+            return 2
+        case ImpossibleMove():
+            return 1
+        case _:
+            return 3
+
+
+def _usage(error: typer.TyperException) -> str:
+    """Return typer's own words, and where to read on."""
+    text = error.format_message()
+    context = getattr(error, "ctx", None)
+    if "\n" in text or context is None:  # a group without a command: the text is its help
+        return text
+    return f"{text.rstrip('.')}: see `{context.command_path} --help`"
+
+
+def _stop(text: str, code: int, arguments: Sequence[str]) -> int:
+    if "\n" in text:
+        sys.stdout.write(f"{text}\n")
+        return code
+    if "--json" in arguments:
+        print_json({"error": {"text": text, "exit": code}})
+    console(err=True).print(f"{PROGRAM}: {text}", markup=False, soft_wrap=True)
+    return code

@@ -1,0 +1,113 @@
+"""`buildd-master series`: the distributions, their series, and the architectures of these."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli.errors import BadInput
+from cli.farm import Farm, open_farm
+from cli.output import AsJson, print_json, say, show, table
+from storage.archives import Archives
+from storage.errors import UnknownArchive
+from storage.records import ArchivePurpose, DistroArchSeries
+
+app = typer.Typer(help="Distributions, their series and architectures.", no_args_is_help=True)
+
+PRIMARY = "primary"  #: name of a distribution's own archive
+
+
+def split(text: str) -> tuple[str, str]:
+    """Return distribution and series of `debian/bookworm`.
+
+    Raises:
+        BadInput: it is not of that form.
+    """
+    distribution, slash, series = text.partition("/")
+    if not slash or not distribution or not series or "/" in series:
+        raise BadInput(f"{text!r} names no series: write DISTRIBUTION/SERIES, as debian/bookworm")
+    return distribution, series
+
+
+def ensure(farm: Farm, distribution: str, series: str, architecture: str) -> tuple[DistroArchSeries, list[str]]:
+    """Register what is missing of a series, and its distribution's primary archive; within the caller's transaction.
+
+    Returns:
+        The architecture of the series, and one line for each thing that was made.
+    """
+    archives, made = Archives(farm.connection), []
+    mine = [one for one in archives.series() if (one.distribution, one.series) == (distribution, series)]
+    if architecture not in {one.architecture for one in mine}:
+        nominated = next((one.architecture for one in mine if one.nominated_archindep), architecture)
+        family = archives.family_of(architecture)
+        archives.add_series(distribution, series, {architecture: family}, nominated_archindep=nominated)
+        made.append(f"registered the series {distribution}/{series}/{architecture} (processor family {family})")
+    made += ensure_primary(farm, distribution)
+    return archives.distroarchseries(f"{distribution}/{series}/{architecture}"), made
+
+
+def ensure_primary(farm: Farm, distribution: str) -> list[str]:
+    """Register the distribution's primary archive unless it is there; return a line if it was made."""
+    try:
+        Archives(farm.connection).archive(distribution, PRIMARY)
+    except UnknownArchive:
+        Archives(farm.connection).add_archive(PRIMARY, distribution, ArchivePurpose.PRIMARY)
+        return [f"registered the archive {distribution}/{PRIMARY}"]
+    return []
+
+
+@app.command("list")
+def list_series(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the series, their architectures, and which of these have chroots."""
+    with open_farm(context) as farm:
+        series = Archives(farm.connection).series()
+        chroots = Archives(farm.connection).chroots()
+    pockets = {str(one): [chroot.pocket.value for chroot in chroots if chroot.distroarchseries == str(one)] for one in series}
+    if as_json:
+        print_json({"series": [_document(one, pockets[str(one)]) for one in series]})
+        return
+    rows = table("SERIES", "FAMILY", "ARCH-INDEP", "CHROOTS")
+    for one in series:
+        rows.add_row(str(one), one.family, "yes" if one.nominated_archindep else "", " ".join(pockets[str(one)]) or "none")
+    show(rows, "no series: `buildd-master chroot make` registers this machine's, `buildd-master series add` any other")
+
+
+@app.command("add")
+def add_series(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="DISTRIBUTION/SERIES", help="As debian/bookworm.", show_default=False)],
+    arch: Annotated[list[str], typer.Option("--arch", metavar="ARCH", help="Architecture tag; may be repeated.")],
+    archindep: Annotated[
+        str | None,
+        typer.Option(metavar="ARCH", help="The architecture that builds arch-indep packages; else the first.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register a series, or add architectures to one."""
+    distribution, series = split(name)
+    with open_farm(context) as farm, farm.acting(f"series add {name}"):
+        archives = Archives(farm.connection)
+        families = {tag: archives.family_of(tag) for tag in arch}
+        there = (one for one in archives.series() if (one.distribution, one.series) == (distribution, series))
+        nominated = archindep or next((one.architecture for one in there if one.nominated_archindep), arch[0])
+        added = archives.add_series(distribution, series, families, nominated_archindep=nominated)
+        made = ensure_primary(farm, distribution)
+    if as_json:
+        print_json({"series": [_document(one, []) for one in added]})
+        return
+    say(f"registered {name}: {', '.join(one.architecture for one in added)}")
+    for line in made:
+        say(line)
+
+
+def _document(one: DistroArchSeries, pockets: list[str]) -> dict[str, object]:
+    return {
+        "name": str(one),
+        "distribution": one.distribution,
+        "series": one.series,
+        "architecture": one.architecture,
+        "family": one.family,
+        "nominated_archindep": one.nominated_archindep,
+        "chroots": pockets,
+    }

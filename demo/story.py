@@ -1,0 +1,298 @@
+"""The story of `make demo`: start a farm, make a chroot, build hello from its real source, look at what came out, stop.
+
+Every step is a command that a person could type; they are shown as they are run.  Everything that is made stands below
+`.state/` of the checkout.  Standard library only: what it shows is the product, not itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+PACKAGE = "hello"
+FARM_USER = "buildd-master"
+TOP = Path(__file__).resolve().parent.parent
+STATE = TOP / ".state"
+FARM = STATE / "demo"
+OUTPUT = FARM / "output"
+UP_LOG = STATE / "demo-up.log"
+COMMAND = STATE / "bin" / "buildd-master"
+USER_ADDED = STATE / "user.added"
+
+READY_SECONDS = 60.0
+STOP_SECONDS = 20.0
+
+#: What of the wall time is not ours: apt, unpacking, the package's own build.
+_PHASE = re.compile(r"^buildd-slave: (?P<name>[A-Z_]+) took (?P<seconds>[0-9.]+) s$", re.MULTILINE)
+_APT = re.compile(r"apt in (?P<seconds>[0-9.]+) s")
+
+
+class Trouble(Exception):
+    """The demonstration can't go on; the text says why."""
+
+
+def tell(text: str = "") -> None:
+    """Print a line now."""
+    print(text, flush=True)  # noqa: T201 - this is what it is for
+
+
+def shown(path: Path) -> str:
+    """Return the path as one would type it in the checkout."""
+    return str(path.relative_to(TOP))
+
+
+class Clock:
+    """Where the time went: what others took, by name; the rest is ours."""
+
+    def __init__(self) -> None:
+        """Start with what `demo/run` measured: installing packages is not ours."""
+        started = os.environ.get("DEMO_STARTED")
+        self.begin = float(started) if started else time.time()
+        self.others: dict[str, float] = {"installing packages": time.time() - self.begin}
+
+    @contextmanager
+    def other(self, name: str) -> Iterator[None]:
+        """Count the block as somebody else's work."""
+        start = time.time()
+        try:
+            yield
+        finally:
+            self.add(name, time.time() - start)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count `seconds` as somebody else's work."""
+        self.others[name] = self.others.get(name, 0.0) + seconds
+
+    def lines(self) -> Iterator[str]:
+        """Give the table: others first, then ours, then all."""
+        total = time.time() - self.begin
+        rows = [*self.others.items(), ("our own overhead", total - sum(self.others.values())), ("in all", total)]
+        for name, seconds in rows:
+            yield f"  {name:<34}{seconds:8.2f} s"
+
+
+def buildd(*arguments: str, errors: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command of ours, shown first; its errors go to the terminal unless taken.
+
+    Raises:
+        Trouble: it ended with an error.
+    """
+    tell(f"$ buildd-master {' '.join(arguments)}")
+    return quietly(*arguments, errors=errors)
+
+
+def quietly(*arguments: str, errors: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command of ours and return what it printed.
+
+    Raises:
+        Trouble: it ended with an error.
+    """
+    done = subprocess.run([COMMAND, *arguments], check=False, stdout=subprocess.PIPE, stderr=errors, text=True)
+    if done.returncode != 0:
+        raise Trouble(f"buildd-master {arguments[0]} ended with exit code {done.returncode}")
+    return done
+
+
+def answer(*arguments: str) -> Any:  # noqa: ANN401 - JSON
+    """Return a command's answer for programs."""
+    return json.loads(quietly(*arguments, "--json").stdout)
+
+
+@contextmanager
+def farm() -> Iterator[None]:
+    """Start master, database and one real slave; stop them at the end, whatever happened.
+
+    Raises:
+        Trouble: they did not start, or did not stop.
+    """
+    tell("$ buildd-master up --with-slave &")
+    with UP_LOG.open("w") as log:
+        up = subprocess.Popen([COMMAND, "up", "--with-slave"], stdout=log, stderr=log, process_group=0)
+    try:
+        wait_ready(up)
+        yield
+    finally:
+        tell("$ kill %1 && wait")
+        stop(up)
+
+
+def wait_ready(up: subprocess.Popen[bytes]) -> None:
+    """Wait until the farm says READY."""
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        words = UP_LOG.read_text(errors="replace")
+        ready = [line for line in words.splitlines() if line.startswith("READY")]
+        if ready:
+            tell(ready[0])
+            return
+        if up.poll() is not None or time.monotonic() > deadline:
+            why = f"exit code {up.returncode}" if up.poll() is not None else f"not ready after {READY_SECONDS:.0f} s"
+            raise Trouble(f"the farm did not start ({why}):\n{words.strip()}")
+        time.sleep(0.01)
+
+
+def stop(up: subprocess.Popen[bytes]) -> None:
+    """Stop the farm in order; in disorder if it does not listen."""
+    up.send_signal(signal.SIGTERM)
+    try:
+        code = up.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(up.pid, signal.SIGKILL)
+        up.wait()
+        raise Trouble(f"the farm did not stop within {STOP_SECONDS:.0f} s; see {shown(UP_LOG)}") from None
+    if code != 0:
+        raise Trouble(f"the farm stopped with exit code {code}; see {shown(UP_LOG)}")
+
+
+def ensure_chroot(clock: Clock) -> None:
+    """Make a chroot of the host's series, unless an earlier run did."""
+    if answer("chroot", "list")["chroots"]:
+        tell("(the chroot of the first run is still there)")
+        return
+    with clock.other("making the chroot (apt)"):
+        buildd("chroot", "make")
+
+
+def build(clock: Clock) -> int:
+    """Build the package from its source; return the build's number."""
+    shutil.rmtree(OUTPUT, ignore_errors=True)
+    OUTPUT.mkdir(parents=True)
+    done = buildd("submit", PACKAGE, "--wait", "--again", "--output", shown(OUTPUT), "--json", errors=subprocess.PIPE)
+    for found in _APT.finditer(done.stderr):
+        clock.add("fetching the source (apt)", float(found["seconds"]))
+    return int(json.loads(done.stdout)["build"])
+
+
+def count_phases(clock: Clock, number: int) -> None:
+    """Read from the build's log what its phases took."""
+    names = {"UNPACK": "unpacking the chroot", "BUILD": "the package's own build"}
+    for found in _PHASE.finditer(quietly("build", "log", str(number)).stdout):
+        if found["name"] not in {"COLLECT", "CLEANUP"}:
+            clock.add(names.get(found["name"], "build-dependencies (apt)"), float(found["seconds"]))
+
+
+def look(number: int) -> None:
+    """Compare what came out with what the librarian has, and ask dpkg what it is.
+
+    Raises:
+        Trouble: a file differs, or there is no package of that name.
+    """
+    hashes = {file["filename"]: file["sha256"] for file in answer("build", "files", str(number))}
+    packages = []
+    for path in sorted(OUTPUT.iterdir()):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if hashes.get(path.name) != digest:
+            raise Trouble(f"{shown(path)} is not what the librarian has: {digest}, {hashes.get(path.name)}")
+        tell(f"  {digest[:16]}… {path.stat().st_size:>9,} bytes  {shown(path)}")
+        if path.suffix == ".deb":
+            packages.append(path)
+    tell(f"  (SHA-256 of {len(hashes)} files as in the librarian, {shown(FARM / 'librarian')})")
+    built = [path for path in packages if field(path, "Package") == PACKAGE]
+    if not built:
+        raise Trouble(f"no package called {PACKAGE} came out: {[path.name for path in packages]}")
+    tell(f"$ dpkg-deb -f {shown(built[0])} Package Version Architecture")
+    for name in ("Package", "Version", "Architecture"):
+        tell(f"{name}: {field(built[0], name)}")
+
+
+def field(package: Path, name: str) -> str:
+    """Return a control field of a binary package."""
+    return subprocess.run(["dpkg-deb", "-f", package, name], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def left_behind() -> Iterator[str]:
+    """Give processes and mounts that should be gone."""
+    for mount in Path("/proc/self/mountinfo").read_text().splitlines():
+        place = mount.split()[4].encode().decode("unicode_escape")
+        if place.startswith(str(STATE)):
+            yield f"mount {place}"
+    mine = os.getpid()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        except OSError:
+            continue
+        if str(STATE) in command and int(process.name) != mine:
+            yield f"process {process.name}: {command[:100]}"
+
+
+def added() -> Iterator[str]:
+    """Give what this machine has now that it had not before the first run."""
+    packages = STATE / "packages.added"
+    if packages.exists():
+        names = " ".join(sorted(set(packages.read_text().split())))
+        yield f"Debian packages installed: {names}"
+    if USER_ADDED.exists():
+        yield f"system user made: {FARM_USER} (remove it: userdel {FARM_USER})"
+    if not packages.exists() and not USER_ADDED.exists():
+        yield "nothing was added to this machine: all Debian packages and the system user were there"
+
+
+def has_user() -> bool:
+    """Return whether the farm's system user exists."""
+    try:
+        pwd.getpwnam(FARM_USER)
+    except KeyError:
+        return False
+    return True
+
+
+def tale(clock: Clock) -> None:
+    """Tell the story."""
+    os.environ["BUILDD_MASTER_STATE_DIRECTORY"] = str(FARM)
+    os.chdir(TOP)
+    tell(f"$ export PATH={shown(STATE / 'bin')}:$PATH BUILDD_MASTER_STATE_DIRECTORY={shown(FARM)}")
+    had_user = has_user()
+    try:
+        with farm():
+            ensure_chroot(clock)
+            number = build(clock)
+            count_phases(clock, number)
+            look(number)
+            tell(buildd("check").stdout.rstrip())
+    finally:
+        if not had_user and has_user():
+            USER_ADDED.touch()
+    remains = list(left_behind())
+    if remains:
+        raise Trouble("left behind:\n" + "\n".join(remains))
+    tell()
+    tell("Time:")
+    for line in clock.lines():
+        tell(line)
+    tell()
+    tell(f"The packages: {shown(OUTPUT)}/   All else: {shown(FARM)}/   No process and no mount is left.")
+    for line in added():
+        tell(line)
+
+
+def main() -> None:
+    """Run the demonstration; ^C and SIGTERM stop everything in order."""
+
+    def end(number: int, _frame: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGHUP, end)
+    try:
+        tale(Clock())
+    except Trouble as trouble:
+        sys.exit(f"demo: {trouble}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

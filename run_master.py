@@ -1,0 +1,108 @@
+"""Start a build farm's master, say READY, keep it running, stop it on SIGTERM or SIGINT.
+
+`python run_master.py [--settings FILE] [--state-directory DIR]`; `buildd-master up` calls `main` here.  As root it
+becomes the unprivileged user of the settings first.  What the farm consists of is wired in `actors.wiring`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+from actors.settings import BadSetting, Settings, load_settings
+from actors.wiring import CannotStart, Farm, Halt
+from storage.unprivileged import (
+    CannotRunUnprivileged,
+    command_as,
+    ensure_user,
+    give_directory,
+    interpreter_paths,
+)
+
+_GIVEN = "_BUILDD_MASTER_GIVEN"  #: settings handed over when root becomes the unprivileged user: never in argv
+_RESTART_SECONDS = 60.0  #: a farm that dies twice in this time is left dead: systemd, or a person, takes over
+
+
+def main(settings: Settings | None = None) -> int:
+    """Run a farm until told to stop; return the exit code."""
+    try:
+        settings = settings or _settings()
+        _become_unprivileged(settings)
+        logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
+        return _run(Farm(settings))
+    except (BadSetting, CannotStart, CannotRunUnprivileged) as error:
+        for line in str(error).splitlines():
+            print(f"buildd-master: {line}", file=sys.stderr)
+        return 1
+
+
+def _settings() -> Settings:
+    given = os.environ.pop(_GIVEN, None)
+    if given is not None:
+        return Settings.model_validate_json(given)
+    parser = argparse.ArgumentParser(description="Run a build farm's master in the foreground.")
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="TOML file")
+    parser.add_argument("--state-directory", type=Path, metavar="DIR")
+    arguments = parser.parse_args()
+    return load_settings(arguments.settings, state_directory=arguments.state_directory)
+
+
+def _become_unprivileged(settings: Settings) -> None:
+    """As root, replace this process by the same one, run by the settings' user."""
+    if os.geteuid() != 0 or not settings.user:
+        return
+    if ensure_user(settings.user):
+        print(f"buildd-master: made the system user {settings.user}", file=sys.stderr)
+    give_directory(settings.state_directory, settings.user)
+    reach = (*interpreter_paths(), settings.state_directory)
+    command = command_as(settings.user, [sys.executable, __file__], reach=reach, die_with_parent=False)
+    os.environ[_GIVEN] = settings.model_dump_json()
+    sys.stdout.flush()
+    os.execv(command[0], command)  # noqa: S606 - our own interpreter
+
+
+def _run(farm: Farm) -> int:
+    wake, woken = socket.socketpair()
+    for end in (wake, woken):
+        end.setblocking(False)
+    signal.set_wakeup_fd(woken.fileno())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    try:
+        return _keep_running(farm, wake)
+    finally:
+        _notify("STOPPING=1")
+        farm.stop()
+
+
+def _keep_running(farm: Farm, wake: socket.socket) -> int:
+    while True:
+        started = time.monotonic()
+        up = farm.start()
+        print(f"READY {up.builders} builders, state in {farm.settings.state_directory}", flush=True)
+        _notify("READY=1")
+        halt = farm.watch(wake.fileno())
+        if halt is Halt.ASKED:
+            return 0
+        logging.getLogger("buildd_master").error("%s: the farm is stopped", halt)
+        if halt is Halt.LOCK_LOST or time.monotonic() - started < _RESTART_SECONDS:
+            return 1
+        farm.stop()
+
+
+def _notify(state: str) -> None:
+    """Tell systemd, if it started us."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.sendto(state.encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Build type `binarypackage`: walks the steps of a backend, keeps the time, says the phases, cleans up.
+
+Never knows the wire or the master: a `StartBuild` order in, an `Ending` out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from protocol.messages import Phase, WireOutcome
+from slave.backends import Backend, Step, Task
+from slave.backends.chroot import ChrootBuild
+from slave.backends.host import HostBuild
+from slave.build_log import LogTooLong
+from slave.errors import SandboxBroken
+from slave.outcomes import Ending, builderfail, chrootfail, givenback, packagefail
+
+BACKENDS: Mapping[str, type[Backend]] = {"chroot": ChrootBuild, "host": HostBuild}
+
+#: what it means when a build's time is up in a phase that is not its own doing
+_LATE: Mapping[Phase, Callable[[str], Ending]] = {
+    Phase.UNPACK: builderfail,
+    Phase.UPDATE: chrootfail,
+    Phase.FETCH_DEPS: givenback,
+}
+
+
+async def build(
+    backend: type[Backend], task: Task, *, entered: Callable[[Phase], None], discard: Callable[[Path], None]
+) -> Ending:
+    """Build, and leave nothing but `task.results` and the log.  Cancelled, it kills all and leaves as little.
+
+    Args:
+        backend: one of `BACKENDS`.
+        task: what to build.
+        entered: called with each phase.
+        discard: removes a tree, now or soon.
+    """
+    log = task.log
+    args = task.args
+    log.say(f"{args.dsc} for {args.suite}, {args.architecture}{' and all' if args.arch_indep else ''}")
+    try:
+        return await _walk(backend(task).steps(), task, entered)
+    finally:
+        log.say("CLEANUP")
+        entered(Phase.CLEANUP)
+        if task.tree.exists():
+            discard(task.tree)
+
+
+async def _walk(steps: tuple[Step, ...], task: Task, entered: Callable[[Phase], None]) -> Ending:
+    log = task.log
+    phase: Phase | None = None
+    began = time.monotonic()
+    ending: Ending | None = None
+    try:
+        async with asyncio.timeout(task.args.wall_seconds):
+            for next_phase, step in steps:
+                if next_phase is not phase:
+                    now = time.monotonic()
+                    if phase is not None:
+                        log.say(f"{phase} took {now - began:.1f} s")
+                    phase, began = next_phase, now
+                    entered(phase)
+                    log.say(f"{phase} at {datetime.now(tz=UTC):%Y-%m-%d %H:%M:%S} UTC")
+                ending = await step()
+                if ending is not None:
+                    break
+    except TimeoutError:
+        ending = _late(phase, task.args.wall_seconds)
+    except LogTooLong as wrong:
+        ending = packagefail(f"the build printed too much: {wrong}")
+    except SandboxBroken as wrong:
+        ending = builderfail(str(wrong))
+    except OSError as wrong:  # this machine's disk or process table; packages have no such errors to give
+        ending = builderfail(f"{phase}: {wrong}")
+    if ending is None:
+        ending = builderfail("the backend did not end the build")
+    log.say(f"{ending.outcome}: {ending.text}")
+    return ending
+
+
+def _late(phase: Phase | None, wall_seconds: int) -> Ending:
+    text = f"not done after {wall_seconds} s; killed in {phase}"
+    if phase is not None and phase in _LATE:
+        return _LATE[phase](text)
+    return Ending(WireOutcome.TIMEOUT, text)
+
+
+def processors() -> int:
+    """Return how many processors a build may use."""
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,106 @@
+"""Takes results out of a tree that a stranger's code has written: no symbolic link followed, regular files only.
+
+Nothing of the build runs any more when this is called.  The `.changes` file names what was built; the master verifies
+it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from debian.deb822 import Changes
+
+from protocol.messages import ResultFile, WireOutcome
+from slave.build_args import FILENAME
+from slave.outcomes import Ending, packagefail
+
+MOST_FILES = 1000  #: results of one build
+CHANGES_BYTES = 4 << 20  #: a `.changes` file is no larger
+READ_BYTES = 1 << 20
+
+
+class BadResult(Exception):
+    """Something that the build left cannot be a result; the text is one line."""
+
+
+def collect(root: Path, where: str, target: Path) -> Ending:
+    """Copy the `.changes` file and all it names.
+
+    Args:
+        root: of the tree; trusted up to here.
+        where: path of the directory with the results below `root`; nothing of it is trusted.
+        target: a directory of our own; made, and fresh.
+
+    Returns:
+        OK with the files, or PACKAGEFAIL that says what is wrong with them.
+    """
+    target.mkdir(parents=True)
+    try:
+        with _directory(root, where) as directory:
+            names = sorted(name for name in os.listdir(directory) if name.endswith(".changes"))  # noqa: PTH208 - a descriptor
+            if len(names) != 1:
+                found = ", ".join(names[:5]) or "none"
+                return packagefail(f"the build must leave one .changes file, and left {len(names)}: {found}")
+            changes = _copy(directory, names[0], target)
+            files = [changes, *(_copy(directory, name, target) for name in _named(target / changes.name))]
+    except BadResult as wrong:
+        return packagefail(str(wrong))
+    return Ending(WireOutcome.OK, f"{len(files)} files", files=tuple(files))
+
+
+@contextlib.contextmanager
+def _directory(root: Path, where: str) -> Iterator[int]:
+    """Open `where`, one component after the other."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+    current = os.open(root, flags)
+    try:
+        for part in Path(where).parts:
+            try:
+                deeper = os.open(part, flags, dir_fd=current)
+            except OSError as wrong:
+                raise BadResult(f"the directory of the results, {where}: {wrong.strerror}") from wrong
+            os.close(current)
+            current = deeper
+        yield current
+    finally:
+        os.close(current)
+
+
+def _named(changes: Path) -> tuple[str, ...]:
+    """Return the files that a `.changes` names."""
+    if changes.stat().st_size > CHANGES_BYTES:
+        raise BadResult(f"{changes.name} is larger than {CHANGES_BYTES} bytes")
+    try:
+        fields = Changes(changes.read_bytes())
+        names = [str(entry["name"]) for entry in fields.get("Files", [])]
+    except (ValueError, KeyError, TypeError) as wrong:
+        raise BadResult(f"{changes.name} cannot be parsed: {wrong}") from wrong
+    if not names or len(names) > MOST_FILES or len(set(names)) != len(names) or changes.name in names:
+        raise BadResult(f"{changes.name} names {len(names)} files; 1 to {MOST_FILES} different ones are possible")
+    return tuple(names)
+
+
+def _copy(directory: int, name: str, target: Path) -> ResultFile:
+    if FILENAME.fullmatch(name) is None:
+        raise BadResult(f"{name!r} is no name of a result")
+    try:
+        # O_NONBLOCK: opening a named pipe must not wait for somebody to write into it
+        source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    except OSError as wrong:
+        raise BadResult(f"{name} cannot be read: {wrong.strerror}") from wrong
+    with os.fdopen(source, "rb", buffering=0) as content:
+        if not stat.S_ISREG(os.fstat(source).st_mode):
+            raise BadResult(f"{name} is no regular file")
+        hashed = hashlib.sha256()
+        size = 0
+        with (target / name).open("xb", buffering=0) as copy:
+            while piece := content.read(READ_BYTES):
+                copy.write(piece)
+                hashed.update(piece)
+                size += len(piece)
+    return ResultFile(name, size, hashed.hexdigest())

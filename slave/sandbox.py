@@ -1,0 +1,179 @@
+"""Runs one command of a build in namespaces of its own, and kills it with all that it started.
+
+`slave.namespace_init` is the other half: process 1 of those namespaces.  A command ends when that process ends; the
+kernel then kills the rest of the process namespace, whatever sessions it made.  Mounts live in a private mount
+namespace and die with it.  If the daemon is killed, `--pdeathsig` and `--kill-child` kill what it ran; whatever might
+slip through carries `MARKER` in its environment, and the next start of the daemon finds it (`slave.leftovers`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from slave import leftovers
+from slave.errors import SandboxBroken
+
+INIT = Path(__file__).with_name("namespace_init.py")
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+READ_BYTES = 64 * 1024
+TAIL_BYTES = 512 * 1024  #: of a command's output kept for those who look for words in it
+LINUX32 = frozenset({"i386", "armhf", "armel"})  #: architectures that a 64-bit kernel runs with a 32-bit personality
+
+
+@dataclass(frozen=True, slots=True)
+class PutFile:
+    """A file to have inside before the command runs."""
+
+    path: str  #: absolute, as seen inside
+    text: str = ""  #: one or more lines, without the last line feed
+    source: Path | None = None  #: a file of the host; its content instead of `text`
+    mode: int = 0o644
+    owner: int = 0  #: user and group id
+    keep: bool = False  #: add `text` as a line if the file lacks it, rather than replace the file
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run, and what it may have."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)  #: besides PATH; nothing else is in the environment
+    cwd: str = "/"
+    network: bool = False
+    user: int | None = None  #: user and group id; None: root (of a chroot), the slave's user (of the host)
+    directories: tuple[tuple[str, int], ...] = ()  #: made before: absolute path, owner
+    files: tuple[PutFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a command ended."""
+
+    code: int  #: exit status; 128 + signal number if a signal ended it
+    output: str  #: at most the last `TAIL_BYTES` of what it printed
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """Where the commands of one build run."""
+
+    root: Path | None  #: the tree of the chroot; None: on the host, with its files
+    state_directory: Path  #: marks whose processes they are
+    hostname: str = "builder"
+    linux32: bool = False
+
+    async def run(self, command: Command, output: Callable[[bytes], None]) -> Ran:
+        """Run `command` to its end.  Cancelled, nothing of it is left when this returns.
+
+        Args:
+            command: what to run.
+            output: called with what the command prints, in order; may raise, which kills the command.
+
+        Raises:
+            SandboxBroken: namespaces, mounts or files could not be set up; the command did not run.
+        """
+        ready, ready_inside = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._argv(command),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                pass_fds=(ready_inside,),
+                env={"PATH": PATH, leftovers.MARKER: str(self.state_directory)},
+                start_new_session=True,
+                limit=READ_BYTES,
+            )
+            order = self._order(command, ready_inside)
+        finally:
+            os.close(ready_inside)
+        try:
+            tail = await self._follow(process, order, output)
+            code = await process.wait()
+            if os.read(ready, 1) != b"R":
+                raise SandboxBroken(tail.strip() or f"unshare ended with {code}")
+        finally:
+            os.close(ready)
+            if process.returncode is None:
+                await asyncio.shield(self._kill(process))
+        return Ran(code, tail)
+
+    async def _follow(self, process: asyncio.subprocess.Process, order: bytes, output: Callable[[bytes], None]) -> str:
+        if process.stdin is None or process.stdout is None:
+            raise SandboxBroken("the command has no pipes")
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it ended early: its output says why
+            process.stdin.write(order)
+            await process.stdin.drain()
+        process.stdin.close()
+        tail: deque[bytes] = deque(maxlen=TAIL_BYTES // READ_BYTES)
+        piece = b""
+        while chunk := await process.stdout.read(READ_BYTES):
+            output(chunk)
+            piece += chunk
+            if len(piece) >= READ_BYTES:
+                tail.append(piece)
+                piece = b""
+        return (b"".join(tail) + piece).decode(errors="replace")
+
+    async def _kill(self, process: asyncio.subprocess.Process) -> None:
+        """Kill process 1 of the namespace; `unshare` ends once the kernel has ended the whole namespace."""
+        first = leftovers.children(process.pid)
+        for pid in first or (process.pid,):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if process.stdout is not None:
+            while await process.stdout.read(READ_BYTES):  # a full pipe must not keep us from seeing the end
+                pass
+        await process.wait()
+        await leftovers.gone(self.state_directory)
+
+    def _argv(self, command: Command) -> tuple[str, ...]:
+        if self.root is None:
+            namespaces = ("--mount-proc",) if os.geteuid() == 0 else ("--user", "--map-current-user", "--mount-proc")
+        else:
+            namespaces = ("--ipc", "--uts", *(() if command.network else ("--net",)))
+        return (
+            *("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"),
+            *namespaces,
+            *(sys.executable, "-I", "-S", "-B", str(INIT)),
+        )
+
+    def _order(self, command: Command, ready: int) -> bytes:
+        """Return what `slave.namespace_init` reads; the keys are those of its `Order`."""
+        chroot = self.root is not None
+        marker = {} if chroot else {leftovers.MARKER: str(self.state_directory)}
+        order = {
+            "root": str(self.root) if chroot else None,
+            "network": command.network or not chroot,
+            "hostname": self.hostname if chroot else "",
+            "directories": command.directories,
+            "files": [
+                {
+                    "path": file.path,
+                    "mode": file.mode,
+                    "owner": file.owner if chroot else -1,
+                    "text": file.text if file.source is None else None,
+                    "source": str(file.source or ""),
+                    "keep": file.keep,
+                }
+                for file in command.files
+            ],
+            "argv": command.argv,
+            "env": {"PATH": PATH, **command.env, **marker},
+            "cwd": command.cwd,
+            "user": command.user if chroot else None,
+            "bounded": chroot,
+            "no_new_privileges": chroot and command.user is not None,
+            "linux32": self.linux32,
+            "ready": ready,
+        }
+        return json.dumps(order).encode()

@@ -1,0 +1,122 @@
+"""A farm of doubles in a process of its own: real supervisor, nurseries and wiring, but no queue and no slaves.
+
+The double of the queue actor reads the builders from a file in the state directory, one name a line, whenever it is
+told `Describe`'s neighbour `Retire("reread")`; both doubles tell what they heard when they are asked to describe
+themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actors.farm_actor import Cast, FarmActor, QueueMoved, Start
+from actors.messages import BuilderChanged, BuilderGone, BuildersKnown, Ready, Retire
+from actors.settings import Settings
+from actors.wiring import Farm
+from storage.records import Builder
+
+if TYPE_CHECKING:
+    from thespian.actors import ActorAddress
+
+
+def builder(name: str, *, trusted: bool = True) -> Builder:
+    """Return a builder's row."""
+    return Builder(
+        id=1,
+        name=name,
+        url="buildd://127.0.0.1:9",
+        families=("x86",),
+        trusted=trusted,
+        builderok=True,
+        failnotes="",
+        notok_by=None,
+        notok_kind=None,
+        manual=False,
+        tags=(),
+        architectures=("i386",),
+    )
+
+
+class DoubleQueue(FarmActor):
+    """Knows builders from a file; remembers who was reported gone and who reported."""
+
+    def begin(self, start: Start) -> None:
+        self.facts: list[tuple[str, str]] = []
+        if (start.settings.state_directory / "queue-fails").exists():
+            message = "no such table: buildqueue"
+            raise RuntimeError(message)
+        self._read()
+
+    def _read(self) -> None:
+        names = (self.settings.state_directory / "builders").read_text().split()
+        self.tell(self.supervisor, BuildersKnown(tuple(builder(name) for name in names)))
+
+    def receive(self, message: object, sender: ActorAddress) -> None:  # noqa: ARG002
+        match message:
+            case BuilderGone(name, generation, failnotes):
+                self.facts.append((f"gone {name} {generation}", failnotes))
+            case Ready(name, generation):
+                self.facts.append((f"ready {name}", str(generation)))
+            case Retire("reread"):
+                self._read()
+            case _:
+                message_name = type(message).__name__
+                self.facts.append(("odd", message_name))
+
+    def described(self) -> tuple[tuple[str, str], ...]:
+        return tuple(self.facts)
+
+
+class DoubleBuilder(FarmActor):
+    """Reports `Ready` to the queue actor, again when that moved."""
+
+    def begin(self, start: Start) -> None:
+        self.builder = start.builder
+        self.moved = 0
+        self._report()
+
+    def _report(self) -> None:
+        self.tell(self.queue, Ready(self.name, self.generation, 1))
+
+    def receive(self, message: object, sender: ActorAddress) -> None:  # noqa: ARG002
+        match message:
+            case QueueMoved():
+                self.moved += 1
+                self._report()
+            case BuilderChanged(changed):
+                self.builder = changed
+            case Retire():
+                self.end()
+            case _:
+                raise TypeError(type(message).__name__)
+
+    def occupation(self) -> str:
+        return "attempt 42"
+
+    def described(self) -> tuple[tuple[str, str], ...]:
+        return (("state", "IDLE"), ("trusted", str(self.builder.trusted)), ("moved", str(self.moved)))
+
+
+def main() -> None:
+    settings = Settings(**json.loads(sys.argv[1]))
+    here = "tests.actors.small_farm"
+    farm = Farm(settings, Cast(queue=f"{here}.DoubleQueue", builder=f"{here}.DoubleBuilder"))
+    wake, woken = os.pipe()
+    os.set_blocking(woken, False)
+    signal.set_wakeup_fd(woken)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    farm.start()
+    sys.stdout.write("READY\n")
+    sys.stdout.flush()
+    halt = farm.watch(wake)
+    farm.stop()
+    sys.stdout.write(f"{halt.name}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+def test_it(offline_chroot): print(offline_chroot)
