@@ -38,7 +38,7 @@ def main(settings: Settings | None = None) -> int:
         return _run(Farm(settings))
     except (BadSetting, CannotStart, CannotRunUnprivileged) as error:
         for line in str(error).splitlines():
-            print(f"buildd-master: {line}", file=sys.stderr)
+            sys.stderr.write(f"buildd-master: {line}\n")
         return 1
 
 
@@ -58,7 +58,7 @@ def _become_unprivileged(settings: Settings) -> None:
     if os.geteuid() != 0 or not settings.user:
         return
     if ensure_user(settings.user):
-        print(f"buildd-master: made the system user {settings.user}", file=sys.stderr)
+        sys.stderr.write(f"buildd-master: made the system user {settings.user}\n")
     give_directory(settings.state_directory, settings.user)
     reach = (*interpreter_paths(), settings.state_directory)
     command = command_as(settings.user, [sys.executable, __file__], reach=reach, die_with_parent=False)
@@ -70,7 +70,7 @@ def _become_unprivileged(settings: Settings) -> None:
 def _run(farm: Farm) -> int:
     wake, woken = socket.socketpair()
     for end in (wake, woken):
-        end.setblocking(False)
+        end.setblocking(False)  # noqa: FBT003 - the standard library's signature
     signal.set_wakeup_fd(woken.fileno())
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
@@ -85,7 +85,8 @@ def _keep_running(farm: Farm, wake: socket.socket) -> int:
     while True:
         started = time.monotonic()
         up = farm.start()
-        print(f"READY {up.builders} builders, state in {farm.settings.state_directory}", flush=True)
+        sys.stdout.write(f"READY {up.builders} builders, state in {farm.settings.state_directory}\n")
+        sys.stdout.flush()
         _notify("READY=1")
         halt = farm.watch(wake.fileno())
         if halt is Halt.ASKED:

@@ -9,7 +9,7 @@ import getpass
 import os
 import time
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from thespian.actors import ActorAddress, ActorSystemException
 from thespian.system.multiprocTCPBase import ActorSystemBase
@@ -64,7 +64,28 @@ class Attached:
         except ActorSystemException as error:
             message = f"the farm in {place} does not answer: {error}"
             raise NotAttached(message) from error
-        self.census()
+        try:
+            self.census()
+        except NotAttached:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Return itself; leaving closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Let go of every socket (Thespian's own `close` leaves them to the garbage collector)."""
+        transport = self._guest.transport
+        for holder in (*transport._openSockets.values(), *transport._transmitIntents.values()):  # noqa: SLF001
+            holder.socket.close()
+        for incoming in transport._incomingSockets.values():  # noqa: SLF001
+            incoming.close()
+        transport.socket.close()
 
     def census(self) -> Census:
         """Ask the supervisor which actors there are.

@@ -1,8 +1,8 @@
 """The queue actor's books, in step with the database.
 
 One call is one turn (`actors.queue_turn`) and at most one transaction; its letters are posted only after the commit.
-After an error nothing of the turn is in the database: `load`, and take the same messages again.  Knows no Thespian;
-`actors.queue` brings messages in and letters out.
+After an error nothing of the turn is in the database: `load`, and take the same reports again.  Knows no Thespian;
+`actors.queue` brings reports in and letters out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from actors import messages as say
 from actors.core.dispatch import Dispatch, TriedAgain
 from actors.core.outbox import AttemptClosed, DeadlineMissed, Outbox, TimePassed
 from actors.queue_database import Changes, QueueDatabase
-from actors.queue_turn import Books, FromBuilder, Letter, Turn
+from actors.queue_reports import Report, fence, take
+from actors.queue_turn import Books, Letter, Turn
 from storage.errors import StorageError
 
 log = logging.getLogger("buildd_master.actors.queue")
@@ -63,24 +64,24 @@ class Bookkeeping:
             turn.decide()
         return self._end(turn)
 
-    def take(self, messages: Sequence[FromBuilder], changes: Changes, at: float) -> tuple[Letter, ...]:
+    def take(self, reports: Sequence[Report], changes: Changes, at: float) -> tuple[Letter, ...]:
         """Take what came together, and give away what can be given away.
 
         Args:
-            messages: in the order in which they came.
+            reports: in the order in which they came.
             changes: what others wrote meanwhile.
             at: monotonic seconds.
 
         Raises:
             DatabaseUnreachable: nothing was written (or all of it, if the commit's answer was lost).
-            StorageError: the database refuses a message for good; nothing was written.
+            StorageError: the database refuses a report for good; nothing was written.
         """
         turn = self._begin(at)
         turn.read(changes)
-        if messages or self.books.dispatch.ready or self.books.dispatch.set_aside:
+        if reports or self.books.dispatch.ready or self.books.dispatch.set_aside:
             with self._db.transaction():
-                for message in messages:
-                    turn.take(message)
+                for report in reports:
+                    take(turn, report)
                 turn.decide()
         else:
             turn.decide()  # nobody to claim for: nothing is written
@@ -114,17 +115,17 @@ class Bookkeeping:
             turn.decide()
         return self._end(turn)
 
-    def refuse(self, message: FromBuilder, error: StorageError, at: float) -> tuple[Letter, ...]:
-        """Answer a message that the database refuses even alone, so that it is not sent for ever.
+    def refuse(self, report: Report, error: StorageError, at: float) -> tuple[Letter, ...]:
+        """Answer a report that the database refuses even alone, so that it is not sent for ever.
 
         Raises:
             DatabaseUnreachable: nothing was written.
         """
-        log.error("%s of %s is refused: %s", type(message).__name__, message.builder, error)
+        log.error("%s of %s is refused: %s", type(report).__name__, report.builder, error)
         turn = self._begin(at)
-        if isinstance(message, say.Finished):
+        if isinstance(report, say.Finished):
             with self._db.transaction("its end was refused"):
-                turn.fence(message, f"its end could not be recorded: {error}")
+                fence(turn, report, f"its end could not be recorded: {error}")
                 turn.decide()
         return self._end(turn)
 
@@ -134,5 +135,6 @@ class Bookkeeping:
         return self._turn
 
     def _end(self, turn: Turn) -> tuple[Letter, ...]:
+        letters = turn.letters()
         self._ready, self._turn = self.books.dispatch.ready, None
-        return tuple(turn.letters)
+        return letters

@@ -132,17 +132,18 @@ class Console:
         raise BadCommand(f"{name} does not run now: {why}" if why else f"no actor {name!r}; `actors` lists them")
 
     def _say(self, text: str) -> None:
-        print(text, file=self._out)
+        self._out.write(text + "\n")
 
 
 def run_console(settings: Settings, command: str | None = None) -> int:
     """Run one command, or those on stdin, or a prompt where stdin is a terminal; return the exit code."""
     try:
-        console = Console(Attached(settings), sys.stdout)
-        lines = [command] if command is not None else _typed(console) if sys.stdin.isatty() else sys.stdin
-        return _obey_all(console, lines)
+        with Attached(settings) as farm:
+            console = Console(farm, sys.stdout)
+            lines = [command] if command is not None else _typed(console) if sys.stdin.isatty() else sys.stdin
+            return _obey_all(console, lines)
     except NotAttached as error:
-        print(f"buildd-master: {error}", file=sys.stderr)
+        sys.stderr.write(f"buildd-master: {error}\n")
         return 1
 
 
@@ -154,7 +155,7 @@ def _obey_all(console: Console, lines: Iterable[str]) -> int:
         try:
             console.obey(line)
         except (BadCommand, BadMessage) as error:
-            print(f"refused: {error}", file=sys.stderr)
+            sys.stderr.write(f"refused: {error}\n")
             code = 1
     return code
 

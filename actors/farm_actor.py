@@ -259,6 +259,8 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
             case Injected():
                 self.log.warning("injected by %s: %r", message.who, message.message)
                 self._handle(message.message, sender if message.sender is None else message.sender)
+            case Describe():
+                self.tell(sender, self._description())
             case _:
                 self._messages_in += 1
                 self._last_message = type(message).__name__
@@ -268,8 +270,6 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
         match message:
             case Start():
                 self._start(message, sender)
-            case Describe():
-                self.tell(sender, self._description())
             case Crash():
                 raise InjectedCrash(message.reason)
             case QueueMoved():
@@ -318,8 +318,8 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
 
 def crash_reason(error: BaseException, occupation: str = "") -> str:
     """Return one line for fail notes: the traceback's last line, where in our code, and during what."""
-    last = traceback.format_exception_only(error)[-1].strip().splitlines()
-    words = last[0] if last else type(error).__name__
+    said = str(error).strip().splitlines()
+    words = f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name})" if frames else ""
     return f"{words[:500]}{where}" + (f", during {occupation}" if occupation else "")

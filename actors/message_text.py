@@ -121,7 +121,7 @@ def _one_of(node: ast.expr, kinds: tuple[Any, ...], whole: object, place: str) -
     telling = [refusal for refusal, kind in zip(refusals, kinds, strict=True) if kind is not types.NoneType]
     if len(telling) == 1:
         raise telling[0]
-    _refuse(node, whole, place)
+    return _refuse(node, whole, place)
 
 
 def _tuple(node: ast.expr, kinds: tuple[Any, ...], place: str) -> tuple[object, ...]:

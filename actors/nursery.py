@@ -26,7 +26,7 @@ class BuilderNursery(FarmActor):
         self._cast = start.cast
         self._children = Children()
 
-    def receive(self, message: object, sender: ActorAddress) -> None:
+    def receive(self, message: object, sender: ActorAddress) -> None:  # noqa: ARG002 - the base's signature
         """Pass orders down and news up."""
         match message:
             case Fork(start):

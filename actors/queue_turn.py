@@ -1,8 +1,8 @@
-"""One turn of the queue actor: take what builders reported and others changed, write, decide, answer.
+"""One turn of the queue actor: read what others changed, decide, claim, answer.
 
-Everything here happens inside the caller's transaction; the answers are letters, posted only after its commit.  What is
-decided stands in `actors.core` (`dispatch`, `outbox`, `verdict`); the books and the transactions are
-`actors.bookkeeping`'s.  Knows no Thespian.
+Runs inside the caller's transaction; its answers are letters, posted only after the commit.  What builders report is
+taken by `actors.queue_reports`, what is decided stands in `actors.core` (`dispatch`, `outbox`), books and transactions
+are `actors.bookkeeping`'s.  Knows no Thespian.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Final, assert_never
 from uuid import UUID
 
 from actors import messages as say
@@ -30,17 +30,13 @@ from actors.core.dispatch import Event as News
 from actors.core.dispatch import Order as DispatchOrder
 from actors.core.outbox import (
     AttemptClosed,
-    AttemptReported,
     AttemptsRead,
     BuilderIdle,
-    BuilderMoved,
-    BuilderSilent,
     CancelAsked,
     Claimed,
     CloseAttempt,
     Held,
     Outbox,
-    ResultsAwaited,
     SendAdopt,
     SendAssign,
     SendCancel,
@@ -48,27 +44,13 @@ from actors.core.outbox import (
     Stage,
 )
 from actors.core.outbox import Order as OutboxOrder
-from actors.core.verdict import BuilderBlame, verdict
+from actors.core.verdict import Verdict, verdict
 from actors.queue_database import Changes, QueueDatabase
-from storage.errors import ImpossibleMove, Unknown
-from storage.records import BuildState, Job, NotOkKind, Outcome, Pick, Recording, RuntimeState
+from storage.errors import UnknownBuilder
+from storage.records import Builder, BuildState, Job, NotOkKind, Outcome, Pick
 
-FromBuilder = (
-    say.SessionWanted
-    | say.Ready
-    | say.AdoptionWanted
-    | say.Started
-    | say.GatheringStarted
-    | say.Finished
-    | say.JobRefused
-    | say.BuilderTroubled
-    | say.ProbePassed
-    | say.RuntimeChanged
-    | say.BuilderGone
-)  #: what the queue actor is told about builders
-
-_STAGE = {BuildState.CANCELLING: Stage.CANCELLING, BuildState.GATHERING: Stage.GATHERING}
-_NO_SESSION = frozenset({RuntimeState.DISCONNECTED, RuntimeState.CONNECTING})
+_STAGES: Final = {BuildState.CANCELLING: Stage.CANCELLING, BuildState.GATHERING: Stage.GATHERING}
+_FEW: Final = 20  #: builders that are read one by one rather than all at once
 
 log = logging.getLogger("buildd_master.actors.queue")
 
@@ -81,36 +63,40 @@ class Letter:
     message: object
 
 
+@dataclass(frozen=True, slots=True)
+class _OrderLetter:
+    """A letter that needs the attempt's `BuildOrder`, which is read for all of them at once."""
+
+    builder: str
+    attempt: UUID
+    kind: type[say.Assign | say.Adopt | say.Recorded]
+    answers: UUID | None = None  #: the attempt whose end `Recorded` acknowledges
+
+
 @dataclass(slots=True)
 class Books:
-    """What outlives a turn: the cores, and who lives where.
-
-    `generation` and `session` are filled from what builders' actors say; everything in the cores can be read again.
-    """
+    """What outlives a turn: the cores, and in which life and session each builder spoke last."""
 
     wall_seconds: float  #: a build's wall-time limit
     outbox: Outbox
     dispatch: Dispatch = field(default_factory=Dispatch)
-    generation: dict[str, int] = field(default_factory=dict)  #: latest life of each builder's actor
-    session: dict[str, int] = field(default_factory=dict)  #: session epoch in which it last was ready
+    generation: dict[str, int] = field(default_factory=dict)  #: of the builder's actor
+    session: dict[str, int] = field(default_factory=dict)  #: session epoch in which it was ready
 
 
 class Turn:
-    """One turn; `letters` are to be posted once its transaction is committed."""
+    """What one turn gathers, and what it does with it.
+
+    Attributes:
+        at: monotonic seconds at which it began.
+        claimed: attempts that exist only if the turn is committed.
+    """
 
     def __init__(self, books: Books, database: QueueDatabase, at: float) -> None:
-        """Begin.
-
-        Args:
-            books: changed as the turn goes on.
-            database: the caller begins and ends the transaction.
-            at: monotonic seconds.
-        """
-        self.letters: list[Letter] = []
+        self.books, self.database, self.at = books, database, at
         self.claimed: list[UUID] = []
-        self._books, self._dispatch, self._outbox = books, books.dispatch, books.outbox
-        self._db, self._at = database, at
         self._news: list[News] = []  # for dispatch, in order
+        self._letters: list[Letter | _OrderLetter] = []
         self._jobs: set[int] = set()  # rows that were written: to be read again
         self._builders: set[str] = set()
         self._answers: dict[str, UUID] = {}  # builder → attempt whose `Recorded` may carry the next job
@@ -118,273 +104,212 @@ class Turn:
     # --- what changed -----------------------------------------------------------------------------
 
     def read_everything(self) -> None:
-        builders, jobs = self._db.builders.all(), self._db.queue.jobs()
+        """Read all builders, jobs and open attempts."""
+        builders, jobs = self.database.builders.all(), self.database.queue.jobs()
         self._news += [BuildersRead(builders), JobsRead(jobs)]
-        self.letters.append(Letter(None, say.BuildersKnown(builders)))
+        self._letters.append(Letter(None, say.BuildersKnown(builders)))
         self._read_attempts(jobs)
-        self._note_cancelled(jobs)
+        self._cancel_asked(jobs)
 
     def read(self, changes: Changes) -> None:
         """Read again what others changed, before anything is decided by it."""
         if not changes:
             return
-        if changes.all_jobs:
-            jobs = self._db.queue.jobs()
-            self._news.append(JobsRead(jobs))
-        else:
-            of_builds = {self._dispatch.job_of(build) for build in changes.builds} - {None}
-            asked = frozenset(changes.jobs | of_builds | (self._dispatch.lacking_files if changes.new_files else set()))
-            jobs = self._db.queue.jobs(sorted(asked)) if asked else ()
-            if asked:
-                self._news.append(JobsRead(jobs, asked))
+        dispatch = self.books.dispatch
+        asked: frozenset[int] | None = None
+        if not changes.all_jobs:
+            of_builds = {job for build in changes.builds if (job := dispatch.job_of(build)) is not None}
+            asked = frozenset(changes.jobs | of_builds | (dispatch.lacking_files if changes.new_files else set()))
+        jobs = self._read_jobs(asked)
         self._read_builders(None if changes.all_builders else changes.builders)
-        ours = {str(held.attempt) for held in self._outbox.held}
-        if changes.all_attempts or changes.attempts & ours:
+        if changes.all_attempts or any(str(held.attempt) in changes.attempts for held in self.books.outbox.held):
             self._read_attempts(jobs)
-        self._note_cancelled(jobs)
+        self._cancel_asked(jobs)
+
+    def _read_jobs(self, asked: frozenset[int] | None) -> tuple[Job, ...]:
+        if asked is not None and not asked:
+            return ()
+        jobs = self.database.queue.jobs(None if asked is None else sorted(asked))
+        self._news.append(JobsRead(jobs, asked))
+        return jobs
 
     def _read_builders(self, names: set[str] | None) -> None:
-        """Read builder rows, and tell the supervisor and the builders' actors what they are now."""
+        """Read builder rows; the supervisor is told, and tells the builders' actors."""
         if names is not None and not names:
             return
-        builders = self._db.builders.all()
-        known = self._dispatch.builders
+        known = self.books.dispatch.builders
+        if names is not None and names <= known and len(names) <= _FEW:
+            builders = self._find_builders(names)
+            if len(builders) == len(names):
+                self._news.append(BuildersRead(builders, frozenset(names)))
+                self._letters += [Letter(None, say.BuilderChanged(builder)) for builder in builders]
+                return
+        builders = self.database.builders.all()
         self._news.append(BuildersRead(builders))
-        if names is None or {builder.name for builder in builders} != known:
-            self.letters.append(Letter(None, say.BuildersKnown(builders)))
-        else:
-            for builder in builders:
-                if builder.name in names:
-                    changed = say.BuilderChanged(builder)
-                    self.letters += [Letter(builder.name, changed), Letter(None, changed)]
+        self._letters.append(Letter(None, say.BuildersKnown(builders)))
 
-    def _read_attempts(self, jobs: Sequence[Job]) -> None:
-        state = {job.id: job.state for job in jobs}
+    def _find_builders(self, names: Iterable[str]) -> tuple[Builder, ...]:
+        found = []
+        for name in sorted(names):
+            try:
+                found.append(self.database.builders.get(name))
+            except UnknownBuilder:
+                continue
+        return tuple(found)
+
+    def _read_attempts(self, jobs: Iterable[Job]) -> None:
+        stages = {job.id: _STAGES.get(job.state, Stage.OPEN) for job in jobs}
         held = tuple(
-            Held(attempt.id, attempt.builder, attempt.job, _STAGE.get(state[attempt.job], Stage.OPEN))
-            if attempt.job in state
-            else Held(attempt.id, attempt.builder, attempt.job)
-            for attempt in self._db.queue.open_attempts()
+            Held(attempt.id, attempt.builder, attempt.job, stages.get(attempt.job, Stage.OPEN))
+            for attempt in self.database.queue.open_attempts()
         )
-        self.obey(self._outbox.handle(AttemptsRead(held, self._at)))
+        self.obey(self.books.outbox.handle(AttemptsRead(held, self.at)))
 
-    def _note_cancelled(self, jobs: Iterable[Job]) -> None:
+    def _cancel_asked(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
             if job.state is BuildState.CANCELLING:
-                self.obey(self._outbox.handle(CancelAsked(job.id, self._at)))
+                self.obey(self.books.outbox.handle(CancelAsked(job.id, self.at)))
 
-    # --- what builders report ---------------------------------------------------------------------
-
-    def take(self, message: FromBuilder) -> None:
-        if message.generation < self._books.generation.get(message.builder, 0):
-            return  # an earlier life
-        if message.generation > self._books.generation.get(message.builder, 0):
-            self._books.generation[message.builder] = message.generation
-            self.obey(self._outbox.handle(BuilderSilent(message.builder)))
-        try:
-            self._take_current(message)
-        except Unknown as error:  # removed meanwhile: its actor will be retired
-            log.info("%s of %s: %s", type(message).__name__, message.builder, error)
-
-    def _take_current(self, message: FromBuilder) -> None:
-        match message:
-            case say.SessionWanted(builder):
-                self._not_ready(builder)
-                session = self._db.builders.open_session(builder)
-                self._post(builder, say.SessionOpened, session=session, farm=self._db.farm)
-            case say.Ready(builder, _, session):
-                self._books.session[builder] = session
-                self.idle(builder)
-            case say.AdoptionWanted(builder, _, _, attempt):
-                self._not_ready(builder)
-                self.obey(self._outbox.handle(AttemptReported(builder, attempt, self._at)))
-            case say.Started(builder, _, attempt):
-                self._progress(builder, attempt, RuntimeState.BUILDING, open_still=self._db.queue.started(attempt))
-            case say.GatheringStarted(builder, _, attempt):
-                self._progress(builder, attempt, RuntimeState.GATHERING, open_still=self._db.queue.gathering(attempt))
-                self._outbox.handle(ResultsAwaited(attempt))
-            case say.Finished():
-                self._finished(message)
-            case say.JobRefused(builder, _, attempt, why):
-                log.warning("%s refuses attempt %s: %s", builder, attempt, why)
-                self._not_ready(builder)
-                self._db.queue.release(attempt)
-                self._closed(attempt)
-            case say.BuilderTroubled(builder, _, kind, failnotes):
-                self._mark_not_ok(builder, failnotes, kind)
-            case say.ProbePassed(builder):
-                if self._db.builders.heal(builder):
-                    self._builders.add(builder)
-            case say.RuntimeChanged(builder, _, state, connected):
-                self._moved(builder, state, connected=connected)
-            case say.BuilderGone(builder, _, failnotes):
-                self._outbox.handle(BuilderSilent(builder))
-                self._mark_not_ok(builder, failnotes, NotOkKind.CRASH)
-                self._db.builders.record_runtime(builder, RuntimeState.DISCONNECTED, connected=False)
-            case _:
-                assert_never(message)
+    # --- builders, as reports and recovery find them ----------------------------------------------
 
     def idle(self, builder: str) -> None:
         """Let an idle builder have work: the attempt that it holds already, else the best job."""
-        self.obey(self._outbox.handle(BuilderIdle(builder, self._at)))
-        if self._outbox.of_builder(builder) is None:
+        self.obey(self.books.outbox.handle(BuilderIdle(builder, self.at)))
+        if self.books.outbox.of_builder(builder) is None:
             self._news.append(BuilderReady(builder))
 
-    def _not_ready(self, builder: str) -> None:
+    def not_ready(self, builder: str) -> None:
+        """Give the builder nothing until it says `Ready` again."""
         self._news.append(BuilderNotReady(builder))
 
-    def _moved(self, builder: str, state: RuntimeState, *, connected: bool) -> None:
-        if not connected or (state is not RuntimeState.IDLE and builder not in self._answers):
-            self._not_ready(builder)
-        self._outbox.handle(BuilderMoved(builder, state))
-        self._db.builders.record_runtime(builder, state, connected=connected)
+    def answer(self, builder: str, attempt: UUID, *, usable: bool) -> None:
+        """Acknowledge the end of `attempt`; with the next job, if the slave is usable and there is one."""
+        self._answers[builder] = attempt
+        if not usable:
+            self.not_ready(builder)
+        elif self.books.outbox.of_builder(builder) is None:
+            self._news.append(BuilderReady(builder))
 
-    def _progress(self, builder: str, attempt: UUID, state: RuntimeState, *, open_still: bool) -> None:
-        if open_still:
-            self._outbox.handle(BuilderMoved(builder, state))
-        else:
-            self.obey(self._outbox.handle(AttemptReported(builder, attempt, self._at)))
+    def answered(self, builder: str) -> bool:
+        """Return whether the builder reported an end in this very turn."""
+        return builder in self._answers
 
-    def _mark_not_ok(self, builder: str, failnotes: str, kind: NotOkKind) -> None:
-        self._not_ready(builder)
-        if self._db.builders.mark_not_ok(builder, failnotes, kind):
+    def mark_not_ok(self, builder: str, failnotes: str, kind: NotOkKind) -> None:
+        """Keep the builder out of dispatch, unless a person has said something else already."""
+        self.not_ready(builder)
+        if self.database.builders.mark_not_ok(builder, failnotes, kind):
             self._builders.add(builder)
 
-    def _finished(self, message: say.Finished) -> None:
-        held = self._outbox.of_attempt(message.attempt)
-        means = verdict(message.outcome, _state(held))
-        try:
-            recording = self._db.queue.record(
-                message.attempt,
-                message.outcome,
-                message.text,
-                build_state=means.build,
-                keep_job=means.keep_job,
-                dependencies=message.dependencies,
-                results=message.results,
-                log=message.log,
-            )
-        except ImpossibleMove as error:
-            log.error("the end of attempt %s can't be recorded: %s", message.attempt, error)
-            self._db.queue.fence(message.attempt, f"its end did not fit: the build is {error.now}")
-            recording = Recording.FENCED
-        self._closed(message.attempt)
-        if recording is Recording.FENCED:
-            self._not_ready(message.builder)
-            self._post(message.builder, say.FencedOff, attempt=message.attempt)
-            return
-        if recording is Recording.RECORDED and means.builder is BuilderBlame.BREACH:
-            self._mark_not_ok(message.builder, message.text, NotOkKind.BREACH)
-        self._answers[message.builder] = message.attempt
-        # after a failure the slave is cleaned before it gets anything, and another builder may have the job first
-        if message.slave_usable and means.builder in {BuilderBlame.NONE, BuilderBlame.COMPLETED}:
-            self._books.session[message.builder] = message.session
-            if self._outbox.of_builder(message.builder) is None:
-                self._news.append(BuilderReady(message.builder))
-        else:
-            self._news.append(BuilderNotReady(message.builder))
+    def heal(self, builder: str) -> None:
+        """Clear what the machine marked and its slave has disproved."""
+        if self.database.builders.heal(builder):
+            self._builders.add(builder)
 
-    def fence(self, message: say.Finished, why: str) -> None:
-        """Close the attempt without its results, and let the slave be cleaned."""
-        self._db.queue.fence(message.attempt, why)
-        self._closed(message.attempt)
-        self._not_ready(message.builder)
-        self._post(message.builder, say.FencedOff, attempt=message.attempt)
+    # --- attempts ---------------------------------------------------------------------------------
 
-    def _closed(self, attempt: UUID) -> None:
-        held = self._outbox.of_attempt(attempt)
+    def verdict(self, attempt: UUID, outcome: Outcome) -> Verdict:
+        """Return what `outcome` means for the attempt's build as it is now."""
+        held = self.books.outbox.of_attempt(attempt)
+        cancelling = held is not None and held.stage is Stage.CANCELLING
+        return verdict(outcome, BuildState.CANCELLING if cancelling else BuildState.BUILDING)
+
+    def closed(self, attempt: UUID) -> None:
+        """Take the attempt, which the database has closed, off the books."""
+        held = self.books.outbox.of_attempt(attempt)
         if held is not None:
             self._jobs.add(held.job)
-        self._outbox.handle(AttemptClosed(attempt))
+        self.books.outbox.handle(AttemptClosed(attempt))
+
+    def obey(self, orders: Iterable[OutboxOrder]) -> None:
+        """Obey what the outbox orders."""
+        for order in orders:
+            match order:
+                case SendAssign(builder, attempt):
+                    self._letters.append(_OrderLetter(builder, attempt, say.Assign))
+                case SendAdopt(builder, attempt):
+                    self._letters.append(_OrderLetter(builder, attempt, say.Adopt))
+                case SendDisown(builder, attempt, why):
+                    self.post(builder, say.Disown(builder, self._life(builder), attempt, why))
+                case SendCancel(builder, attempt):
+                    self.post(builder, say.Cancel(builder, self._life(builder), attempt))
+                case CloseAttempt(attempt, outcome, text):
+                    means = self.verdict(attempt, outcome)
+                    self.database.queue.record(attempt, outcome, text, build_state=means.build, keep_job=means.keep_job)
+                    self.closed(attempt)
+                case _:
+                    assert_never(order)
 
     # --- decisions --------------------------------------------------------------------------------
 
     def decide(self, *news: News) -> None:
         """Read again what was written, match, claim, and answer those who wait for `Recorded`."""
-        self._news += news
-        if self._builders:
-            self._read_builders(self._builders)
-        if self._jobs:
-            asked = frozenset(self._jobs)
-            self._news.append(JobsRead(self._db.queue.jobs(sorted(asked)), asked))
-        orders = self._dispatch.handle(*self._news)
+        self._read_builders(self._builders)
+        self._read_jobs(frozenset(self._jobs))
+        orders = self.books.dispatch.handle(*self._news, *news)
         while orders:
-            orders = self._obey_dispatch(orders)
+            orders = tuple(then for order in orders for then in self._obey_dispatch(order))
         for builder, attempt in self._answers.items():
-            held = self._outbox.of_builder(builder)
-            order = self._db.queue.order(held.attempt) if held else None
-            self._post(builder, say.Recorded, attempt=attempt, next=order)
-            if held is None:  # it is cleaned now, and says so
-                self._dispatch.handle(BuilderNotReady(builder))
+            held = self.books.outbox.of_builder(builder)
+            if held is not None:
+                self._letters.append(_OrderLetter(builder, held.attempt, say.Recorded, answers=attempt))
+            else:  # it is cleaned now, and says so
+                self.books.dispatch.handle(BuilderNotReady(builder))
+                self.post(builder, say.Recorded(builder, self._life(builder), attempt))
 
-    def _obey_dispatch(self, orders: Iterable[DispatchOrder]) -> tuple[DispatchOrder, ...]:
-        then: tuple[DispatchOrder, ...] = ()
-        for order in orders:
-            match order:
-                case Claim(pairs):
-                    then += self._dispatch.handle(self._claim(pairs))
-                case SkipSeries(distroarchseries):
-                    log.warning("%s has no chroot: its jobs wait", distroarchseries)
-                case SetAside(pair):
-                    log.info("job %d could not be claimed for %s: trying again", pair.job, pair.builder)
-                    self._read_attempts(self._db.queue.jobs([held.job for held in self._outbox.held]))
-                    if self._outbox.of_builder(pair.builder):
-                        self.obey(self._outbox.handle(BuilderIdle(pair.builder, self._at)))
-                        self._dispatch.handle(BuilderNotReady(pair.builder))
-                case _:
-                    assert_never(order)
-        return then
+    def _obey_dispatch(self, order: DispatchOrder) -> tuple[DispatchOrder, ...]:
+        match order:
+            case Claim(pairs):
+                return self.books.dispatch.handle(self._claim(pairs))
+            case SkipSeries(distroarchseries):
+                log.warning("%s has no chroot: its jobs wait", distroarchseries)
+            case SetAside(pair):
+                log.info("job %d could not be claimed for %s: trying again in a moment", pair.job, pair.builder)
+                self._read_attempts(())
+                if self.books.outbox.of_builder(pair.builder):
+                    self.obey(self.books.outbox.handle(BuilderIdle(pair.builder, self.at)))
+                    self.books.dispatch.handle(BuilderNotReady(pair.builder))
+            case _:
+                assert_never(order)
+        return ()
 
     def _claim(self, pairs: Sequence[Pair]) -> ClaimSettled:
-        picks = [Pick(pair.job, pair.builder, self._books.session.get(pair.builder, 0)) for pair in pairs]
-        attempts = self._db.queue.claim(picks, self._books.wall_seconds)
-        won = {Pair(attempt.job, attempt.builder) for attempt in attempts}
-        lost = tuple(pair for pair in pairs if pair not in won)
+        picks = [Pick(pair.job, pair.builder, self.books.session.get(pair.builder, 0)) for pair in pairs]
+        attempts = self.database.queue.claim(picks, self.books.wall_seconds)
         for attempt in attempts:
             self.claimed.append(attempt.id)
             held = Held(attempt.id, attempt.builder, attempt.job)
             carried = attempt.builder in self._answers
-            self.obey(self._outbox.handle(Claimed(held, carried, self._at)))
+            self.obey(self.books.outbox.handle(Claimed(held, carried, self.at)))
+        won = {Pair(attempt.job, attempt.builder) for attempt in attempts}
+        lost = tuple(pair for pair in pairs if pair not in won)
         if not lost:
             return ClaimSettled(tuple(pairs))
-        jobs = self._db.queue.jobs([pair.job for pair in lost])
-        lost_builders = {pair.builder for pair in lost}
-        builders = tuple(row for row in self._db.builders.all() if row.name in lost_builders)
+        jobs = self.database.queue.jobs([pair.job for pair in lost])
+        builders = self._find_builders(pair.builder for pair in lost)
         return ClaimSettled(tuple(pair for pair in pairs if pair in won), lost, jobs, builders)
-
-    def obey(self, orders: Iterable[OutboxOrder]) -> None:
-        for order in orders:
-            match order:
-                case SendAssign(builder, attempt):
-                    self._post_order(builder, attempt, say.Assign)
-                case SendAdopt(builder, attempt):
-                    self._post_order(builder, attempt, say.Adopt)
-                case SendDisown(builder, attempt, why):
-                    self._post(builder, say.Disown, attempt=attempt, why=why)
-                case SendCancel(builder, attempt):
-                    self._post(builder, say.Cancel, attempt=attempt)
-                case CloseAttempt(attempt, outcome, text):
-                    self._close(attempt, outcome, text)
-                case _:
-                    assert_never(order)
-
-    def _close(self, attempt: UUID, outcome: Outcome, text: str) -> None:
-        """Record an end that no builder reports."""
-        held = self._outbox.of_attempt(attempt)
-        means = verdict(outcome, _state(held))
-        self._db.queue.record(attempt, outcome, text, build_state=means.build, keep_job=means.keep_job)
-        self._closed(attempt)
 
     # --- letters ----------------------------------------------------------------------------------
 
-    def _post_order(self, builder: str, attempt: UUID, kind: type[say.Assign | say.Adopt]) -> None:
-        for order in self._db.queue.orders([attempt]):  # none: closed in this very moment, and we shall hear of it
-            self._post(builder, kind, order=order)
+    def post(self, builder: str, message: object) -> None:
+        """Write a letter to the builder's actor."""
+        self._letters.append(Letter(builder, message))
 
-    def _post(self, builder: str, kind: type, **fields: object) -> None:
-        message = kind(builder=builder, generation=self._books.generation.get(builder, 0), **fields)
-        self.letters.append(Letter(builder, message))
+    def letters(self) -> tuple[Letter, ...]:
+        """Return what to post, in order.  An attempt that is closed by now has no order: we shall hear of that."""
+        needed = [letter.attempt for letter in self._letters if isinstance(letter, _OrderLetter)]
+        orders = {order.attempt: order for order in self.database.queue.orders(needed)} if needed else {}
+        letters = []
+        for letter in self._letters:
+            if isinstance(letter, Letter):
+                letters.append(letter)
+                continue
+            order, life = orders.get(letter.attempt), self._life(letter.builder)
+            if letter.answers is not None:
+                letters.append(Letter(letter.builder, say.Recorded(letter.builder, life, letter.answers, order)))
+            elif order is not None:
+                kind = say.Adopt if letter.kind is say.Adopt else say.Assign
+                letters.append(Letter(letter.builder, kind(letter.builder, life, order)))
+        return tuple(letters)
 
-
-def _state(held: Held | None) -> BuildState:
-    return BuildState.CANCELLING if held is not None and held.stage is Stage.CANCELLING else BuildState.BUILDING
+    def _life(self, builder: str) -> int:
+        return self.books.generation.get(builder, 0)

@@ -60,9 +60,7 @@ class Settings(BaseSettings):
         default=8 * 3600.0, gt=0, allow_inf_nan=False
     )  #: a build's wall-time limit, unless it has its own
     log_level: str = "INFO"
-    timers: Timers = Timers()  #: of builders' actors, section `[timers]`
-    sweep_seconds: float = Field(default=60.0, gt=0)  #: between two looks at the whole queue and its deadlines
-    database_retry_seconds: float = Field(default=1.0, gt=0)  #: between attempts to reach a database that went away
+    timers: Timers = Timers()  #: section `[timers]`
     crashes: int = Field(default=3, ge=1)  #: more crashes of one actor than this …
     crash_window_seconds: float = Field(default=60.0, gt=0)  #: … within this: held until it has passed
     stop_seconds: float = Field(default=6.0, gt=0)  #: for the farm to stop politely; then it is killed

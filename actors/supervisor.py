@@ -18,6 +18,7 @@ from actors.core.supervision import (
     ChangeBuilder,
     Ended,
     Event,
+    Life,
     Order,
     QueueUp,
     ReportGone,
@@ -180,7 +181,7 @@ class Supervisor(FarmActor):
     def _census(self) -> Census:
         myself = Here(self.name, self.kind, self.generation, self.pid, self.myAddress)
         absent = tuple(
-            (name, f"{life.standing}: {life.last_reason}" if life.last_reason else str(life.standing))
+            (name, _absence(life))
             for name, life in self._core.lives.items()
             if name not in self._registry and life.standing is not Standing.GONE
         )
@@ -197,6 +198,11 @@ class Supervisor(FarmActor):
             for address in self._awaiting:
                 self.tell(address, FarmUp(self.pid, self.parent_pid, len(self._core.builders), trouble))
             self._awaiting = []
+
+
+def _absence(life: Life) -> str:
+    words = {Standing.RUNNING: "starting", Standing.HELD: "held after too many crashes"}.get(life.standing, "ending")
+    return f"{words}; last crash: {life.last_reason}" if life.last_reason else words
 
 
 def _by_kind(here: Here) -> tuple[int, str]:

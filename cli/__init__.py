@@ -1,0 +1,1 @@
+"""The command line: changes rows and reads them; the running farm follows by itself."""

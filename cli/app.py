@@ -9,7 +9,7 @@ import typer
 
 from buildd_master import __version__
 from cli import archives, builders, builds, chroots, database, series, status, submit, up
-from cli.farm import Given
+from cli.farm import Given, settings_of
 
 app = typer.Typer(
     name="buildd-master",
@@ -41,7 +41,10 @@ def _begin(
     database_dsn: Annotated[
         str | None,
         typer.Option(
-            "--database", metavar="DSN", help="PostgreSQL of the farm; else embedded in the state directory.", show_default=False
+            "--database",
+            metavar="DSN",
+            help="PostgreSQL of the farm; else embedded in the state directory.",
+            show_default=False,
         ),
     ] = None,
     _version: Annotated[
@@ -64,3 +67,16 @@ app.add_typer(chroots.app, name="chroot")
 app.add_typer(series.app, name="series")
 app.add_typer(archives.app, name="archive")
 app.add_typer(database.app, name="db")
+
+
+@app.command("console")
+def _console(
+    context: typer.Context,
+    command: Annotated[
+        str | None, typer.Argument(metavar="COMMAND", help="One command; else a prompt, or stdin.", show_default=False)
+    ] = None,
+) -> None:
+    """Look at the actors of the running farm, and send them messages (for debugging)."""
+    from actors.console import run_console  # noqa: PLC0415 - the actor system's modules slow down every other command
+
+    raise typer.Exit(run_console(settings_of(context), command))

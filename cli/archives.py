@@ -16,10 +16,16 @@ app = typer.Typer(help="Where sources come from and results go.", no_args_is_hel
 
 Name = Annotated[
     str,
-    typer.Argument(metavar="DISTRIBUTION/ARCHIVE", help="As debian/primary; a PPA as ubuntu/cprov/ppa.", show_default=False),
+    typer.Argument(
+        metavar="DISTRIBUTION/ARCHIVE", help="As debian/primary; a PPA as ubuntu/cprov/ppa.", show_default=False
+    ),
 ]
-Private = Annotated[bool | None, typer.Option("--private/--public", help="Private archives are built first.", show_default=False)]
-Score = Annotated[int | None, typer.Option("--score", metavar="N", help="Added to the score of its builds.", show_default=False)]
+Private = Annotated[
+    bool | None, typer.Option("--private/--public", help="Private archives are built first.", show_default=False)
+]
+Score = Annotated[
+    int | None, typer.Option("--score", metavar="N", help="Added to the score of its builds.", show_default=False)
+]
 
 
 def split(text: str) -> tuple[str, str]:
@@ -87,7 +93,8 @@ def set_archive(
     context: typer.Context,
     name: Name,
     enabled: Annotated[
-        bool | None, typer.Option("--enable/--disable", help="Nothing of a disabled archive is dispatched.", show_default=False)
+        bool | None,
+        typer.Option("--enable/--disable", help="Nothing of a disabled archive is dispatched.", show_default=False),
     ] = None,
     private: Private = None,
     score: Score = None,

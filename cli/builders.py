@@ -125,9 +125,7 @@ def add_builder(
 ) -> None:
     """Register a builder; the running farm connects to its slave at once."""
     with open_farm(context) as farm, farm.acting(f"builder add {name}"):
-        builder = Builders(farm.connection).add(
-            name, url, family or [], trusted=trusted, manual=manual, tags=tag or []
-        )
+        builder = Builders(farm.connection).add(name, url, family or [], trusted=trusted, manual=manual, tags=tag or [])
     if as_json:
         print_json(document(builder, None))
     else:
@@ -146,7 +144,9 @@ def set_builder(
         typer.Option("--trusted/--untrusted", help="Lowering it fences a trusted build that runs there."),
     ] = None,
     manual: Annotated[bool | None, typer.Option("--manual/--auto", help="Manual mode.")] = None,
-    ok: Annotated[bool | None, typer.Option("--ok/--not-ok", help="Whether it may get work; a person's word stands.")] = None,
+    ok: Annotated[
+        bool | None, typer.Option("--ok/--not-ok", help="Whether it may get work; a person's word stands.")
+    ] = None,
     notes: Annotated[str | None, typer.Option(metavar="TEXT", help="Fail notes: why it is not ok.")] = None,
     tag: Tags = None,
     as_json: AsJson = False,
@@ -155,7 +155,9 @@ def set_builder(
     changes = {"url": url, "families": family, "trusted": trusted, "manual": manual, "tags": tag}
     given = {key: value for key, value in changes.items() if value is not None}
     if not given and ok is None:
-        raise BadInput(f"nothing to change: see `buildd-master builder set --help`; `builder show {name}` shows what is set")
+        raise BadInput(
+            f"nothing to change: see `buildd-master builder set --help`; `builder show {name}` shows what is set"
+        )
     if notes is not None and ok is not False:
         raise BadInput("fail notes say why a builder is not ok: --notes goes with --not-ok")
     with open_farm(context) as farm, farm.acting(notes or f"builder set {name}"):

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -13,15 +9,16 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from cli.errors import BadInput, Failed
+from cli.errors import Failed
 from cli.farm import Farm, open_farm
 from cli.following import log_path, wait_until_ended
 from cli.log_reading import LiveLog, kept_log
-from cli.output import AsJson, console, duration, note, print_json, say, show, since, size, state, table, when
+from cli.output import AsJson, console, duration, note, print_json, say, show, since, state, table, when
+from cli.results import copy_files, files_document, print_files
 from cli.screen import log_text, write_log
 from storage.builds import Builds
 from storage.library import Library
-from storage.records import Alias, Attempt, Build, BuildState
+from storage.records import Attempt, Build, BuildState
 
 app = typer.Typer(help="What is to be built, is being built, and was.", no_args_is_help=True)
 
@@ -69,13 +66,15 @@ def show_build(context: typer.Context, build: Id, as_json: AsJson = False) -> No
         builds = Builds(farm.connection)
         one, attempts, files = builds.get(build), builds.attempts(build), builds.files(build)
     if as_json:
-        print_json({**document(one), "attempts": [_attempt(each) for each in attempts], "files": _files(files)})
+        print_json({**document(one), "attempts": [_attempt(each) for each in attempts], "files": files_document(files)})
         return
     facts = table("", "", fold=("",))
     facts.show_header = False
     facts.add_row("build", f"{one.id}: {one.source} {one.version}")
     facts.add_row("for", f"{one.distroarchseries} {one.pocket}{', arch-indep packages too' if one.arch_indep else ''}")
-    facts.add_row("archive", f"{one.archive} ({'trusted' if one.trusted else 'untrusted'}), {one.component}, {one.urgency}")
+    facts.add_row(
+        "archive", f"{one.archive} ({'trusted' if one.trusted else 'untrusted'}), {one.component}, {one.urgency}"
+    )
     facts.add_row("state", state(one.state))
     if one.why:
         facts.add_row("why", one.why)
@@ -106,7 +105,7 @@ def show_log(
     with open_farm(context) as farm:
         one = Builds(farm.connection).get(build)
         if follow and not one.state.final:
-            _say_end(farm, wait_with_words(farm, [build], log=True, quiet=False))
+            _say_end(wait_with_words(farm, [build], log=True, quiet=False))
             return
         octets = _whole_log(farm, one)
     if console().is_terminal:
@@ -125,7 +124,7 @@ def list_files(context: typer.Context, build: Id, output: Output = None, as_json
             raise Failed(f"build {build} has no files: it is {one.state}; `buildd-master build show {build}` says why")
         paths = copy_files(farm, files, output) if output is not None else {}
     if as_json:
-        print_json({"build": build, "state": one.state, "files": _files(files, paths)})
+        print_json({"build": build, "state": one.state, "files": files_document(files, paths)})
     elif files:
         print_files(files, output)
     else:
@@ -208,63 +207,6 @@ def failure(builds: Iterable[Build]) -> Failed | None:
     return Failed(f"{end_words(first).plain}{more}; its log: `buildd-master build log {first.id}`")
 
 
-def copy_files(farm: Farm, files: Iterable[Alias], output: Path) -> dict[str, Path]:
-    """Copy results out of the librarian, verified on the way; each appears whole or not at all.
-
-    Returns:
-        Filename → path of the copy.
-
-    Raises:
-        BadInput: `output` can't be written.
-        Failed: the librarian's content is damaged.
-    """
-    paths = {}
-    for one in files:
-        place = output / Path(one.filename).name
-        try:
-            output.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=output, prefix=".incoming-", delete=False) as copy:
-                try:
-                    digest = hashlib.sha256()
-                    with farm.librarian.path(one.sha256).open("rb") as content:
-                        while block := content.read(1 << 20):
-                            digest.update(block)
-                            copy.write(block)
-                    if digest.hexdigest() != one.sha256:
-                        raise Failed(f"{one.filename} is damaged in the librarian: run `buildd-master check`")
-                    copy.flush()
-                    os.fchmod(copy.fileno(), 0o644)
-                    Path(copy.name).replace(place)
-                except BaseException:
-                    Path(copy.name).unlink(missing_ok=True)
-                    raise
-        except OSError as error:
-            raise BadInput(f"can't write {place}: {error.strerror}: choose another --output") from error
-        paths[one.filename] = place
-    return paths
-
-
-def print_files(files: Iterable[Alias], output: Path | None) -> None:
-    """Print results with sizes and hashes, and where copies of them are."""
-    rows = table("FILE", "SIZE", "SHA256", right=("SIZE",))
-    for one in files:
-        rows.add_row(str(output / one.filename) if output else one.filename, size(one.size), one.sha256)
-    console().print(rows)
-
-
-def _files(files: Iterable[Alias], paths: dict[str, Path] | None = None) -> list[dict[str, object]]:
-    return [
-        {
-            "filename": one.filename,
-            "size": one.size,
-            "sha256": one.sha256,
-            "mimetype": one.mimetype,
-            "path": (paths or {}).get(one.filename),
-        }
-        for one in files
-    ]
-
-
 def _attempt(one: Attempt) -> dict[str, object]:
     return {
         "id": one.id,
@@ -313,10 +255,9 @@ def _whole_log(farm: Farm, build: Build) -> bytes:
     raise Failed(f"build {build.id} has no log: {why}; it is {build.state}")
 
 
-def _say_end(farm: Farm, ended: tuple[Build, ...]) -> None:
+def _say_end(ended: tuple[Build, ...]) -> None:
     for one in ended:
         console(err=True).print(end_words(one), soft_wrap=True)
-    with contextlib.suppress(StopIteration):
-        error = failure(ended)
-        if error is not None:
-            raise error
+    error = failure(ended)
+    if error is not None:
+        raise error

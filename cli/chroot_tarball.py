@@ -1,4 +1,4 @@
-"""Chroot tarballs: made with mmdebstrap from the host's own mirrors, or given by the person and looked at.
+"""Chroot tarballs made with mmdebstrap from the host's own mirrors.
 
 The tarball's own apt points at the host's mirrors with the host's proxies, does not mind expired lists, and holds no
 resolv.conf and no hostname: the slave brings its own.
@@ -10,13 +10,10 @@ import os
 import re
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
-
-import zstandard
 
 from cli import host_apt
 from cli.errors import BadInput, NotReachable
@@ -25,7 +22,19 @@ from cli.private_apt import entries_for, in_private_view, private_place
 _STEP = re.compile(r"I: (?P<step>.*)")
 _SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:=~*-]*")
-_VARIANTS = ("extract", "custom", "essential", "apt", "required", "minbase", "buildd", "important", "debootstrap", "-", "standard")
+_VARIANTS = (
+    "extract",
+    "custom",
+    "essential",
+    "apt",
+    "required",
+    "minbase",
+    "buildd",
+    "important",
+    "debootstrap",
+    "-",
+    "standard",
+)
 _PASSED_ON = ("Acquire::http", "Acquire::Check-", "Acquire::Retries", "Acquire::Force")
 
 Progress = Callable[[str], None]  #: told the step that begins
@@ -116,40 +125,12 @@ def reachable(entry: host_apt.SourceEntry) -> host_apt.SourceEntry:
             lines = Path(path).read_text(encoding="utf-8").splitlines()
             uris += [words[0] for line in lines if (words := line.partition("#")[0].split())]
         elif scheme in {"file", "copy", "cdrom"}:
-            raise NotReachable(f"{entry.place} takes packages from {uri}, which a chroot can't reach: use a mirror by HTTP")
+            raise NotReachable(
+                f"{entry.place} takes packages from {uri}, which a chroot can't reach: use a mirror by HTTP"
+            )
         else:
             uris.append(uri)
     return entry.having(URIs=" ".join(uris))
-
-
-def check_tarball(path: Path) -> None:
-    """Refuse what is no tarball of a base system.
-
-    Raises:
-        BadInput: it can't be read, is no tarball, is cut short, or has no shell in it.
-    """
-    try:
-        with path.open("rb") as file:
-            zstd = file.read(4) == zstandard.MAGIC_NUMBER.to_bytes(4, "little")
-            file.seek(0)
-            stream = zstandard.ZstdDecompressor().stream_reader(file) if zstd else file
-            with tarfile.open(fileobj=stream, mode="r|" if zstd else "r|*") as tar:
-                found = _has_shell(tar)
-    except OSError as error:
-        raise BadInput(f"can't read the chroot {path}: {error.strerror or error}") from error
-    except (tarfile.TarError, zstandard.ZstdError, EOFError, ValueError) as error:
-        raise BadInput(f"{path} is no tarball: {error}") from error
-    if not found:
-        raise BadInput(f"{path} is a tarball, but no chroot: it has no bin/sh")
-
-
-def _has_shell(tar: tarfile.TarFile) -> bool:
-    """Read the tarball whole, so that a cut one is found out."""
-    names = {"bin/sh", "usr/bin/sh"}
-    found = False
-    for member in tar:
-        found = found or member.name.removeprefix("./") in names
-    return found
 
 
 def _command(recipe: Recipe, target: str, entries: tuple[host_apt.SourceEntry, ...]) -> list[str]:
@@ -164,10 +145,14 @@ def _command(recipe: Recipe, target: str, entries: tuple[host_apt.SourceEntry, .
     ]
     if recipe.include:
         command.append(f"--include={','.join(recipe.include)}")
-    keyrings = {entry.get("Signed-By").strip() for entry in entries}
-    for keyring in sorted(path for path in keyrings if path.startswith("/") and "'" not in path):
-        # A key of one's own must be there when apt runs inside.
-        command.append(f"--customize-hook=[ -e \"$1\"'{keyring}' ] || install -D -m 644 '{keyring}' \"$1\"'{keyring}'")
+    keyrings = {
+        path for entry in entries if (path := entry.get("Signed-By").strip()).startswith("/") and "'" not in path
+    }
+    # A key of one's own must be there when apt runs inside.
+    command += [
+        f"--customize-hook=[ -e \"$1\"'{path}' ] || install -D -m 644 '{path}' \"$1\"'{path}'"
+        for path in sorted(keyrings)
+    ]
     return [*command, recipe.suite, target, "chroot.sources"]
 
 

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from cli import host_apt
-from cli.chroot_tarball import Recipe, check_tarball, make
+from cli.chroot_tarball import Recipe, make
 from cli.errors import BadInput, NotReachable
 from cli.farm import Farm, open_farm
 from cli.output import AsJson, note, print_json, say, show, since, size, table, when
 from cli.progress import steps, transferring
 from cli.series import ensure
+from cli.tarball import check_tarball
 from storage.archives import Archives
 from storage.library import Library
 from storage.records import Chroot, Pocket
@@ -46,7 +47,8 @@ def list_chroots(context: typer.Context, as_json: AsJson = False) -> None:
 def make_chroot(
     context: typer.Context,
     suite: Annotated[
-        str | None, typer.Argument(help="Series of this machine's distribution; else the one it runs.", show_default=False)
+        str | None,
+        typer.Argument(help="Series of this machine's distribution; else the one it runs.", show_default=False),
     ] = None,
     arch: Annotated[
         str | None, typer.Option(metavar="ARCH", help="Architecture tag; else this machine's.", show_default=False)
@@ -54,7 +56,9 @@ def make_chroot(
     variant: Annotated[str, typer.Option(help="Set of packages, as mmdebstrap names them.")] = "buildd",
     include: Annotated[
         list[str] | None,
-        typer.Option(metavar="PACKAGES", help="More packages, separated by commas; may be repeated.", show_default=False),
+        typer.Option(
+            metavar="PACKAGES", help="More packages, separated by commas; may be repeated.", show_default=False
+        ),
     ] = None,
     pocket: PocketOption = Pocket.RELEASE,
     as_json: AsJson = False,
@@ -89,7 +93,9 @@ def add_chroot(
     """Register a tarball as the chroot of a series that the farm has; one that is there is replaced."""
     parts = name.split("/")
     if len(parts) != 3 or not all(parts):  # noqa: PLR2004
-        raise BadInput(f"{name!r} names no architecture of a series: write DISTRIBUTION/SERIES/ARCH, as debian/bookworm/amd64")
+        raise BadInput(
+            f"{name!r} names no architecture of a series: write DISTRIBUTION/SERIES/ARCH, as debian/bookworm/amd64"
+        )
     with open_farm(context) as farm:
         Archives(farm.connection).distroarchseries(name)
         check_tarball(file)

@@ -31,7 +31,9 @@ def signed_text(text: str) -> str:
     lines = [line.rstrip() for line in text.split("\n")]
     first = next((number for number, line in enumerate(lines) if line), 0)
     if lines[first] != _BEGIN_MESSAGE:
-        raise BrokenSignature(f"line {first + 1} should be {_BEGIN_MESSAGE!r}: text outside the signature is not signed")
+        raise BrokenSignature(
+            f"line {first + 1} should be {_BEGIN_MESSAGE!r}: text outside the signature is not signed"
+        )
     if _BEGIN_SIGNATURE not in lines:
         raise BrokenSignature("the signature block has no BEGIN PGP SIGNATURE: the file was cut short")
     if _END_SIGNATURE not in lines:

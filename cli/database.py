@@ -6,7 +6,7 @@ import typer
 
 from cli.farm import dsn_of, settings_of
 from cli.output import AsJson, print_json, say
-from storage.database import migrate
+from storage.migration import migrate
 
 app = typer.Typer(help="The farm's database.", no_args_is_help=True)
 

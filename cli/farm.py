@@ -19,10 +19,10 @@ from psycopg import Connection
 from actors.settings import BadSetting, Settings, load_settings
 from cli.errors import BadInput, NotReachable
 from storage.database import acting, connect
-from storage.migration import pending_migrations
 from storage.embedded import Embedded
 from storage.errors import DatabaseUnreachable, SchemaOutdated
 from storage.librarian import Librarian
+from storage.migration import pending_migrations
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,9 @@ def open_farm(context: typer.Context, *, outdated_too: bool = False) -> Iterator
         raise NotReachable(str(error)) from error
     if missing:
         connection.close()
-        raise NotReachable(f"the database lacks {len(missing)} migrations of this version: run `buildd-master db migrate`")
+        raise NotReachable(
+            f"the database lacks {len(missing)} migrations of this version: run `buildd-master db migrate`"
+        )
     with connection:
         yield Farm(settings, connection, dsn)
 
@@ -111,7 +113,9 @@ def dsn_of(settings: Settings) -> str:
     try:
         running = embedded.running
     except PermissionError as error:
-        raise NotReachable(f"{settings.state_directory} is closed to {login_name()}: run this as its owner, or root") from error
+        raise NotReachable(
+            f"{settings.state_directory} is closed to {login_name()}: run this as its owner, or root"
+        ) from error
     if not running:
         where = settings.state_directory
         raise NotReachable(

@@ -45,7 +45,10 @@ def wait_until_ended(farm: Farm, ids: Sequence[int], *, log: bool, quiet: bool) 
     """
     with changes(farm) as told, Screen(quiet=quiet) as screen:
         watches = [_BuildWatch(farm, build, screen, log=log and len(ids) == 1) for build in ids]
-        while not all([watch.look() for watch in watches]):
+        while True:
+            ended = [watch.look() for watch in watches]
+            if all(ended):
+                break
             seen = told.wait(min((watch.patience(live=screen.live) for watch in watches), default=None))
             for watch in watches:
                 watch.tell(seen)

@@ -18,7 +18,9 @@ from debian.deb822 import Deb822
 
 from cli.errors import NotReachable
 
-_ONE_LINE = re.compile(r"(?P<type>deb|deb-src)\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s*(?P<rest>.*)")
+_ONE_LINE = re.compile(
+    r"(?P<type>deb|deb-src)\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s*(?P<rest>.*)"
+)
 #: one-line options have deb822 names of their own (sources.list(5)); these are the ones that aren't just capitalised
 _OPTION_FIELDS = {"arch": "Architectures", "lang": "Languages", "target": "Targets", "pdiffs": "PDiffs"}
 _HAS_OWN_SPELLING = {"pdiffs": "PDiffs", "by-hash": "By-Hash", "signed-by": "Signed-By"}
@@ -102,7 +104,9 @@ def own_entries() -> tuple[SourceEntry, ...]:
     own = own_only(entries, targets(config=None))
     if not own:
         where = _config_path("Dir::Etc::sourceparts")
-        raise NotReachable(f"this machine's apt has no source of {distribution()} packages: see {where}, sources.list(5)")
+        raise NotReachable(
+            f"this machine's apt has no source of {distribution()} packages: see {where}, sources.list(5)"
+        )
     return own
 
 
@@ -160,7 +164,9 @@ def run(command: list[str], *, config: Path | None = None, may_fail: bool = Fals
     try:
         done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace", env=environment)
     except OSError as error:
-        raise NotReachable(f"can't run {command[0]}: {error.strerror}: sources by name need a Debian machine") from error
+        raise NotReachable(
+            f"can't run {command[0]}: {error.strerror}: sources by name need a Debian machine"
+        ) from error
     if done.returncode != 0 and not may_fail:
         words = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise NotReachable(f"{' '.join(command[:2])} failed on this machine: {words}")
@@ -200,7 +206,14 @@ def _deb822_entries(path: Path, text: str) -> Iterator[SourceEntry]:
     stanzas = [stanza for stanza in re.split(r"\n[ \t]*\n", without_comments) if stanza.strip()]
     for number, stanza in enumerate(stanzas, 1):
         fields = Deb822(stanza.strip("\n"))
-        enabled = str(fields.get("Enabled", "yes")).strip().lower() not in {"no", "false", "0", "off", "without", "disable"}
+        enabled = str(fields.get("Enabled", "yes")).strip().lower() not in {
+            "no",
+            "false",
+            "0",
+            "off",
+            "without",
+            "disable",
+        }
         if enabled and "deb" in str(fields.get("Types", "")).split():
             kept = ((key, str(value)) for key, value in fields.items() if key.lower() not in {"types", "enabled"})
             yield SourceEntry(f"{path}:{number}", tuple(kept))

@@ -70,11 +70,16 @@ def kept_log(librarian: Librarian, alias: Alias) -> bytes:
     path = librarian.path(alias.sha256)
     if not alias.filename.endswith(".zst"):
         return path.read_bytes()
-    with path.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as reader:
+    with (
+        path.open("rb") as packed,
+        zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as reader,
+    ):
         try:
             return reader.read(_MOST)
         except zstandard.ZstdError as error:
-            raise NoSuchContent(f"the log {alias.filename} ({path}) is damaged: {error}: `buildd-master check` tells more") from error
+            raise NoSuchContent(
+                f"the log {alias.filename} ({path}) is damaged: {error}: `buildd-master check` tells more"
+            ) from error
 
 
 def harmless(text: str) -> str:

@@ -21,7 +21,7 @@ from cli import host_apt
 from cli.errors import BadInput, NotReachable
 
 _MOUNT_POINT = Path("/var/cache/apt")  #: there on every machine that has apt, and open to its sandbox user
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?:=[A-Za-z0-9.+~:-]+)?")
+PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?:=[A-Za-z0-9.+~:-]+)?")
 _STATUS = re.compile(r"(?:dl|pm)status:[^:]*:(?P<percent>[0-9.]+):(?P<text>.*)")
 _BIND = 'mount --bind "$1" "$2" && cd "$3" && shift 3 && exec "$@"'
 
@@ -79,12 +79,14 @@ class PrivateApt:
             BadInput: there is no such package.
             NotReachable: it can't be fetched.
         """
-        if not _PACKAGE.fullmatch(package):
+        if not PACKAGE.fullmatch(package):
             raise BadInput(f"{package!r} is neither the name of a package nor an existing .dsc file")
         with tempfile.TemporaryDirectory(dir=self.directory / "downloads") as name:
             place = Path(name)
             self._give_to_sandbox(place)
-            self._apt(["source", "--download-only", "--", package], progress, where=self._inside / "downloads" / place.name)
+            self._apt(
+                ["source", "--download-only", "--", package], progress, where=self._inside / "downloads" / place.name
+            )
             found = sorted(place.glob("*.dsc"))
             if not found:
                 raise NotReachable(f"apt fetched no .dsc for {package}")
@@ -106,7 +108,9 @@ class PrivateApt:
                     env={**os.environ, "APT_CONFIG": str(self._inside / "apt.conf"), "LC_ALL": "C.UTF-8"},
                 )
             except OSError as error:
-                raise NotReachable(f"can't run apt-get: {error.strerror}: packages by name need a Debian machine") from error
+                raise NotReachable(
+                    f"can't run apt-get: {error.strerror}: packages by name need a Debian machine"
+                ) from error
             finally:
                 os.close(writing)
             with child:

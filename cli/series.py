@@ -63,13 +63,17 @@ def list_series(context: typer.Context, as_json: AsJson = False) -> None:
     with open_farm(context) as farm:
         series = Archives(farm.connection).series()
         chroots = Archives(farm.connection).chroots()
-    pockets = {str(one): [chroot.pocket.value for chroot in chroots if chroot.distroarchseries == str(one)] for one in series}
+    pockets = {
+        str(one): [chroot.pocket.value for chroot in chroots if chroot.distroarchseries == str(one)] for one in series
+    }
     if as_json:
         print_json({"series": [_document(one, pockets[str(one)]) for one in series]})
         return
     rows = table("SERIES", "FAMILY", "ARCH-INDEP", "CHROOTS")
     for one in series:
-        rows.add_row(str(one), one.family, "yes" if one.nominated_archindep else "", " ".join(pockets[str(one)]) or "none")
+        rows.add_row(
+            str(one), one.family, "yes" if one.nominated_archindep else "", " ".join(pockets[str(one)]) or "none"
+        )
     show(rows, "no series: `buildd-master chroot make` registers this machine's, `buildd-master series add` any other")
 
 
@@ -80,7 +84,9 @@ def add_series(
     arch: Annotated[list[str], typer.Option("--arch", metavar="ARCH", help="Architecture tag; may be repeated.")],
     archindep: Annotated[
         str | None,
-        typer.Option(metavar="ARCH", help="The architecture that builds arch-indep packages; else the first.", show_default=False),
+        typer.Option(
+            metavar="ARCH", help="The architecture that builds arch-indep packages; else the first.", show_default=False
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -6,28 +6,39 @@ source, publication, builds and jobs.  The running farm is told by the commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from glob import escape as glob_escape
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli import host_apt
-from cli.builds import copy_files, document, end_words, failure, print_files, wait_with_words
+from cli.builds import document, end_words, failure, wait_with_words
 from cli.errors import BadInput
 from cli.farm import Farm, open_farm
-from cli.output import AsJson, console, note, print_json, say
-from cli.private_apt import PrivateApt
+from cli.output import AsJson, console, note, print_json
+from cli.private_apt import PACKAGE, PrivateApt
 from cli.progress import percent, transferring
+from cli.results import copy_files, files_document, print_files
 from cli.series import PRIMARY
 from cli.source_package import SourcePackage, read
 from cli.targets import Target, choose_series, wanted_builds, with_chroot
 from storage.archives import Archives
 from storage.builds import Builds
-from storage.librarian import ContentMismatch
 from storage.library import Library
-from storage.records import Archive, Build, BuildState, DistroArchSeries, NamedFile, NewSource, Pocket, Urgency
+from storage.records import (
+    Archive,
+    Build,
+    BuildState,
+    DistroArchSeries,
+    NamedFile,
+    NewSource,
+    Pocket,
+    StoredFile,
+    Urgency,
+)
 
 
 def submit(
@@ -40,13 +51,16 @@ def submit(
             show_default=False,
         ),
     ],
-    wait: Annotated[bool, typer.Option("--wait", help="Show the log, wait for the end; exit code 1 if it fails.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Show the log, wait for the end; exit code 1 if it fails.")
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Copy the results there (waits).", file_okay=False, show_default=False),
     ] = None,
     series: Annotated[
-        str | None, typer.Option(metavar="SERIES", help="As bookworm; else the only one with a chroot.", show_default=False)
+        str | None,
+        typer.Option(metavar="SERIES", help="As bookworm; else the only one with a chroot.", show_default=False),
     ] = None,
     arch: Annotated[
         list[str] | None,
@@ -62,34 +76,158 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Build a source package: `submit hello`, or `submit ./hello_2.10-3.dsc`."""
-    wait = wait or output is not None
     with open_farm(context) as farm:
         place = _place(farm, series, archive, pocket)
-        with _source(farm, what, place.series) as dsc:
-            package = _read(dsc)
+        with _dsc(farm, what, place.series) as dsc:
+            package = _verified(dsc)
             targets = wanted_builds(package.name, package.architectures, place.ready, arch or [])
-            source = NewSource(
-                name=package.name,
-                version=package.version,
-                component=component or _component(package),
-                urgency=urgency,
-                architectures=package.architectures,
-                files=_store(farm, package),
-            )
-        builds = _queue(farm, source, place, targets, again=again)
-        _say_queued(builds, quiet=as_json)
-        ended = wait_with_words(farm, [one.id for one in builds], log=True, quiet=as_json) if wait else builds
-        files = {one.id: Builds(farm.connection).files(one.id) for one in ended}
-        paths = {one.id: copy_files(farm, files[one.id], output) for one in ended if output is not None}
+            stored = _store(farm, package)
+        source = NewSource(
+            name=package.name,
+            version=package.version,
+            component=component or _component(package),
+            urgency=urgency,
+            architectures=package.architectures,
+            files=tuple(NamedFile(name, content.sha256, content.size) for name, content in stored.items()),
+        )
+        builds = _queue(farm, source, stored, place, targets, again=again)
+        if wait or output is not None:
+            builds = wait_with_words(farm, [one.id for one in builds], log=True, quiet=as_json)
+        results = {one.id: Builds(farm.connection).files(one.id) for one in builds}
+        copies = {one.id: copy_files(farm, results[one.id], output) for one in builds} if output is not None else {}
     if as_json:
-        names = {build: [{"filename": f.filename, "sha256": f.sha256, "size": f.size} for f in found] for build, found in files.items()}
-        shown = [{**document(one), "files": [{**f, "path": paths.get(one.id, {}).get(str(f["filename"]))} for f in names[one.id]]} for one in ended]
+        shown = [{**document(one), "files": files_document(results[one.id], copies.get(one.id))} for one in builds]
         print_json({"source": package.name, "version": package.version, "builds": shown})
-    elif wait:
-        for one in ended:
+    elif wait or output is not None:
+        for one in builds:
             console().print(end_words(one), soft_wrap=True)
-            if files[one.id]:
-                print_files(files[one.id], output)
-    error = failure(ended) if wait else None
+            if results[one.id]:
+                print_files(results[one.id], output)
+    else:
+        note("follow it with `buildd-master build log -f " + str(builds[0].id) + "`")
+    error = failure(builds) if wait or output is not None else None
     if error is not None:
         raise error
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a source goes."""
+
+    archive: Archive
+    series: str
+    pocket: Pocket
+    ready: tuple[DistroArchSeries, ...]  #: the architectures of the series that have a chroot
+
+
+def _place(farm: Farm, series: str | None, archive: str, pocket: Pocket) -> _Place:
+    archives = Archives(farm.connection)
+    ready = with_chroot(archives.series(), archives.chroots(), pocket)
+    distribution, name = choose_series(ready, series)
+    mine = tuple(one for one in ready if (one.distribution, one.series) == (distribution, name))
+    return _Place(archives.archive(distribution, archive.removeprefix(f"{distribution}/")), name, pocket, mine)
+
+
+@contextmanager
+def _dsc(farm: Farm, what: str, series: str) -> Iterator[Path]:
+    """Give the `.dsc` that is meant: a file, or one that apt fetches for the length of the block."""
+    path = Path(what)
+    if "/" in what or what.endswith(".dsc") or path.is_file():
+        yield path
+        return
+    if not PACKAGE.fullmatch(what):
+        raise BadInput(f"{what!r} is neither a .dsc file nor the name of a package")
+    apt = PrivateApt(farm.settings.state_directory / "apt", series)
+    with ExitStack() as fetched:
+        with percent(f"fetching the source of {what}") as progress:
+            apt.prepare()
+            apt.update(progress)
+            dsc = fetched.enter_context(apt.source(what, progress))
+        yield dsc
+
+
+def _verified(dsc: Path) -> SourcePackage:
+    """Read a source package, showing how far its verification is."""
+    done = 0
+    with transferring(f"verifying {dsc.name}", _octets_beside(dsc)) as progress:
+
+        def advance(octets: int) -> None:
+            nonlocal done
+            done += octets
+            progress(done)
+
+        return read(dsc, advance)
+
+
+def _octets_beside(dsc: Path) -> int:
+    """Return roughly how much there is to read: for a progress bar only."""
+    stem = dsc.name.partition("_")[0]
+    with suppress(OSError):
+        return sum(one.stat().st_size for one in dsc.parent.glob(f"{glob_escape(stem)}_*") if one.is_file())
+    return 0
+
+
+def _store(farm: Farm, package: SourcePackage) -> dict[str, StoredFile]:
+    """Put all files into the librarian, and see that they are what was verified; return them by filename.
+
+    Raises:
+        BadInput: a file was changed in the meantime.
+    """
+    stored = {}
+    for file in package.everything:
+        with transferring(f"storing {file.filename}", file.size) as progress:
+            content = farm.librarian.add_file(file.path, progress=progress)
+        if content.sha256 != file.sha256:
+            raise BadInput(f"{file.path} was changed while it was read: submit it again")
+        stored[file.filename] = content
+    return stored
+
+
+def _queue(
+    farm: Farm,
+    source: NewSource,
+    stored: Mapping[str, StoredFile],
+    place: _Place,
+    targets: Sequence[Target],
+    *,
+    again: bool,
+) -> tuple[Build, ...]:
+    """Make aliases, source, publication, builds and jobs, in one transaction."""
+    archives, builds = Archives(farm.connection), Builds(farm.connection)
+    queued, words = [], []
+    with farm.acting(f"submit {source.name} {source.version}"):
+        for filename, content in stored.items():
+            Library(farm.connection).add(content, filename)
+        release = archives.add_source(source)
+        archives.publish(release, place.archive.id, place.series, place.pocket, source.component)
+        for target in targets:
+            build = builds.find(release, target.distroarchseries.id, place.archive.id)
+            if build is None or (again and build.state is BuildState.FULLYBUILT):
+                made = builds.create(
+                    release,
+                    target.distroarchseries.id,
+                    place.archive.id,
+                    place.pocket,
+                    arch_indep=target.arch_indep,
+                    again=again,
+                )
+                build, word = made, "queued"
+            elif build.state is BuildState.FULLYBUILT:
+                word = "was built already (--again builds it once more)"
+            elif build.state.final:
+                word = f"was {build.state} and is queued again"
+            else:
+                word = f"is {build.state} already"
+            if build.state is not BuildState.FULLYBUILT:
+                builds.queue(build.id)
+            queued.append(builds.get(build.id))
+            words.append(word)
+    for build, word in zip(queued, words, strict=True):
+        note(f"build {build.id}: {build.source} {build.version} for {build.distroarchseries} {word}")
+    return tuple(queued)
+
+
+def _component(package: SourcePackage) -> str:
+    """Return the component that the section names (`contrib/misc`), else main."""
+    component, slash, _ = package.section.partition("/")
+    return component if slash else "main"

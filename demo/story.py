@@ -83,31 +83,41 @@ class Clock:
             yield f"  {name:<34}{seconds:8.2f} s"
 
 
-def buildd(*arguments: str, errors: int | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command of ours, shown first; its errors go to the terminal unless taken.
+def buildd(*arguments: str) -> None:
+    """Run a command of ours, shown first.
 
     Raises:
         Trouble: it ended with an error.
     """
     tell(f"$ buildd-master {' '.join(arguments)}")
-    return quietly(*arguments, errors=errors)
+    checked(subprocess.run([COMMAND, *arguments], check=False))
 
 
-def quietly(*arguments: str, errors: int | None = None) -> subprocess.CompletedProcess[str]:
+def quietly(*arguments: str) -> str:
     """Run a command of ours and return what it printed.
 
     Raises:
         Trouble: it ended with an error.
     """
-    done = subprocess.run([COMMAND, *arguments], check=False, stdout=subprocess.PIPE, stderr=errors, text=True)
-    if done.returncode != 0:
-        raise Trouble(f"buildd-master {arguments[0]} ended with exit code {done.returncode}")
-    return done
+    done = subprocess.run([COMMAND, *arguments], check=False, stdout=subprocess.PIPE, text=True)
+    checked(done)
+    return done.stdout
 
 
 def answer(*arguments: str) -> Any:  # noqa: ANN401 - JSON
     """Return a command's answer for programs."""
-    return json.loads(quietly(*arguments, "--json").stdout)
+    return json.loads(quietly(*arguments, "--json"))
+
+
+def checked(done: subprocess.CompletedProcess[Any] | subprocess.Popen[Any]) -> None:
+    """Go on only if a command ended well.
+
+    Raises:
+        Trouble: it did not.
+    """
+    if done.returncode != 0:
+        words = " ".join(str(word) for word in list(done.args)[1:])  # type: ignore[arg-type]
+        raise Trouble(f"buildd-master {words} ended with exit code {done.returncode}")
 
 
 @contextmanager
@@ -166,19 +176,27 @@ def ensure_chroot(clock: Clock) -> None:
 
 
 def build(clock: Clock) -> int:
-    """Build the package from its source; return the build's number."""
+    """Build the package from its source, its log being shown; return the build's number.
+
+    Raises:
+        Trouble: it failed.
+    """
     shutil.rmtree(OUTPUT, ignore_errors=True)
-    OUTPUT.mkdir(parents=True)
-    done = buildd("submit", PACKAGE, "--wait", "--again", "--output", shown(OUTPUT), "--json", errors=subprocess.PIPE)
-    for found in _APT.finditer(done.stderr):
-        clock.add("fetching the source (apt)", float(found["seconds"]))
-    return int(json.loads(done.stdout)["build"])
+    arguments = ["submit", PACKAGE, "--again", "--wait", "--output", shown(OUTPUT)]
+    tell(f"$ buildd-master {' '.join(arguments)}")
+    with subprocess.Popen([COMMAND, *arguments], stderr=subprocess.PIPE, text=True) as submit:
+        for line in submit.stderr or ():
+            sys.stderr.write(line)
+            for found in _APT.finditer(line):
+                clock.add("fetching the source (apt)", float(found["seconds"]))
+    checked(submit)
+    return int(answer("build", "list", "--limit", "1")["builds"][0]["id"])
 
 
 def count_phases(clock: Clock, number: int) -> None:
     """Read from the build's log what its phases took."""
     names = {"UNPACK": "unpacking the chroot", "BUILD": "the package's own build"}
-    for found in _PHASE.finditer(quietly("build", "log", str(number)).stdout):
+    for found in _PHASE.finditer(quietly("build", "log", str(number))):
         if found["name"] not in {"COLLECT", "CLEANUP"}:
             clock.add(names.get(found["name"], "build-dependencies (apt)"), float(found["seconds"]))
 
@@ -189,7 +207,7 @@ def look(number: int) -> None:
     Raises:
         Trouble: a file differs, or there is no package of that name.
     """
-    hashes = {file["filename"]: file["sha256"] for file in answer("build", "files", str(number))}
+    hashes = {file["filename"]: file["sha256"] for file in answer("build", "files", str(number))["files"]}
     packages = []
     for path in sorted(OUTPUT.iterdir()):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -261,7 +279,7 @@ def tale(clock: Clock) -> None:
             number = build(clock)
             count_phases(clock, number)
             look(number)
-            tell(buildd("check").stdout.rstrip())
+            buildd("check")
     finally:
         if not had_user and has_user():
             USER_ADDED.touch()

@@ -102,6 +102,7 @@ class SimulatedSlave:
         self._conduct = Conduct()  # of the build that runs
         self._finish = asyncio.Event()
         self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
         self._kept: set[asyncio.Task[None]] = set()  # asyncio itself keeps tasks only weakly
 
     # -- what a test does to it ------------------------------------------------------------------------------------
@@ -140,10 +141,12 @@ class SimulatedSlave:
     async def stop(self) -> None:
         """Be gone."""
         await self.go_away()
+        for session in tuple(self._sessions.values()):
+            session.abort()
         tasks = [task for task in (*self._kept, self._building) if task is not None]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._serving, return_exceptions=True)
 
     def finish(self) -> None:
         """Let a build that hangs come to its end."""
@@ -156,8 +159,8 @@ class SimulatedSlave:
         self._sessions[session.number] = session
         task = asyncio.current_task()
         if task is not None:
-            self._kept.add(task)
-            task.add_done_callback(self._kept.discard)
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
         beats = asyncio.get_running_loop().create_task(session.beat(HEARTBEAT_SECONDS))
         try:
             while piece := await reader.read(1 << 18):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -46,10 +47,11 @@ class BuildLog:
         self._append(data)
 
     def say(self, text: str) -> None:
-        """Append a line of the slave's own; over the limit it is dropped in silence."""
+        """Append a line of the slave's own; beyond the limit, or on a full disk, it is dropped in silence."""
         line = f"buildd-slave: {text}\n".encode()
         if not self._cut and len(line) <= self.limit - self.size:
-            self._append(line)
+            with contextlib.suppress(OSError):
+                self._append(line)
 
     def close(self) -> None:
         """Write no more."""

@@ -136,6 +136,11 @@ class Machine:
             )
             self.restarted = True
 
+    @property
+    def aborting(self) -> bool:
+        """Whether the build is being killed because the master said so."""
+        return self.record.state is SlaveState.ABORTING
+
     def handle(self, event: Event) -> tuple[Order, ...]:
         """Return the orders that `event` calls for, in the order to obey them.
 

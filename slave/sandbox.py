@@ -70,6 +70,7 @@ class Sandbox:
     state_directory: Path  #: marks whose processes they are
     hostname: str = "builder"
     linux32: bool = False
+    probe: bool = False  #: on the host, but in all the namespaces of a chroot
 
     async def run(self, command: Command, output: Callable[[bytes], None]) -> Ran:
         """Run `command` to its end.  Cancelled, nothing of it is left when this returns.
@@ -83,21 +84,11 @@ class Sandbox:
         """
         ready, ready_inside = os.pipe()
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._argv(command),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                pass_fds=(ready_inside,),
-                env={"PATH": PATH, leftovers.MARKER: str(self.state_directory)},
-                start_new_session=True,
-                limit=READ_BYTES,
-            )
-            order = self._order(command, ready_inside)
+            process = await self._begin(command, ready_inside)
         finally:
             os.close(ready_inside)
         try:
-            tail = await self._follow(process, order, output)
+            tail = await self._follow(process, self._order(command, ready_inside), output)
             code = await process.wait()
             if os.read(ready, 1) != b"R":
                 raise SandboxBroken(tail.strip() or f"unshare ended with {code}")
@@ -106,6 +97,22 @@ class Sandbox:
             if process.returncode is None:
                 await asyncio.shield(self._kill(process))
         return Ran(code, tail)
+
+    async def _begin(self, command: Command, ready: int) -> asyncio.subprocess.Process:
+        try:
+            return await asyncio.create_subprocess_exec(
+                *self._argv(command),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                pass_fds=(ready,),
+                env={"PATH": PATH, leftovers.MARKER: str(self.state_directory)},
+                start_new_session=True,
+                limit=READ_BYTES,
+            )
+        except asyncio.CancelledError:
+            await leftovers.gone(self.state_directory)  # asyncio has killed what it had begun, but not waited
+            raise
 
     async def _follow(self, process: asyncio.subprocess.Process, order: bytes, output: Callable[[bytes], None]) -> str:
         if process.stdin is None or process.stdout is None:
@@ -137,8 +144,10 @@ class Sandbox:
         await leftovers.gone(self.state_directory)
 
     def _argv(self, command: Command) -> tuple[str, ...]:
-        if self.root is None:
-            namespaces = ("--mount-proc",) if os.geteuid() == 0 else ("--user", "--map-current-user", "--mount-proc")
+        if self.root is None and not self.probe:
+            namespaces: tuple[str, ...] = (
+                ("--mount-proc",) if os.geteuid() == 0 else ("--user", "--map-current-user", "--mount-proc")
+            )
         else:
             namespaces = ("--ipc", "--uts", *(() if command.network else ("--net",)))
         return (

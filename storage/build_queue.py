@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
 from storage.errors import ImpossibleMove, UnknownAttempt, UnknownJob
 from storage.events import Events
-from storage.library import Library
+from storage.library import mimetype_of
 from storage.queries import load
 from storage.records import Attempt, BuildOrder, BuildState, Job, Outcome, Pick, Recording, StoredFile
-from storage.repository import Repository
+from storage.repository import Repository, in_words
 from storage.transitions import path_to
 
 _SQL = load("build_queue")
@@ -171,20 +173,19 @@ class BuildQueue(Repository):
         path = path_to(BuildState(now), build_state)
         if not path:
             raise ImpossibleMove(build, BuildState(now), build_state, Events(self._conn).story(f"build:{build}"))
-        aliases = self._name(results)
-        self._run(
-            _SQL["close"],
-            attempt=attempt,
-            outcome=outcome,
-            text=text,
-            log=None if log is None else self._name((log,))[0],
-        )
-        if aliases and path[-1] == build_state:
-            self._run(_SQL["keep_files"], build=build, attempt=attempt, aliases=aliases)
-        for state in path:
-            self._run(_SQL["move"], build=build, state=state, why=text, dependencies=list(dependencies))
-        if not keep_job and not path[-1].final:
-            self._run(_SQL["remove"], job=job)
+        files = [_described(result, result=True) for result in results if path[-1] == build_state]
+        files += [_described(one, result=False) for one in (log,) if one is not None]
+        move = {"build": build, "why": text, "dependencies": list(dependencies)}
+        with in_words(), self._conn.pipeline():
+            for state in path[:-1]:
+                self._run(_SQL["move"], state=state, **move)
+            if files:
+                self._run(_SQL["keep_files"], attempt=attempt, build=build, files=Jsonb(files))
+            # Closed before its build ends: an attempt still open then would be taken for one cut short by a verdict.
+            self._run(_SQL["close"], attempt=attempt, outcome=outcome, text=text)
+            self._run(_SQL["move"], state=path[-1], **move)
+            if not keep_job and not path[-1].final:
+                self._run(_SQL["remove"], job=job)
         return Recording.RECORDED
 
     def fence(self, attempt: UUID, text: str) -> Recording:
@@ -223,7 +224,14 @@ class BuildQueue(Repository):
         """Return open attempts whose deadline passed `grace_seconds` ago or earlier, oldest deadline first."""
         return self._rows(Attempt, _SQL["overdue"], grace_seconds=grace_seconds)
 
-    def _name(self, files: Sequence[Result]) -> list[int]:
-        """Return an alias for each of `files`, in order."""
-        library = Library(self._conn)
-        return [library.add(file.content, file.filename).id for file in files]
+
+def _described(file: Result, *, result: bool) -> dict[str, object]:
+    """Return a file as `keep_files` takes it."""
+    return {
+        "sha256": file.content.sha256,
+        "sha1": file.content.sha1,
+        "size": file.content.size,
+        "filename": file.filename,
+        "mimetype": mimetype_of(file.filename),
+        "result": result,
+    }

@@ -71,14 +71,14 @@ class Builders(Repository):
         Raises:
             UnknownBuilder: no such row.
         """
-        found = self._row(Builder, _SQL["get"], name=name)
+        found = self._row(Builder, _SQL["all"], names=[name])
         if found is None:
             raise UnknownBuilder(name)
         return found
 
     def all(self) -> tuple[Builder, ...]:
         """Return all builders, by name."""
-        return self._rows(Builder, _SQL["all"])
+        return self._rows(Builder, _SQL["all"], names=None)
 
     def change(
         self,

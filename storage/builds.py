@@ -96,14 +96,14 @@ class Builds(Repository):
         Raises:
             UnknownBuild: no such row.
         """
-        found = self._row(Build, _SQL["builds"], id=build, state=None, limit=1)
+        found = self._row(Build, _SQL["builds"], ids=[build], state=None, limit=1)
         if found is None:
             raise UnknownBuild(build)
         return found
 
     def list(self, state: BuildState | None = None, limit: int = 50) -> tuple[Build, ...]:
         """Return the latest builds, newest first."""
-        return self._rows(Build, _SQL["builds"], id=None, state=state, limit=limit)
+        return self._rows(Build, _SQL["builds"], ids=None, state=state, limit=limit)
 
     def find(self, source: int, distroarchseries: int, archive: int) -> Build | None:
         """Return the build of this source for that archive and architecture, if there is one."""

@@ -101,11 +101,13 @@ def acting(conn: Connection[Any], who: str, why: str = "", cause: int | None = N
         DatabaseUnreachable: also when the commit could not be sent: it may or may not have happened.
     """
     with in_words(), conn.transaction():
-        conn.execute(
-            "SELECT set_config('farm.who', %s, true), set_config('farm.why', %s, true),"
-            " set_config('farm.cause', %s, true)",
-            (who, why, "" if cause is None else str(cause)),
-        )
+        # The connection says who it is: saying it again would be a journey for nothing on the way of every dispatch.
+        if (who, why, cause) != (conn.info.parameter_status("application_name"), "", None):
+            conn.execute(
+                "SELECT set_config('farm.who', %s, true), set_config('farm.why', %s, true),"
+                " set_config('farm.cause', %s, true)",
+                (who, why, "" if cause is None else str(cause)),
+            )
         yield conn
 
 

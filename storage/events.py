@@ -20,7 +20,9 @@ class Events(Repository):
             since_id: only those after it; 0: from the beginning.
             limit: at most so many.
         """
-        return self._rows(Event, _SQL["since"], subject=subject, since_id=since_id, limit=limit)
+        if subject is None:
+            return self._rows(Event, _SQL["since"], since_id=since_id, limit=limit)
+        return self._rows(Event, _SQL["of_subject"], subject=subject, since_id=since_id, limit=limit)
 
     def last_id(self) -> int:
         """Return the id of the newest event; 0: there is none."""
@@ -28,4 +30,4 @@ class Events(Repository):
 
     def story(self, subject: str) -> tuple[Event, ...]:
         """Return everything that happened to `subject`, oldest first."""
-        return self._rows(Event, _SQL["since"], subject=subject, since_id=0, limit=None)
+        return self._rows(Event, _SQL["of_subject"], subject=subject, since_id=0, limit=None)

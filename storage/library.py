@@ -70,14 +70,14 @@ class Library(Repository):
         Raises:
             UnknownFile: no such row.
         """
-        found = self._row(Alias, _SQL["aliases"], id=alias, sha256=None)
+        found = self._row(Alias, _SQL["alias"], alias=alias)
         if found is None:
             raise UnknownFile(alias)
         return found
 
     def aliases(self, sha256: str) -> tuple[Alias, ...]:
         """Return the names of one content, oldest first; empty if there is none."""
-        return self._rows(Alias, _SQL["aliases"], id=None, sha256=sha256)
+        return self._rows(Alias, _SQL["aliases"], sha256=sha256)
 
     def content(self, sha256: str) -> StoredFile | None:
         """Return what is known of a content; None: the librarian was never given it."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from cli.main import run
 
 SourceMaker = Callable[..., Path]
 
@@ -63,3 +68,38 @@ def source(tmp_path: Path) -> SourceMaker:
         return write_source(tmp_path / "source", *args, **kwargs)  # type: ignore[arg-type]
 
     return make
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What one command line did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Return stdout, which must be one JSON document."""
+        return json.loads(self.out)
+
+
+Command = Callable[..., Ran]
+
+
+@pytest.fixture
+def command(
+    farm_database: str, state_directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Run `buildd-master` on a fresh farm: `command("builder", "list", "--json")`."""
+    monkeypatch.setenv("BUILDD_MASTER_DATABASE", farm_database)
+    monkeypatch.setenv("BUILDD_MASTER_STATE_DIRECTORY", str(state_directory))
+    monkeypatch.setenv("TZ", "UTC")
+
+    def run_it(*arguments: str | Path) -> Ran:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return Ran(code, out, err)
+
+    return run_it

@@ -5,9 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import select
+import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self, TypeVar
 from uuid import uuid4
 
@@ -15,7 +21,11 @@ import pytest
 
 from protocol.connection import Connection, NeedData, PeerClosed, Role
 from protocol.messages import (
+    Abort,
+    Accepted,
+    Build,
     ChunkAck,
+    Clean,
     EnsurePresent,
     Fetch,
     FetchData,
@@ -29,11 +39,16 @@ from protocol.messages import (
     Query,
     SlaveState,
     Status,
+    Welcome,
+    WireOutcome,
 )
 from protocol.transfer import Incoming, Push
 from simulation.host import SlaveHost
+from simulation.script import Conduct, Script
+from tests.fix_sources import SourcePackage, make_source
 
 FARM = "6f0d7c1e-6a0c-4d6e-9a52-5c9f5b7c0001"
+CHECKOUT = Path(__file__).parent.parent
 PATIENCE = 20.0  #: seconds until a fact that does not come is a failure
 
 M = TypeVar("M")
@@ -198,3 +213,159 @@ def slave_host() -> Iterator[SlaveHost]:
     """A thread to put simulated slaves into."""
     with SlaveHost() as host:
         yield host
+
+
+# -- slaves under the contract -----------------------------------------------------------------------------------------
+ARCHITECTURE = "amd64"
+
+
+@dataclass
+class SlaveUnderContract:
+    """A slave, whichever kind, and what it takes to have it build."""
+
+    kind: str  #: `simulated` or `real`
+    port: int
+    token: str
+    chroot: bytes | None  #: content of a tarball to push; None for the backend `host`
+    sources: dict[str, SourcePackage]  #: `quick` ends well, `slow` never ends, `broken` fails in the build
+    restart: Callable[[], None]  #: killed with -9 and started again, on the same port and state
+
+    def connect(self) -> MasterClient:
+        """Return a connection that nobody has spoken on."""
+        return MasterClient(self.port)
+
+    def master(self) -> MasterClient:
+        """Return a master with an open session."""
+        master = self.connect()
+        welcome = master.hello(self.token)
+        assert isinstance(welcome, Welcome), welcome
+        master.statuses.append(welcome.status)
+        return master
+
+    def order(self, source: str, **args: Any) -> tuple[str, str, str, dict[str, str], dict[str, Any]]:
+        """Return the fields of a `Build` after its id; `args` over those that fit, None to leave one out."""
+        package = self.sources[source]
+        fitting = {
+            "dsc": package.dsc.name,
+            "architecture": ARCHITECTURE,
+            "arch_indep": True,
+            "suite": "unstable",
+            "trusted": True,
+            "wall_seconds": 600,
+        }
+        given = {name: value for name, value in (fitting | args).items() if value is not None}
+        chroot = "" if self.chroot is None else hashlib.sha256(self.chroot).hexdigest()
+        return new_attempt(), "binarypackage", chroot, package.hashes, given
+
+    def push_all(self, master: MasterClient, source: str) -> None:
+        """Push all that a build of `source` needs."""
+        if self.chroot is not None:
+            master.push(self.chroot)
+        for path in self.sources[source].files.values():
+            master.push(path.read_bytes())
+
+    def start(self, master: MasterClient, source: str) -> str:
+        """Have a build of `source` begin; return its attempt."""
+        self.push_all(master, source)
+        attempt, *rest = self.order(source)
+        answer = master.ask(Build, attempt, *rest)
+        assert isinstance(answer, Accepted), answer
+        return attempt
+
+    def be_idle(self) -> None:
+        """Have whatever is there aborted and cleaned."""
+        with self.master() as master:
+            status = master.status()
+            if status.state is SlaveState.BUILDING:
+                master.ask(Abort, status.attempt)
+            if status.state is not SlaveState.IDLE:
+                master.wait_state(SlaveState.WAITING)
+                assert isinstance(master.ask(Clean, status.attempt), Accepted)
+                master.wait_state(SlaveState.IDLE)
+
+
+@pytest.fixture(scope="session")
+def contract_sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SourcePackage]:
+    """Source packages for the contract: how they go is in their name."""
+    directory = tmp_path_factory.mktemp("contract-sources")
+    builds = {
+        "quick": "true",
+        "slow": "echo sleeping ; sleep 98765",
+        "broken": "echo this package fails ; exit 3",
+    }
+    return {name: make_source(directory / name, name, build=build) for name, build in builds.items()}
+
+
+def _simulated(host: SlaveHost, sources: dict[str, SourcePackage]) -> SlaveUnderContract:
+    by_dsc = {
+        sources["slow"].dsc.name: Conduct(hangs=True),
+        sources["broken"].dsc.name: Conduct(outcome=WireOutcome.PACKAGEFAIL, log=b"this package fails\n" * 100),
+        sources["quick"].dsc.name: Conduct(log=b"a line of the log\n" * 1000),
+    }
+    slave = host.add("contract", Script(by_dsc=by_dsc), architectures=(ARCHITECTURE,))
+    return SlaveUnderContract(
+        "simulated", slave.port, host.token, b"tarball", sources, restart=lambda: host.run(slave.restart())
+    )
+
+
+class RealSlave:
+    """The daemon as a process, with backend `host`."""
+
+    def __init__(self, directory: Path, token: str) -> None:
+        self.token_file = directory / "token"
+        self.token_file.write_text(token + "\n")
+        self.token_file.chmod(0o600)
+        self.state_directory = directory / "state"
+        self.errors = directory / "stderr"
+        self.port = 0
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start it on the port it had, and wait until it says READY."""
+        command = [sys.executable, "-m", "buildd_master.slave", "--listen", f"127.0.0.1:{self.port}"]
+        command += ["--state-directory", str(self.state_directory), "--token-file", str(self.token_file)]
+        command += ["--backend", "host", "--name", "contract"]
+        with self.errors.open("a") as errors:
+            self.process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=errors, text=True)
+        assert self.process.stdout
+        readable, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
+        line = self.process.stdout.readline() if readable else ""
+        assert line.startswith("READY buildd://127.0.0.1:"), line + self.errors.read_text()
+        self.port = int(line.rpartition(":")[2])
+
+    def end(self, number: signal.Signals) -> None:
+        """End it with that signal, and wait for its end."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+            self.process.wait(PATIENCE)
+        if self.process is not None and self.process.stdout is not None:
+            self.process.stdout.close()
+
+    def restart(self) -> None:
+        """Kill it with -9, and start it again."""
+        self.end(signal.SIGKILL)
+        self.start()
+
+
+@pytest.fixture(scope="session")
+def real_slave(
+    tmp_path_factory: pytest.TempPathFactory, contract_sources: dict[str, SourcePackage]
+) -> Iterator[SlaveUnderContract]:
+    """The real slave, one for all tests."""
+    slave = RealSlave(tmp_path_factory.mktemp("real-slave"), "a-token-of-tests")
+    slave.start()
+    under = SlaveUnderContract("real", slave.port, "a-token-of-tests", None, contract_sources, slave.restart)
+    yield under
+    slave.end(signal.SIGTERM)
+    assert slave.process is not None
+    assert slave.process.returncode == 0, slave.errors.read_text()
+
+
+@pytest.fixture(params=["simulated", "real"])
+def any_slave(request: pytest.FixtureRequest, contract_sources: dict[str, SourcePackage]) -> SlaveUnderContract:
+    """A slave that is IDLE; the test is run with either kind."""
+    if request.param == "simulated":
+        return _simulated(request.getfixturevalue("slave_host"), contract_sources)
+    slave: SlaveUnderContract = request.getfixturevalue("real_slave")
+    slave.be_idle()
+    return slave

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
 import os
 import shutil
 import subprocess
@@ -75,6 +76,11 @@ def test_every_dependency_has_its_reason_in_the_documents(config: configparser.C
     assert all(reasons.values())
 
 
+def outside() -> dict[str, str]:
+    """Return the environment of somebody who knows nothing of this checkout."""
+    return {name: text for name, text in os.environ.items() if name not in {"PYTHONPATH", "PYTHONPYCACHEPREFIX"}}
+
+
 @dataclass(frozen=True, slots=True)
 class Installation:
     """A virtual environment with our wheel, and distributions of others beside it."""
@@ -82,10 +88,9 @@ class Installation:
     folder: Path
 
     def run(self, *command: str, cwd: Path) -> str:
-        environment = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
         done = subprocess.run(
             [self.folder / "bin" / command[0], *command[1:]],
-            check=False, cwd=cwd, env=environment, capture_output=True, text=True,
+            check=False, cwd=cwd, env=outside(), capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -104,6 +109,13 @@ def build_wheel(workplace: Path) -> Path:
     return wheel
 
 
+def link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """Return our wheel installed after foreign packages named `actors` and `protocol`."""
@@ -111,11 +123,11 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     environment = workplace / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
+    # Our dependencies are taken over from the environment that the tests run in: no index is asked.
+    shutil.copytree(sysconfig.get_path("purelib"), packages, copy_function=link_or_copy, dirs_exist_ok=True)
     for name in ("actors", "protocol"):
         (packages / name).mkdir()
         (packages / name / "__init__.py").write_text("raise ImportError('the foreign package was imported')\n")
-    # Our dependencies are borrowed from the environment that the tests run in.
-    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     target = ["install", "--quiet", "--no-deps", "--no-index", str(build_wheel(workplace))]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(environment / "bin" / "python")]
     subprocess.run([*pip, *target], check=True)
@@ -144,3 +156,31 @@ def test_the_wheel_carries_the_sql(installation: Installation) -> None:
     assert {path.relative_to(app) for path in app.rglob("*.sql")} == {
         path.relative_to(TOP) for path in (TOP / "storage").rglob("*.sql")
     }
+
+
+@pytest.mark.slow
+def test_a_farm_starts_and_stops_from_the_wheel(installation: Installation, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    words = tmp_path / "words"
+    command = [installation.folder / "bin" / "buildd-master", "--state-directory", state, "up"]
+    with words.open("w") as log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=outside()) as up:
+        try:
+            assert up.stdout is not None
+            assert up.stdout.readline().startswith(b"READY "), words.read_text()
+            installation.run("buildd-master", "--state-directory", str(state), "status", cwd=tmp_path)
+        finally:
+            up.terminate()
+            code = up.wait(timeout=20)
+    assert code == 0, words.read_text()
+    assert not (state / "run.json").exists()
+    assert processes_that_name(str(installation.folder)) == []
+
+
+def processes_that_name(text: str) -> list[str]:
+    found = []
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = command.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if text in words:
+                found.append(words)
+    return found

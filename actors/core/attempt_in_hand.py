@@ -377,7 +377,7 @@ class AttemptInHand:
                 return
         if not self._sealing:
             self._sealing = True
-            out.append(KeepLog(self.order.attempt))
+            out.append(KeepLog(self.order.attempt, log_name(self.order)))
 
     def _report(self, at: float, out: list[Order]) -> None:
         self._move(AttemptStep.SEALED)
@@ -482,6 +482,11 @@ class AttemptInHand:
 
     def _move(self, step: AttemptStep) -> None:
         self.stage = next_attempt_stage(self.stage, step, self.story)
+
+
+def log_name(order: BuildOrder) -> str:
+    """Return the filename of the compressed log, as `hello_2.10-3_amd64.log.zst`."""
+    return f"{order.source}_{order.version.rpartition(':')[2]}_{order.architecture}.log.zst"
 
 
 def wire_build(number: int, order: BuildOrder, session: Session) -> Build:

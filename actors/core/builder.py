@@ -268,7 +268,7 @@ class BuilderCore:
             if work.stage is not AttemptStage.REPORTING or work.ending is None:
                 return  # nothing was reported yet: not an answer to us
             believed = work.ending.believed
-            self._close(message.attempt)
+            self._close(message.attempt, recorded=True)
             if message.next is not None and not self._knows(message.next.attempt):
                 self._held = _Held(message.next, self._at + self.timers.hold)
             self._settle(believed=believed)
@@ -450,7 +450,7 @@ class BuilderCore:
         if self.session.open and self.work is not None:
             self._out.append(Send(Abort(self.session.next_id(), self.work.name)))
         if self.work is not None:
-            self._out.append(LetGo(self.work.order.attempt))
+            self._out.append(LetGo(self.work.order.attempt, log_recorded=False))
         self._out += [Disconnect("the builder is no longer registered"), Leave()]
         self._left = True
 
@@ -521,10 +521,10 @@ class BuilderCore:
         self._pause_until = self._at + self.timers.librarian_retry
         self._settle(believed=True)
 
-    def _close(self, attempt: UUID) -> None:
+    def _close(self, attempt: UUID, *, recorded: bool = False) -> None:
         self.work, self._closed = None, attempt
         self._over.append(attempt)
-        self._out.append(LetGo(attempt))
+        self._out.append(LetGo(attempt, log_recorded=recorded))
 
     def _step(self, step: Step) -> None:
         self.stage = next_stage(self.stage, step, self.story)

@@ -283,6 +283,7 @@ class KeepLog:
     """Compress the log into the librarian → `LogKept` or `LibrarianRefused`."""
 
     attempt: UUID
+    filename: str  #: to call it
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,9 +323,10 @@ class ReadChanges:
 
 @dataclass(frozen=True, slots=True)
 class LetGo:
-    """The attempt is over for this actor: drop its half-received result, its log file, its notes."""
+    """The attempt is over for this actor: drop its half-received result and its notes."""
 
     attempt: UUID
+    log_recorded: bool  #: True: the log is in the librarian and known there; False: its file is all there is, and stays
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ cancelled, and repeats what nobody acknowledged.  It decides no verdict (`actors
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, assert_never
@@ -186,7 +186,7 @@ class CloseAttempt:
 Order = SendAssign | SendAdopt | SendDisown | SendCancel | CloseAttempt
 
 #: what a builder does shows that it has heard the order
-_ACKNOWLEDGES: Final[dict[type[Order], frozenset[RuntimeState]]] = {
+_ACKNOWLEDGES: Final[Mapping[type, frozenset[RuntimeState]]] = {
     SendAssign: frozenset(
         {
             RuntimeState.PREPARING,
@@ -223,28 +223,32 @@ class Outbox:
                 return self._idle(builder, at)
             case AttemptReported(builder, attempt, at):
                 return self._reported(builder, attempt, at)
-            case BuilderMoved(builder, state):
-                waiting = self._unanswered.get(builder)
-                if waiting and state in _ACKNOWLEDGES[type(waiting[0])]:
-                    del self._unanswered[builder]
-                return ()
-            case ResultsAwaited(attempt):
-                if attempt in self._held and self._held[attempt].stage is Stage.OPEN:
-                    self._held[attempt] = replace(self._held[attempt], stage=Stage.GATHERING)
-                return ()
             case CancelAsked(job, at):
                 return self._cancel(job, at)
-            case AttemptClosed(attempt):
-                self._forget(attempt)
-                return ()
-            case BuilderSilent(builder):
-                self._unanswered.pop(builder, None)
-                return ()
             case DeadlineMissed(attempt, at):
                 return self._missed(attempt, at)
             case TimePassed(at):
                 due = [order for order, when in self._unanswered.values() if when <= at]
                 return tuple(again for order in due for again in self._send(order, at))
+            case _:
+                self._note(event)
+                return ()
+
+    def _note(self, event: BuilderMoved | ResultsAwaited | AttemptClosed | BuilderSilent) -> None:
+        """Take in what calls for no order."""
+        match event:
+            case BuilderMoved(builder, state):
+                order, _when = self._unanswered.get(builder, (None, 0.0))
+                if order is not None and state in _ACKNOWLEDGES[type(order)]:
+                    del self._unanswered[builder]
+            case ResultsAwaited(attempt):
+                held = self._held.get(attempt)
+                if held is not None and held.stage is Stage.OPEN:
+                    self._held[attempt] = replace(held, stage=Stage.GATHERING)
+            case AttemptClosed(attempt):
+                self._forget(attempt)
+            case BuilderSilent(builder):
+                self._unanswered.pop(builder, None)
             case _:
                 assert_never(event)
 
@@ -279,7 +283,8 @@ class Outbox:
             self._forget(gone.attempt)
             orders += self._send(SendDisown(gone.builder, gone.attempt, "the attempt was closed by somebody else"), at)
         for held in now.values():
-            self._hold(held if held.stage is not Stage.OPEN else self._held.get(held.attempt, held))
+            if held.attempt not in self._held:  # how far the others have come is known from what was said of them
+                self._hold(held)
         return tuple(orders)
 
     def _idle(self, builder: str, at: float) -> tuple[Order, ...]:

@@ -86,7 +86,7 @@ def age(job: Job, now: datetime) -> int:
 def rank(job: Job) -> tuple[int, int]:
     """Return the static sort key of `job`: the least goes first; ties go to the lower job id.
 
-    The first number is 25/h · created − base in exact whole numbers (points · microseconds an hour), so that
+    The first number is `25/h · created - base` in exact whole numbers (points · microseconds an hour), so that
     jobs a microsecond apart are told apart.
     """
     created = (job.created - _EPOCH) // _MICROSECOND

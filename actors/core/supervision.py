@@ -219,11 +219,12 @@ class Supervision:
 
     def _retire(self, name: str) -> list[Order]:
         life = self._life(name)
-        if life.standing is not Standing.RUNNING:
+        if life.standing is Standing.RUNNING:
+            life.standing = Standing.RETIRING
+            return [RetireBuilder(self.nursery_of[name], name)]
+        if life.standing is Standing.HELD:
             self._forget(name)
-            return []
-        life.standing = Standing.RETIRING
-        return [RetireBuilder(self.nursery_of[name], name)]
+        return []
 
     def _forget(self, name: str) -> None:
         self._life(name).standing = Standing.GONE

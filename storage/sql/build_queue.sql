@@ -5,7 +5,7 @@
 SELECT job.id, job.build, source.name AS source, source.version, arch.family, archive.trusted,
        archive.name AS archive,
        distribution.name || '/' || series.name || '/' || arch.architecture AS distroarchseries,
-       build.pocket, source.component, source.urgency, archive.private, archive.relative_score,
+       build.pocket, source.component, source.urgency, archive.purpose, archive.private, archive.relative_score,
        job.manual_score, job.created, job.builder, job.buildstart, build.state,
        EXISTS (SELECT FROM chroot
                WHERE chroot.distroarchseries = arch.id AND chroot.pocket IN (build.pocket, 'RELEASE')) AS has_chroot,
@@ -146,14 +146,40 @@ SET deadline = CASE
 WHERE id = %(attempt)s AND outcome IS NULL;
 
 -- hold --
--- Lock an attempt with its build: what `record` is about to change.  No row: unknown attempt.
+-- Lock a build, then its attempt: what `record` is about to change.  No row: unknown attempt.
 SELECT attempt.build, attempt.job, attempt.outcome, build.state
-FROM attempt JOIN build ON build.id = attempt.build
+FROM build JOIN attempt ON attempt.build = build.id
 WHERE attempt.id = %(attempt)s
-FOR NO KEY UPDATE OF attempt, build;
+FOR NO KEY UPDATE OF build, attempt;
+
+-- keep_files --
+-- What an attempt left, log included: contents and names of all, and the build's list of its results.
+WITH file AS (
+    SELECT *
+    FROM jsonb_to_recordset(%(files)s::jsonb)
+         AS file (sha256 text, sha1 text, size bigint, filename text, mimetype text, result boolean)
+), content AS (
+    INSERT INTO library_content (sha256, sha1, size)
+    SELECT DISTINCT ON (sha256) sha256, sha1, size FROM file
+    ON CONFLICT (sha256) DO NOTHING
+), alias AS (
+    INSERT INTO library_alias (content, filename, mimetype)
+    SELECT DISTINCT sha256, filename, mimetype FROM file
+    ON CONFLICT (content, filename, mimetype) DO UPDATE SET expires = NULL
+    RETURNING id, content, filename
+), kept AS (
+    INSERT INTO build_file (build, attempt, alias)
+    SELECT DISTINCT %(build)s::bigint, %(attempt)s::uuid, alias.id
+    FROM file JOIN alias ON alias.content = file.sha256 AND alias.filename = file.filename
+    WHERE file.result
+    ON CONFLICT DO NOTHING
+)
+UPDATE attempt SET log = alias.id
+FROM file JOIN alias ON alias.content = file.sha256 AND alias.filename = file.filename
+WHERE NOT file.result AND attempt.id = %(attempt)s AND attempt.outcome IS NULL;
 
 -- close --
-UPDATE attempt SET outcome = %(outcome)s, ended = now(), text = %(text)s, log = %(log)s
+UPDATE attempt SET outcome = %(outcome)s, ended = now(), text = %(text)s
 WHERE id = %(attempt)s AND outcome IS NULL;
 
 -- move --
@@ -161,19 +187,16 @@ WHERE id = %(attempt)s AND outcome IS NULL;
 UPDATE build SET state = %(state)s, why = %(why)s, dependencies = %(dependencies)s::text[]
 WHERE id = %(build)s;
 
--- keep_files --
--- Results of an attempt; their contents and names are there.
-INSERT INTO build_file (build, attempt, alias)
-SELECT %(build)s, %(attempt)s, alias FROM unnest(%(aliases)s::bigint[]) AS alias
-ON CONFLICT DO NOTHING;
-
 -- fence --
 -- False: it was closed already, or never there.
 SELECT fence_attempt(%(attempt)s, %(text)s);
 
 -- remove --
--- A trigger fences the open attempt.  No row: gone already.
-DELETE FROM buildqueue WHERE id = %(job)s;
+-- A trigger fences the open attempt.  The build is locked first, as everywhere.  No row: gone already.
+WITH held AS (
+    SELECT id FROM build WHERE id = (SELECT build FROM buildqueue WHERE id = %(job)s) FOR NO KEY UPDATE
+)
+DELETE FROM buildqueue USING held WHERE buildqueue.id = %(job)s AND buildqueue.build = held.id;
 
 -- set_manual_score --
 -- No row: unknown job.

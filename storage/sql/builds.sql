@@ -1,7 +1,7 @@
 -- Builds, their attempts and files; see storage/builds.py.
 
 -- builds --
--- All, or those of `ids` or in `state`; the newest `limit`, newest first.
+-- Those of `ids`; or the newest `limit`, of those in `state` if it is given; newest first.
 SELECT build.id, source.name AS source, source.version, archive.name AS archive,
        distribution.name || '/' || series.name || '/' || arch.architecture AS distroarchseries,
        arch.architecture, arch.family, build.pocket, source.component, source.urgency, archive.trusted,
@@ -14,10 +14,14 @@ JOIN distroarchseries AS arch ON arch.id = build.distroarchseries
 JOIN distroseries AS series ON series.id = arch.distroseries
 JOIN distribution ON distribution.id = series.distribution
 LEFT JOIN attempt ON attempt.build = build.id AND attempt.outcome IS NULL
-WHERE (%(id)s::bigint IS NULL OR build.id = %(id)s)
-  AND (%(state)s::text IS NULL OR build.state = %(state)s)
-ORDER BY build.id DESC
-LIMIT %(limit)s;
+WHERE build.id = ANY (coalesce(
+    %(ids)s::bigint[],
+    CASE
+        WHEN %(state)s::text IS NULL THEN ARRAY(SELECT id FROM build ORDER BY id DESC LIMIT %(limit)s)
+        ELSE ARRAY(SELECT id FROM build WHERE state = %(state)s::text ORDER BY id DESC LIMIT %(limit)s)
+    END
+))
+ORDER BY build.id DESC;
 
 -- parents --
 -- Which of the rows that a build needs exist, and whether series and archive are of one distribution.

@@ -3,7 +3,14 @@
 -- since --
 SELECT id, at, who, why, subject, what, before, after, cause
 FROM event
-WHERE id > %(since_id)s AND (%(subject)s::text IS NULL OR subject = %(subject)s)
+WHERE id > %(since_id)s
+ORDER BY id
+LIMIT %(limit)s;
+
+-- of_subject --
+SELECT id, at, who, why, subject, what, before, after, cause
+FROM event
+WHERE subject = %(subject)s AND id > %(since_id)s
 ORDER BY id
 LIMIT %(limit)s;
 

@@ -19,11 +19,15 @@ SELECT id FROM library_alias
 WHERE content = %(sha256)s AND filename = %(filename)s AND mimetype = %(mimetype)s
 LIMIT 1;
 
--- aliases --
--- By id, or all names of one content.
+-- alias --
 SELECT alias.id, alias.filename, alias.mimetype, content.sha256, content.sha1, content.size, alias.created
 FROM library_alias AS alias JOIN library_content AS content ON content.sha256 = alias.content
-WHERE alias.id = %(id)s::bigint OR alias.content = %(sha256)s::text
+WHERE alias.id = %(alias)s;
+
+-- aliases --
+SELECT alias.id, alias.filename, alias.mimetype, content.sha256, content.sha1, content.size, alias.created
+FROM library_alias AS alias JOIN library_content AS content ON content.sha256 = alias.content
+WHERE alias.content = %(sha256)s
 ORDER BY alias.id;
 
 -- content --

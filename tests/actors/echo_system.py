@@ -18,6 +18,11 @@ class Echo(Actor):  # type: ignore[misc]  # Thespian is untyped
             self.send(sender, message)
 
 
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     adopt_orphans()
     secure(read_key(Path(sys.argv[1])))
@@ -26,9 +31,9 @@ def main() -> None:
     echo = system.createActor("tests.actors.echo_system.Echo")
     if system.ask(echo, "up", 10) != "up":
         sys.exit("no echo")
-    print(port, echo.addressDetails.sockname[1], flush=True)
+    say(f"{port} {echo.addressDetails.sockname[1]}")
     for line in sys.stdin:
-        print(system.ask(echo, line.strip(), 10), flush=True)
+        say(str(system.ask(echo, line.strip(), 10)))
     system.shutdown()
 
 

@@ -1,8 +1,7 @@
 """A farm of doubles in a process of its own: real supervisor, nurseries and wiring, but no queue and no slaves.
 
-The double of the queue actor reads the builders from a file in the state directory, one name a line, whenever it is
-told `Describe`'s neighbour `Retire("reread")`; both doubles tell what they heard when they are asked to describe
-themselves.
+The double of the queue actor reads the builders from a file in the state directory, one name a line.  Both doubles
+tell what they heard when they are asked to describe themselves.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import json
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.farm_actor import Cast, FarmActor, QueueMoved, Start
@@ -62,8 +60,6 @@ class DoubleQueue(FarmActor):
                 self.facts.append((f"gone {name} {generation}", failnotes))
             case Ready(name, generation):
                 self.facts.append((f"ready {name}", str(generation)))
-            case Retire("reread"):
-                self._read()
             case _:
                 message_name = type(message).__name__
                 self.facts.append(("odd", message_name))
@@ -76,6 +72,7 @@ class DoubleBuilder(FarmActor):
     """Reports `Ready` to the queue actor, again when that moved."""
 
     def begin(self, start: Start) -> None:
+        assert start.builder is not None
         self.builder = start.builder
         self.moved = 0
         self._report()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import secrets
 import socket
@@ -132,7 +131,7 @@ def listening_sockets() -> dict[str, tuple[str, int]]:
 
 
 def sockets_of(pid: int) -> set[str]:
-    links = [os.readlink(fd) for fd in (Path("/proc") / str(pid) / "fd").iterdir()]
+    links = [str(fd.readlink()) for fd in (Path("/proc") / str(pid) / "fd").iterdir()]
     return {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
 
 

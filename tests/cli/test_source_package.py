@@ -70,7 +70,9 @@ def test_a_wrong_checksum_is_named_with_both_hashes(source: SourceMaker) -> None
     dsc = source()
     tarball = dsc.with_name("tiny_1.0.tar.xz")
     tarball.write_bytes(tarball.read_bytes()[:-1] + b"!")
-    with pytest.raises(SourceRefused, match=r"tiny_1\.0\.tar\.xz has the SHA-256 [0-9a-f]{64}, but .* says [0-9a-f]{64}"):
+    with pytest.raises(
+        SourceRefused, match=r"tiny_1\.0\.tar\.xz has the SHA-256 [0-9a-f]{64}, but .* says [0-9a-f]{64}"
+    ):
         read(dsc)
 
 

@@ -75,6 +75,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     fenced attempt;
 BEGIN
+    PERFORM FROM build WHERE id = (SELECT build FROM attempt WHERE id = which) FOR NO KEY UPDATE;
     UPDATE attempt SET outcome = 'FENCED', ended = now(), text = told
     WHERE id = which AND outcome IS NULL
     RETURNING * INTO fenced;
@@ -88,7 +89,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fence_attempt(uuid, text) IS
-    'Closes an open attempt without blame: its build waits again, with its place; one that was being cancelled is so.';
+    'Closes an open attempt without blame: its build waits again, with its place; one that was being cancelled is so.
+Everybody locks builder, build, attempt and job in this order.';
 
 CREATE FUNCTION check_move() RETURNS trigger
 LANGUAGE plpgsql AS $$

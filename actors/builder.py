@@ -1,0 +1,293 @@
+"""The actor of one builder: a thin shell that obeys `actors.core.builder`.
+
+Turns what the queue actor, the slave, the clock and the disk say into events, and obeys the orders that come back.
+Owns the slave's socket (`actors.slave_link`) and the attempt's files (`actors.attempt_files`), and nothing in the
+database.  No rule of the farm stands here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import assert_never
+from uuid import UUID
+
+from thespian.actors import ActorAddress
+
+from actors.attempt_files import AttemptFiles
+from actors.core.builder import BuilderCore
+from actors.core.builder_events import (
+    AppendLog,
+    Begun,
+    ChangesRead,
+    Connect,
+    Connected,
+    ConnectionEnded,
+    Disconnect,
+    Event,
+    Greet,
+    KeepLog,
+    KeepResult,
+    Leave,
+    LetGo,
+    LibrarianRefused,
+    LogKept,
+    LogOpened,
+    OpenLog,
+    OpenResult,
+    Order,
+    QueueReplaced,
+    QueueSaid,
+    ReadChanges,
+    ResultKept,
+    ResultSpoilt,
+    Retired,
+    RowChanged,
+    Send,
+    SendChunk,
+    ShowPush,
+    SlaveSaid,
+    Store,
+    Tell,
+    TimeCame,
+    ToQueueMessage,
+    WriteResult,
+)
+from actors.core.results import CHANGES_LIMIT
+from actors.farm_actor import FarmActor, QueueMoved, Start
+from actors.messages import (
+    Adopt,
+    Assign,
+    BuilderChanged,
+    BuilderTroubled,
+    Cancel,
+    Disown,
+    FencedOff,
+    Finished,
+    JobRefused,
+    Recorded,
+    ResultStored,
+    Retire,
+    SessionOpened,
+)
+from actors.slave_link import Down, Happening, Heard, SlaveLink, Up
+from protocol.messages import PutChunk
+from storage.errors import StorageError
+from storage.librarian import ContentMismatch, Librarian
+
+_NEXT_STEP = "next step"  #: payload of the wake-up that goes on with a long piece of work
+
+
+class BuilderActor(FarmActor):
+    """Long-lived; one slave, one attempt at a time."""
+
+    def begin(self, start: Start) -> None:
+        """Connect to the slave."""
+        assert start.builder is not None  # noqa: S101 - a builder's actor is never started without
+        settings = start.settings
+        self._core = BuilderCore(start.builder, start.generation, settings.timers)
+        self._link = SlaveLink(settings.token_file)
+        self._files = AttemptFiles(settings.logs_directory, Librarian(settings.librarian_directory))
+        self._waiting: deque[Event] = deque()
+        self._work: tuple[UUID, Iterator[ResultStored | None]] | None = None  # a log being compressed
+        self._wake_at: float | None = None
+        self.watched = {self._link.fileno()}
+        self._happened(Begun(_now()))
+
+    def receive(self, message: object, sender: ActorAddress) -> None:  # noqa: ARG002 - the base's signature
+        """Hand what the queue actor and the nursery say to the core."""
+        match message:
+            case SessionOpened() | Assign() | Adopt() | Disown() | Cancel() | Recorded() | FencedOff():
+                if message.builder == self.name:
+                    self._happened(QueueSaid(_now(), message))
+            case BuilderChanged(builder):
+                self._happened(RowChanged(_now(), builder))
+            case QueueMoved():
+                self._happened(QueueReplaced(_now()))
+            case Retire():
+                self._happened(Retired(_now()))
+            case _:
+                self.log.warning("%s is not for a builder's actor", type(message).__name__)
+
+    def readable(self, descriptors: tuple[int, ...]) -> None:  # noqa: ARG002 - it is the one that is watched
+        """Hand what the slave says to the core."""
+        self._pump()
+
+    def woken(self, payload: object) -> None:
+        """Tell the core the time, or go on with a long piece of work."""
+        if payload == _NEXT_STEP:
+            self._step()
+        elif payload == self._wake_at:
+            self._wake_at = None
+            self._happened(TimeCame(_now()))
+
+    def described(self) -> tuple[tuple[str, str], ...]:
+        """Return what the core is thinking."""
+        return (*self._core.described(), ("unsent", f"{self._link.unsent} bytes"))
+
+    def occupation(self) -> str:
+        """Return the attempt in hand."""
+        work = self._core.work if hasattr(self, "_core") else None
+        return "" if work is None else f"attempt {work.name}"
+
+    def ended(self) -> None:
+        """Let go of slave and files; the slave goes on building, and is adopted by the next life."""
+        if hasattr(self, "_link"):
+            self._link.close()
+            self._files.close()
+
+    # --- events -----------------------------------------------------------------------------------
+
+    def _happened(self, event: Event) -> None:
+        """Hand `event` to the core, obey, and hand over what came of that, until nothing is left."""
+        self._waiting.append(event)
+        self._settle()
+        if self._link.eager:
+            self._pump()
+        self._set_alarm()
+
+    def _settle(self) -> None:
+        while self._waiting:
+            for order in self._core.handle(self._waiting.popleft()):
+                self._obey(order)
+
+    def _pump(self) -> None:
+        for happening in self._link.pump():
+            self._waiting.append(_event(happening))
+            self._settle()
+        if self._link.eager:
+            self._pump()
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        """Ask to be woken when the core wants to; an alarm that comes too early does no harm, so few are set."""
+        due = self._core.deadline()
+        if self._wake_at is None or due < self._wake_at:
+            self._wake_at = due
+            self.wake_after(due - _now(), due)
+
+    # --- orders -----------------------------------------------------------------------------------
+
+    def _obey(self, order: Order) -> None:
+        match order:
+            case Tell(message):
+                self._tell_queue(message)
+            case Connect(host, port):
+                self._link.connect(host, port)
+            case Greet(epoch, farm):
+                self._link.greet(epoch, farm)
+            case Send(message):
+                self._link.send(message)
+            case Disconnect():
+                self._link.close()
+            case Leave():
+                self.end()
+            case SendChunk():
+                self._on_disk(order.attempt, Store.FILES, lambda: self._send_chunk(order))
+            case ShowPush(attempt, name, sent, size):
+                self._on_disk(attempt, Store.FILES, lambda: self._files.note_push(attempt, name, sent, size, _now()))
+            case OpenLog() | AppendLog() | KeepLog():
+                self._on_disk(order.attempt, Store.LOG, lambda: self._obey_log(order))
+            case OpenResult() | WriteResult() | KeepResult() | ReadChanges():
+                self._on_disk(order.attempt, Store.RESULTS, lambda: self._obey_result(order))
+            case LetGo(attempt, log_recorded):
+                self._work = None
+                self._files.let_go(attempt, log_recorded=log_recorded)
+            case _:
+                assert_never(order)
+
+    def _tell_queue(self, message: ToQueueMessage) -> None:
+        match message:
+            case BuilderTroubled(failnotes=why):
+                self.log.warning("not ok: %s", why)
+            case Finished(attempt=attempt, outcome=outcome, text=text):
+                self.log.info("attempt %s: %s %s", attempt, outcome.value, text)
+            case JobRefused(attempt=attempt, why=why):
+                self.log.warning("attempt %s refused: %s", attempt, why)
+            case _:
+                pass
+        if self.queue is not None:
+            self.tell(self.queue, message)
+
+    def _on_disk(self, attempt: UUID, store: Store, act: Callable[[], None]) -> None:
+        """Do what touches this machine's own disk; its refusal is an event, and nobody else's fault."""
+        try:
+            act()
+        except (OSError, StorageError) as error:
+            self.log.warning("attempt %s: %s: %s", attempt, store.value, error)
+            self._waiting.append(LibrarianRefused(_now(), attempt, store, str(error)))
+
+    def _send_chunk(self, order: SendChunk) -> None:
+        data = self._files.chunk(order.sha256, order.offset, order.length)
+        self._link.send(PutChunk(order.sha256, order.offset, data))
+
+    def _obey_log(self, order: OpenLog | AppendLog | KeepLog) -> None:
+        match order:
+            case OpenLog(attempt, fresh):
+                size = self._files.open_log(attempt, fresh=fresh)
+                self._waiting.append(LogOpened(_now(), attempt, size))
+            case AppendLog(attempt, offset, data):
+                self._files.append_log(attempt, offset, data)
+            case KeepLog(attempt, filename):
+                self._work = (attempt, self._files.keep_log(attempt, filename))
+                self._continue()
+            case _:
+                assert_never(order)
+
+    def _obey_result(self, order: OpenResult | WriteResult | KeepResult | ReadChanges) -> None:
+        match order:
+            case OpenResult(_, _, sha256, size):
+                self._files.open_result(sha256, size)
+            case WriteResult(data=data):
+                self._files.write_result(data)
+            case KeepResult(attempt, name):
+                try:
+                    content = self._files.keep_result()
+                except ContentMismatch as error:
+                    self._waiting.append(ResultSpoilt(_now(), attempt, name, str(error)))
+                else:
+                    if content is not None:
+                        self._waiting.append(ResultKept(_now(), attempt, name, content))
+            case ReadChanges(attempt, sha256):
+                content_of_changes = self._files.read(sha256, CHANGES_LIMIT)
+                self._waiting.append(ChangesRead(_now(), attempt, content_of_changes))
+            case _:
+                assert_never(order)
+
+    def _step(self) -> None:
+        """Go on compressing a log, a few milliseconds' worth."""
+        if self._work is not None:
+            self._on_disk(self._work[0], Store.LOG, self._continue)
+            self._settle()
+            self._set_alarm()
+
+    def _continue(self) -> None:
+        if self._work is None:
+            return
+        attempt, steps = self._work
+        self._work = None
+        for kept in steps:
+            if kept is None:
+                self._work = (attempt, steps)
+                self.wake_after(0.0, _NEXT_STEP)
+                return
+            self._waiting.append(LogKept(_now(), attempt, kept))
+            return
+        self._waiting.append(LogKept(_now(), attempt, None))
+
+
+def _event(happening: Happening) -> Event:
+    match happening:
+        case Up():
+            return Connected(_now())
+        case Down(reason, lied):
+            return ConnectionEnded(_now(), reason, lied)
+        case Heard(message):
+            return SlaveSaid(_now(), message)
+        case _:
+            assert_never(happening)
+
+
+def _now() -> float:
+    return time.monotonic()

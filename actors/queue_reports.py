@@ -1,0 +1,148 @@
+"""What builders' actors report to the queue actor, written down: one short answer for each message.
+
+Runs within a turn (`actors.queue_turn`).  What an outcome means stands in `actors.core.verdict`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final, assert_never
+from uuid import UUID
+
+from actors import messages as say
+from actors.core.outbox import AttemptReported, BuilderMoved, BuilderSilent, ResultsAwaited
+from actors.core.verdict import BuilderBlame
+from actors.queue_turn import Turn
+from storage.errors import ImpossibleMove, Unknown
+from storage.records import NotOkKind, Recording, RuntimeState
+
+AboutBuilder = (
+    say.SessionWanted
+    | say.Ready
+    | say.BuilderTroubled
+    | say.ProbePassed
+    | say.RuntimeChanged
+    | say.BuilderGone  #: by the supervisor
+)
+AboutAttempt = say.AdoptionWanted | say.Started | say.GatheringStarted | say.Finished | say.JobRefused
+Report = AboutBuilder | AboutAttempt
+
+#: after these the slave may have its next job at once; after a failure it is cleaned first, and another builder may
+#: have the job
+_USABLE_AFTER: Final = frozenset({BuilderBlame.NONE, BuilderBlame.COMPLETED})
+
+log = logging.getLogger("buildd_master.actors.queue")
+
+
+def take(turn: Turn, report: Report) -> None:
+    """Write down `report`; one of an earlier life of the builder's actor is dropped."""
+    books = turn.books
+    latest = books.generation.get(report.builder, 0)
+    if report.generation < latest:
+        return
+    if report.generation > latest:
+        books.generation[report.builder] = report.generation
+        books.outbox.handle(BuilderSilent(report.builder))
+    try:
+        if isinstance(report, AboutBuilder):
+            _about_builder(turn, report)
+        else:
+            _about_attempt(turn, report)
+    except Unknown as error:  # the builder was removed meanwhile: its actor will be retired
+        log.info("%s of %s: %s", type(report).__name__, report.builder, error)
+
+
+def fence(turn: Turn, report: say.Finished, why: str) -> None:
+    """Close the attempt without its results, and let the slave be cleaned."""
+    turn.database.queue.fence(report.attempt, why)
+    _fenced_off(turn, report)
+
+
+def _about_builder(turn: Turn, report: AboutBuilder) -> None:
+    match report:
+        case say.SessionWanted(builder, generation):
+            turn.not_ready(builder)
+            session = turn.database.builders.open_session(builder)
+            turn.post(builder, say.SessionOpened(builder, generation, session, turn.database.farm))
+        case say.Ready(builder, _, session):
+            turn.books.session[builder] = session
+            turn.idle(builder)
+        case say.BuilderTroubled(builder, _, kind, failnotes):
+            turn.mark_not_ok(builder, failnotes, kind)
+        case say.ProbePassed(builder):
+            turn.heal(builder)
+        case say.RuntimeChanged(builder, _, state, connected):
+            if not connected or (state is not RuntimeState.IDLE and not turn.answered(builder)):
+                turn.not_ready(builder)
+            turn.books.outbox.handle(BuilderMoved(builder, state))
+            turn.database.builders.record_runtime(builder, state, connected=connected)
+        case say.BuilderGone(builder, _, failnotes):
+            turn.books.outbox.handle(BuilderSilent(builder))
+            turn.mark_not_ok(builder, failnotes, NotOkKind.CRASH)
+            turn.database.builders.record_runtime(builder, RuntimeState.DISCONNECTED, connected=False)
+        case _:
+            assert_never(report)
+
+
+def _about_attempt(turn: Turn, report: AboutAttempt) -> None:
+    queue, outbox = turn.database.queue, turn.books.outbox
+    match report:
+        case say.AdoptionWanted(builder, _, _, attempt):
+            turn.not_ready(builder)
+            turn.obey(outbox.handle(AttemptReported(builder, attempt, turn.at)))
+        case say.Started(builder, _, attempt):
+            _moved_on(turn, builder, attempt, RuntimeState.BUILDING, still_open=queue.started(attempt))
+        case say.GatheringStarted(builder, _, attempt):
+            outbox.handle(ResultsAwaited(attempt))
+            _moved_on(turn, builder, attempt, RuntimeState.GATHERING, still_open=queue.gathering(attempt))
+        case say.Finished():
+            _finished(turn, report)
+        case say.JobRefused(builder, _, attempt, why):
+            log.warning("%s refuses attempt %s: %s", builder, attempt, why)
+            turn.not_ready(builder)
+            queue.release(attempt)
+            turn.closed(attempt)
+        case _:
+            assert_never(report)
+
+
+def _moved_on(turn: Turn, builder: str, attempt: UUID, state: RuntimeState, *, still_open: bool) -> None:
+    outbox = turn.books.outbox
+    if still_open:
+        outbox.handle(BuilderMoved(builder, state))
+    else:  # the builder learns that it works for nobody
+        turn.obey(outbox.handle(AttemptReported(builder, attempt, turn.at)))
+
+
+def _finished(turn: Turn, report: say.Finished) -> None:
+    means = turn.verdict(report.attempt, report.outcome)
+    try:
+        recording = turn.database.queue.record(
+            report.attempt,
+            report.outcome,
+            report.text,
+            build_state=means.build,
+            keep_job=means.keep_job,
+            dependencies=report.dependencies,
+            results=report.results,
+            log=report.log,
+        )
+    except ImpossibleMove as error:
+        log.error("attempt %s can't end so, and is fenced: %s", report.attempt, error)  # noqa: TRY400 - the story is in it
+        turn.database.queue.fence(report.attempt, f"its end did not fit: the build is {error.now}")
+        recording = Recording.FENCED
+    if recording is Recording.FENCED:
+        _fenced_off(turn, report)
+        return
+    turn.closed(report.attempt)
+    if means.builder is BuilderBlame.BREACH:
+        turn.mark_not_ok(report.builder, report.text, NotOkKind.BREACH)
+    turn.books.session[report.builder] = report.session
+    usable = report.slave_usable and means.builder in _USABLE_AFTER
+    turn.answer(report.builder, report.attempt, usable=usable)
+
+
+def _fenced_off(turn: Turn, report: say.Finished) -> None:
+    turn.closed(report.attempt)
+    turn.not_ready(report.builder)
+    turn.post(report.builder, say.FencedOff(report.builder, report.generation, report.attempt))

@@ -1,0 +1,210 @@
+"""`buildd-master up`: the farm in the foreground, for the person with one machine with a slave of its own.
+
+Alone, it is `run_master` itself.  With a slave, it starts two children, a master and a `buildd-slave` on a loopback port,
+registers the slave as a builder named after the machine, and stops both when it is told to stop or one of them ends.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import buildd_master
+from actors.settings import Settings
+from cli import host_apt
+from cli.errors import Failed, NotReachable
+from cli.farm import dsn_of, given, login_name
+from cli.output import say
+from storage.archives import Archives
+from storage.builders import Builders
+from storage.database import acting, connect
+from storage.errors import UnknownBuilder
+from storage.unprivileged import command_as
+
+_MASTER_SECONDS = 120.0  #: to be ready; making the embedded database takes some, the first time
+_SLAVE_SECONDS = 60.0  #: to be ready; cleaning up after a crash takes some
+_STOP_SECONDS = 15.0  #: the master promises 10
+_UNNAMEABLE = re.compile(r"[^a-z0-9+.-]+")
+
+
+def up(
+    context: typer.Context,
+    with_slave: Annotated[
+        bool,
+        typer.Option("--with-slave", help="Also run a slave on this machine and register it as a builder (as root)."),
+    ] = False,
+) -> None:
+    """Run the farm in the foreground until Ctrl-C or SIGTERM; it says READY when it is up."""
+    told = given(context)
+    settings = told.settings()
+    if not with_slave:
+        import run_master  # noqa: PLC0415 - the actor system's modules would make every other command slower
+
+        raise typer.Exit(run_master.main(settings))
+    if os.geteuid() != 0:
+        raise NotReachable(
+            "--with-slave builds in chroots, which only root can: run `buildd-master up --with-slave` as root"
+        )
+    raise typer.Exit(_run_both(told.config, settings))
+
+
+def _run_both(config: Path | None, settings: Settings) -> int:
+    with _stop_signals() as stop, ExitStack() as children:
+        master = _Child("master", _master_command(config, settings), {"BUILDD_MASTER_DATABASE": settings.database})
+        children.callback(master.end)
+        if master.ready(stop, _MASTER_SECONDS) is None:
+            return 0
+        slave = _Child("slave", _slave_command(settings), {})
+        children.pop_all()
+        children.callback(slave.end)
+        children.callback(master.end)  # first, so that it does not see its slave go
+        url = slave.ready(stop, _SLAVE_SECONDS)
+        if url is None:
+            return 0
+        name = _register(settings, url)
+        _port_file(settings).write_text(url.rpartition(":")[2], encoding="ascii")
+        say(f"READY builder {name} at {url}, state in {settings.state_directory}")
+        sys.stdout.flush()
+        ended, _, _ = select.select([stop, master.pidfd, slave.pidfd], [], [])
+        if stop in ended:
+            return 0
+        gone = master if master.pidfd in ended else slave
+        raise Failed(f"the {gone.name} ended by itself (exit code {gone.process.wait()}); its words are above")
+
+
+class _Child:
+    """A child process that says `READY …` on its stdout."""
+
+    def __init__(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+        self.name = name
+        path = os.pathsep.join(
+            filter(None, (str(Path(buildd_master.__file__).parents[1]), os.environ.get("PYTHONPATH")))
+        )
+        given_too = {key: value for key, value in environment.items() if value}
+        self._stdout, writing = os.pipe()
+        self.process = subprocess.Popen(
+            command_as(None, command, reach=(), die_with_parent=True),
+            stdin=subprocess.DEVNULL,
+            stdout=writing,
+            process_group=0,  # Ctrl-C is for us, who stop both in order
+            env={**os.environ, "PYTHONPATH": path, **given_too},
+        )
+        os.close(writing)
+        self.pidfd = os.pidfd_open(self.process.pid)
+
+    def ready(self, stop: int, seconds: float) -> str | None:
+        """Return what the child says after READY; None if we are told to stop before.
+
+        Raises:
+            NotReachable: it ended, or took too long; it said why on stderr.
+        """
+        stdout = self._stdout
+        deadline, said = time.monotonic() + seconds, b""
+        while time.monotonic() < deadline:
+            ready, _, _ = select.select([stop, stdout], [], [], deadline - time.monotonic())
+            if stop in ready:
+                return None
+            if stdout in ready:
+                read = os.read(stdout, 4096)
+                if not read:
+                    raise NotReachable(
+                        f"the {self.name} did not start (exit code {self.process.wait()}); its words are above"
+                    )
+                said += read
+                if found := re.search(rb"^READY (.*)\n", said, re.MULTILINE):
+                    return found[1].decode()
+        raise NotReachable(f"the {self.name} was not ready after {seconds:.0f} s")
+
+    def end(self) -> None:
+        """Have it stop, and see that it does."""
+        self.process.terminate()
+        try:
+            self.process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.pidfd)
+        os.close(self._stdout)
+
+
+def _master_command(config: Path | None, settings: Settings) -> list[str]:
+    import run_master  # noqa: PLC0415 - only where it is run
+
+    command = [sys.executable, str(run_master.__file__), "--state-directory", str(settings.state_directory)]
+    return command if config is None else [*command, "--settings", str(config)]
+
+
+def _slave_command(settings: Settings) -> list[str]:
+    return [
+        *(sys.executable, "-m", "buildd_master.slave"),
+        *("--listen", f"127.0.0.1:{_port(settings)}"),
+        *("--state-directory", str(settings.state_directory / "slave")),
+        *("--token-file", str(settings.token_file)),
+        *("--backend", "chroot"),
+        *("--name", _host_name()),
+    ]
+
+
+def _port_file(settings: Settings) -> Path:
+    return settings.state_directory / "slave-port"
+
+
+def _port(settings: Settings) -> int:
+    """Return the port that the slave had before, so that its URL stays; 0 (any) if that is taken."""
+    try:
+        port = int(_port_file(settings).read_text(encoding="ascii"))
+        with socket.socket() as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(("127.0.0.1", port))
+    except (OSError, ValueError, OverflowError):
+        return 0
+    return port
+
+
+def _host_name() -> str:
+    """Return this machine's name as a builder's may be."""
+    return _UNNAMEABLE.sub("-", socket.gethostname().partition(".")[0].lower()).strip("-+.")[:60] or "local"
+
+
+def _register(settings: Settings, url: str) -> str:
+    """Register the slave as a builder of trusted code, or tell the builder where its slave is now."""
+    name = _host_name()
+    who = login_name()
+    with connect(dsn_of(settings), application=who) as connection, acting(connection, who, "up --with-slave"):
+        builders = Builders(connection)
+        try:
+            if builders.get(name).url != url:
+                builders.change(name, url=url)
+        except UnknownBuilder:
+            family = Archives(connection).family_of(host_apt.architecture())
+            builders.add(name, url, [family], trusted=True)
+    return name
+
+
+@contextmanager
+def _stop_signals() -> Iterator[int]:
+    """Give a descriptor that becomes readable on SIGTERM and SIGINT, instead of what they do otherwise."""
+    wake, woken = socket.socketpair()
+    with wake, woken:
+        for end in (wake, woken):
+            end.setblocking(False)  # noqa: FBT003 - the socket's own signature
+        former = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+        fd = signal.set_wakeup_fd(woken.fileno())
+        try:
+            yield wake.fileno()
+        finally:
+            signal.set_wakeup_fd(fd)
+            for number, action in former.items():
+                signal.signal(number, action)

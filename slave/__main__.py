@@ -1,0 +1,7 @@
+"""`python -m slave`: the command `buildd-slave`, in a checkout."""
+
+from __future__ import annotations
+
+from slave.main import main
+
+main()

@@ -1,0 +1,249 @@
+"""The command `buildd-slave`: checks what it is told and what this machine offers, then runs the daemon.
+
+Exit codes: 0 stopped by a signal · 1 could not start, one line says why · 2 bad usage · 3 crashed, and should be
+started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slave.binarypackage import BACKENDS
+from slave.daemon import Daemon, Limits
+from slave.errors import CannotStart, SandboxBroken
+from slave.machine import Traits
+from slave.sandbox import Command, Sandbox
+from slave.state_directory import StateDirectory
+
+log = logging.getLogger("buildd-slave")
+
+DEFAULT_PORT = 8221
+PROGRAMS = ("unshare", "setpriv", "tar", "rm", "dpkg")  #: of every backend
+HOST_PROGRAMS = ("dpkg-source", "dpkg-buildpackage", "dpkg-checkbuilddeps", "make")
+CRASHED = 3
+
+app = typer.Typer(add_completion=False, help="Build Debian packages that a buildd-master sends.")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says."""
+
+    host: str
+    port: int
+    state_directory: Path
+    token_file: Path
+    backend: str
+    name: str
+    architectures: tuple[str, ...]
+    limits: Limits
+
+
+@app.callback(invoke_without_command=True)
+def run(  # noqa: PLR0917 - typer calls it, by name
+    context: typer.Context,
+    state_directory: Annotated[Path, typer.Option(help="Cache, builds and state; nothing is kept elsewhere.")],
+    token_file: Annotated[
+        Path | None, typer.Option(help="The secret that master and slave share, readable by nobody else.")
+    ] = None,
+    listen: Annotated[str, typer.Option(help="HOST:PORT; port 0 chooses one.")] = f"127.0.0.1:{DEFAULT_PORT}",
+    backend: Annotated[str, typer.Option(help="chroot, or host: no isolation at all, trusted builds only.")] = "chroot",
+    name: Annotated[str, typer.Option(help="What it calls itself; default: the name of this machine.")] = "",
+    architecture: Annotated[
+        list[str] | None, typer.Option(help="Debian architecture to build for; repeatable. Default: this machine's.")
+    ] = None,
+    cache_limit: Annotated[int, typer.Option(help="Bytes of the file cache.", min=1)] = Limits().cache_bytes,
+    log_limit: Annotated[int, typer.Option(help="Bytes of one build's log.", min=1)] = Limits().log_bytes,
+) -> None:
+    """Run a slave in the foreground; SIGTERM or SIGINT stops it, and kills its build."""
+    if context.invoked_subcommand is not None:
+        context.obj = state_directory
+        return
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    if token_file is None:
+        raise SystemExit(_stopped("--token-file is missing: plain TCP needs the secret that master and slave share"))
+    try:
+        host, port = listen_address(listen)
+        options = Options(
+            host=host,
+            port=port,
+            state_directory=state_directory,
+            token_file=token_file,
+            backend=backend,
+            name=name or socket.gethostname(),
+            architectures=tuple(architecture or ()),
+            limits=Limits(cache_bytes=cache_limit, log_bytes=log_limit),
+        )
+        code = asyncio.run(serve(options))
+    except CannotStart as why:
+        raise SystemExit(_stopped(str(why))) from None
+    raise SystemExit(code)
+
+
+@app.command()
+def enroll(
+    context: typer.Context,
+    again: Annotated[bool, typer.Option("--again", help="Forget the farm it belongs to.")] = False,  # noqa: FBT002
+) -> None:
+    """Let the next farm whose master has the token own this slave: `buildd-slave --state-directory D enroll --again`."""
+    if not again:
+        raise SystemExit(_stopped("a slave enrols itself in the first farm that has its token; --again releases it"))
+    try:
+        state = StateDirectory(context.obj)
+        record = state.load()
+        state.save(replace(record, farm=None, epoch=0))
+    except CannotStart as why:
+        raise SystemExit(_stopped(str(why))) from None
+    state.close()
+    sys.stdout.write(f"released from farm {record.farm or '(none)'}\n")
+
+
+async def serve(options: Options) -> int:
+    """Run the daemon until a signal ends it; return the exit code.
+
+    Raises:
+        CannotStart: something of the options or of this machine does not allow it.
+    """
+    architectures = _check_machine(options)
+    token = read_token(options.token_file)
+    state = StateDirectory(options.state_directory)
+    await _check_namespaces(options.backend, state.path)
+    daemon = Daemon(Traits(options.name, architectures, options.backend), state, token, limits=options.limits)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    try:
+        port = await daemon.start(options.host, options.port)
+    except OSError as wrong:
+        raise CannotStart(
+            f"cannot listen on {options.host} port {options.port}: {wrong.strerror}; --listen takes another"
+        ) from wrong
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    sys.stdout.write(f"READY buildd://{host}:{port}\n")
+    sys.stdout.flush()
+    notify("READY=1")
+    daemon.crashed.add_done_callback(lambda _: stopping.set())
+    await stopping.wait()
+    notify("STOPPING=1")
+    await daemon.stop()
+    state.close()
+    crash = daemon.crashed.exception() if daemon.crashed.done() else None
+    if crash is not None:
+        log.critical("the slave ends itself, to be started again", exc_info=crash)
+        return CRASHED
+    return 0
+
+
+# -- what must hold before it starts -------------------------------------------------------------------------------
+def listen_address(text: str) -> tuple[str, int]:
+    """Return host and port of `HOST:PORT`; only addresses of the loopback interface are allowed.
+
+    Raises:
+        CannotStart: it is no such address.
+    """
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - ports end there
+        raise CannotStart(f"--listen {text!r} is not HOST:PORT with a port from 0 to 65535")
+    if host == "localhost":
+        host = "127.0.0.1"
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        raise CannotStart(f"--listen {text!r}: {host!r} is no IP address") from None
+    if not loopback:
+        raise CannotStart(
+            f"--listen {text!r}: plain TCP is spoken on loopback addresses only (127.0.0.1, ::1), "
+            "for anybody on the way could read and change what passes"
+        )
+    return host, int(port)
+
+
+def read_token(path: Path) -> str:
+    """Return the shared secret.
+
+    Raises:
+        CannotStart: no such file, others may read it, or it holds no secret.
+    """
+    try:
+        with path.open() as file:
+            mode = os.fstat(file.fileno()).st_mode
+            token = file.read(4096).strip()
+    except (OSError, UnicodeDecodeError) as wrong:
+        words = wrong.strerror if isinstance(wrong, OSError) else "not text"
+        raise CannotStart(f"token file {path}: {words}; the master makes it in its state directory") from wrong
+    if stat.S_IMODE(mode) & 0o077:
+        raise CannotStart(f"token file {path} is open to others (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}")
+    if not token or not token.isascii():
+        raise CannotStart(f"token file {path} holds no token")
+    return token
+
+
+def _check_machine(options: Options) -> tuple[str, ...]:
+    """Return the architectures to build for."""
+    if options.backend not in BACKENDS:
+        raise CannotStart(f"--backend {options.backend!r} is none of {', '.join(BACKENDS)}")
+    if options.backend == "chroot" and os.geteuid() != 0:
+        raise CannotStart("the backend 'chroot' needs root: start the slave as root")
+    needed = PROGRAMS + (HOST_PROGRAMS if options.backend == "host" else ())
+    lacking = [program for program in needed if shutil.which(program) is None]
+    if lacking:
+        raise CannotStart(
+            f"not found on this machine: {', '.join(lacking)}; apt-get install util-linux tar dpkg-dev make"
+        )
+    if options.architectures:
+        return options.architectures
+    told = subprocess.run(["dpkg", "--print-architecture"], check=False, capture_output=True, text=True)
+    if told.returncode != 0:
+        raise CannotStart(f"dpkg does not tell this machine's architecture: {told.stderr.strip()}")
+    return (told.stdout.strip(),)
+
+
+async def _check_namespaces(backend: str, state_directory: Path) -> None:
+    """Run `true` as a build would be run: containers often forbid it, and it is better to know now."""
+    probe = Sandbox(None, state_directory, probe=backend == "chroot")
+    try:
+        await probe.run(Command(("true",)), lambda _: None)
+    except SandboxBroken as wrong:
+        raise CannotStart(
+            f"this machine lets nobody make the namespaces that a build runs in ({wrong}): "
+            "in a container it takes CAP_SYS_ADMIN"
+        ) from wrong
+
+
+def notify(state: str) -> None:
+    """Tell systemd, if it wants to be told."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        channel.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+        channel.send(state.encode())
+
+
+def _stopped(why: str) -> int:
+    sys.stderr.write(f"buildd-slave: {why}\n")
+    return 1
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    app(prog_name="buildd-slave")
+
+
+if __name__ == "__main__":
+    main()

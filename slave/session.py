@@ -1,0 +1,207 @@
+"""One connection to a master: bytes to messages and back, heartbeats, and what the master asked to have pushed.
+
+Knows no state of the slave: `slave.daemon` tells it what to say.  A peer that does not read stops us from reading it:
+nothing piles up here but one chunk a push, below asyncio's own high-water mark.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.connection import Connection, ConnectionState, NeedData, PeerClosed, Role
+from protocol.errors import RemoteProtocolError
+from protocol.messages import (
+    CHUNK,
+    HEARTBEAT_SECONDS,
+    Fetch,
+    FetchData,
+    Heartbeat,
+    Log,
+    MasterMessage,
+    Message,
+    SlaveMessage,
+)
+from protocol.transfer import spans
+
+log = logging.getLogger("buildd-slave")
+
+READ_BYTES = 256 * 1024
+HIGH_WATER = 512 * 1024  #: bytes that wait for the peer, before logs and results wait as well
+LINGER_SECONDS = 5.0  #: a closed connection may take that long to deliver what was said
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a session waits; seconds."""
+
+    heartbeat: float = HEARTBEAT_SECONDS
+    silence: float = 45.0  #: a master that has sent no whole frame for so long is gone (dispatch-rules.md §8)
+    greeting: float = 10.0  #: a connection that is no session by then is closed
+
+
+@dataclass(slots=True)
+class _Following:
+    """A log that this session has pushed to it."""
+
+    attempt: str
+    path: Path
+    offset: int
+
+
+class Session:
+    """One connection; all methods belong to the loop's thread."""
+
+    def __init__(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timing: Timing) -> None:
+        self.number = number
+        peer = writer.get_extra_info("peername")
+        self.name = f"session {number} from {peer[0]} port {peer[1]}" if peer else f"session {number}"
+        self.began = time.monotonic()
+        self._reader = reader
+        self._writer = writer
+        self._timing = timing
+        self._connection = Connection(Role.SLAVE)
+        self._last_said = self._last_heard = self.began
+        self._why: str | None = None  # closed: for what reason
+        self._following: _Following | None = None
+        self._more_log = asyncio.Event()
+        self._turn = asyncio.Lock()  # one chunk at a time waits for the peer
+        self._tasks: set[asyncio.Task[None]] = set()
+        writer.transport.set_write_buffer_limits(high=HIGH_WATER)
+        self._start(self._watch())
+        self._start(self._keep_pushing_log())
+
+    @property
+    def open(self) -> bool:
+        """Whether the peer is an authenticated master."""
+        return self._connection.state is ConnectionState.OPEN and self._why is None
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is said any more."""
+        return self._why is not None
+
+    # -- what the peer says ------------------------------------------------------------------------------------------
+    async def messages(self) -> AsyncIterator[MasterMessage]:
+        """Yield what the peer says, until the connection ends; logs why it ended."""
+        try:
+            while not self.closed:
+                self._connection.receive_data(await self._reader.read(READ_BYTES))
+                for message in self._whole():
+                    yield message
+                if not self._writer.is_closing():
+                    await self._writer.drain()
+        except RemoteProtocolError as wrong:
+            self.close(f"the peer broke the protocol: {wrong}")
+        except OSError as wrong:
+            self.close(f"connection lost: {wrong.strerror or wrong}")
+
+    def _whole(self) -> Iterator[MasterMessage]:
+        """Yield the messages that have arrived whole, one at a time: each may end the session."""
+        while not self.closed:
+            event = self._connection.next_event()
+            if isinstance(event, PeerClosed):
+                self.close("the peer closed it")
+            elif isinstance(event, NeedData):
+                return
+            else:
+                self._last_heard = time.monotonic()
+                yield _by_master(event)
+
+    # -- what we say -------------------------------------------------------------------------------------------------
+    def say(self, message: SlaveMessage) -> None:
+        """Send `message`; nothing happens if the connection has ended."""
+        if self.closed or self._writer.is_closing() or self._connection.state is ConnectionState.CLOSED:
+            return
+        self._writer.write(self._connection.send(message))
+        self._last_said = time.monotonic()
+
+    def close(self, why: str) -> None:
+        """End the connection once what was said has left; the first reason is logged."""
+        if self._why is not None:
+            return
+        self._why = why
+        log.info("%s closed: %s", self.name, why)
+        for task in self._tasks:
+            task.cancel()
+        self._writer.close()
+        asyncio.get_running_loop().call_later(LINGER_SECONDS, self._writer.transport.abort)
+
+    def follow_log(self, attempt: str, path: Path, offset: int) -> None:
+        """Push the log at `path` from `offset` on."""
+        self._following = _Following(attempt, path, offset)
+        self.push_log(attempt)
+
+    def push_log(self, attempt: str) -> None:
+        """Push what is new in the log of `attempt`, if the peer asked for it; as much as it takes in now."""
+        following = self._following
+        if following is None or following.attempt != attempt or self.closed:
+            return
+        with contextlib.suppress(FileNotFoundError), following.path.open("rb") as file:  # cleaned meanwhile
+            file.seek(following.offset)
+            while self._writer.transport.get_write_buffer_size() < HIGH_WATER:
+                piece = file.read(CHUNK)
+                if not piece:
+                    return
+                self.say(Log(attempt, following.offset, piece))
+                following.offset += len(piece)
+        self._more_log.set()
+
+    def send_result(self, fetch: Fetch, path: Path) -> None:
+        """Send the file at `path`, from `fetch.offset` on, as fast as the peer reads."""
+        self._start(self._send_result(fetch, path))
+
+    async def _send_result(self, fetch: Fetch, path: Path) -> None:
+        try:
+            with path.open("rb", buffering=0) as file:
+                file.seek(fetch.offset)
+                for span in spans(os.fstat(file.fileno()).st_size, fetch.offset):
+                    async with self._turn:
+                        self.say(FetchData(fetch.id, span.offset, file.read(span.length), span.last))
+                        await self._writer.drain()
+        except OSError as wrong:
+            self.close(f"{fetch.name} cannot be sent: {wrong.strerror or wrong}")
+
+    async def _keep_pushing_log(self) -> None:
+        """Go on pushing the log when the peer has read what it was sent."""
+        with contextlib.suppress(OSError):  # the reader of this connection sees it, too
+            while True:
+                await self._more_log.wait()
+                self._more_log.clear()
+                async with self._turn:
+                    await self._writer.drain()
+                if self._following is not None:
+                    self.push_log(self._following.attempt)
+
+    async def _watch(self) -> None:
+        """Send heartbeats; end the connection when the peer is silent."""
+        timing = self._timing
+        while True:
+            now = time.monotonic()
+            greeting = not self.open
+            heard_until = self.began + timing.greeting if greeting else self._last_heard + timing.silence
+            say_at = self._last_said + timing.heartbeat
+            if now >= heard_until:
+                silent = f"no Hello within {timing.greeting:g} s" if greeting else f"silent for {timing.silence:g} s"
+                self.close(f"the peer was {silent}" if not greeting else silent)
+                return
+            if now >= say_at and not greeting:
+                self.say(Heartbeat(now))
+                continue
+            await asyncio.sleep(max(0.001, min(heard_until, heard_until if greeting else say_at) - now))
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _by_master(message: Message) -> MasterMessage:
+    """Narrow the type: `protocol.connection` lets only a master's messages through to a slave."""
+    return message  # type: ignore[return-value]

@@ -1,0 +1,609 @@
+"""The in-memory twin of the repositories: for tests of cores and for the simulator.
+
+Same methods, same errors, same records as `storage.builders`, `storage.build_queue` and `storage.builds`; the tests in
+`tests/storage` that take `stage` run on both.  Series, archives and files are in `storage.memory_archives`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from storage.build_queue import Result
+from storage.errors import (
+    BadValue,
+    BuilderExists,
+    BuildExists,
+    ImpossibleMove,
+    UnknownArchive,
+    UnknownAttempt,
+    UnknownBuild,
+    UnknownBuilder,
+    UnknownFamily,
+    UnknownJob,
+    UnknownSeries,
+    UnknownSource,
+)
+from storage.library import mimetype_of
+from storage.memory_archives import MemoryLibrary
+from storage.memory_rows import AttemptRow, BuildFileRow, BuildRow, ChrootRow, JobRow, MemoryFarm, SourceRow
+from storage.records import (
+    Alias,
+    Archive,
+    ArchivePurpose,
+    Attempt,
+    Build,
+    Builder,
+    BuilderRuntime,
+    BuildOrder,
+    BuildState,
+    DistroArchSeries,
+    Job,
+    NamedFile,
+    NotOkBy,
+    NotOkKind,
+    Outcome,
+    Pick,
+    Pocket,
+    Recording,
+    RuntimeState,
+)
+from storage.transitions import HELD, may_move, path_to
+from storage.words import check_url, check_word
+
+_HEALING = frozenset({NotOkKind.UNREACHABLE, NotOkKind.CRASH, NotOkKind.MISFIT})
+_MOST_SCORE = 1_000_000
+
+
+class MemoryBuilders:
+    """The twin of `storage.builders.Builders`."""
+
+    def __init__(self, farm: MemoryFarm) -> None:
+        """Work on `farm`."""
+        self._farm = farm
+
+    def add(
+        self,
+        name: str,
+        url: str,
+        families: Sequence[str],
+        *,
+        trusted: bool = False,
+        manual: bool = False,
+        tags: Sequence[str] = (),
+    ) -> Builder:
+        """See `Builders.add`."""
+        check_word("builder", name)
+        check_url(url)
+        for tag in tags:
+            check_word("tag", tag)
+        architectures = self._architectures(families)
+        if name in self._farm.table("builder"):
+            raise BuilderExists(f"there is a builder {name!r} already; `buildd-master builder set {name}` changes it")
+        builder = Builder(
+            id=self._farm.number("builder"),
+            name=name,
+            url=url,
+            families=tuple(sorted(set(families))),
+            trusted=trusted,
+            builderok=True,
+            failnotes="",
+            notok_by=None,
+            notok_kind=None,
+            manual=manual,
+            tags=tuple(sorted(set(tags))),
+            architectures=architectures,
+        )
+        self._farm.put("builder", name, builder)
+        first = BuilderRuntime(name, RuntimeState.DISCONNECTED, False, self._farm.now(), None, None, 0)  # noqa: FBT003
+        self._farm.put("builder_runtime", name, first)
+        return builder
+
+    def get(self, name: str) -> Builder:
+        """See `Builders.get`."""
+        found: Builder | None = self._farm.table("builder").get(name)
+        if found is None:
+            raise UnknownBuilder(name)
+        return found
+
+    def all(self) -> tuple[Builder, ...]:
+        """See `Builders.all`."""
+        return tuple(sorted(self._farm.table("builder").values(), key=lambda builder: builder.name))
+
+    def change(
+        self,
+        name: str,
+        *,
+        url: str | None = None,
+        families: Sequence[str] | None = None,
+        trusted: bool | None = None,
+        manual: bool | None = None,
+        tags: Sequence[str] | None = None,
+    ) -> Builder:
+        """See `Builders.change`."""
+        if url is not None:
+            check_url(url)
+        for tag in tags or ():
+            check_word("tag", tag)
+        architectures = None if families is None else self._architectures(families)
+        before = self.get(name)
+        after = replace(
+            before,
+            url=before.url if url is None else url,
+            families=before.families if families is None else tuple(sorted(set(families))),
+            architectures=before.architectures if architectures is None else architectures,
+            trusted=before.trusted if trusted is None else trusted,
+            manual=before.manual if manual is None else manual,
+            tags=before.tags if tags is None else tuple(sorted(set(tags))),
+        )
+        self._farm.put("builder", name, after)
+        held = self._farm.open_by_builder.get(name)
+        if before.trusted and not after.trusted and held is not None and self._farm.table("attempt")[held].trusted:
+            self._farm.fence_attempt(held, f"{name} is not trusted any more")
+        return after
+
+    def set_ok(self, name: str, ok: bool, notes: str = "") -> Builder:  # noqa: FBT001 - it is what the call says
+        """See `Builders.set_ok`."""
+        by = None if ok else NotOkBy.PERSON
+        return self._mark(self.get(name), ok, "" if ok else notes, by, None)
+
+    def remove(self, name: str) -> None:
+        """See `Builders.remove`."""
+        self.get(name)
+        held = self._farm.open_by_builder.get(name)
+        if held is not None:
+            self._farm.fence_attempt(held, f"builder {name} was removed")
+        self._farm.put("builder", name, None)
+        self._farm.put("builder_runtime", name, None)
+
+    def mark_not_ok(self, name: str, failnotes: str, kind: NotOkKind) -> bool:
+        """See `Builders.mark_not_ok`."""
+        builder = self.get(name)
+        if builder.notok_by == NotOkBy.PERSON or (
+            builder.notok_kind == NotOkKind.BREACH and kind != NotOkKind.BREACH
+        ):
+            return False
+        self._mark(builder, False, failnotes, NotOkBy.MACHINE, kind)  # noqa: FBT003
+        return True
+
+    def heal(self, name: str) -> bool:
+        """See `Builders.heal`."""
+        builder = self.get(name)
+        if builder.notok_by != NotOkBy.MACHINE or builder.notok_kind not in _HEALING:
+            return False
+        self._mark(builder, True, "", None, None)  # noqa: FBT003
+        return True
+
+    def runtimes(self) -> tuple[BuilderRuntime, ...]:
+        """See `Builders.runtimes`."""
+        return tuple(sorted(self._farm.table("builder_runtime").values(), key=lambda runtime: runtime.builder))
+
+    def record_runtime(
+        self, name: str, state: RuntimeState, *, connected: bool, deadline: datetime | None = None
+    ) -> None:
+        """See `Builders.record_runtime`."""
+        self.get(name)
+        before: BuilderRuntime = self._farm.table("builder_runtime")[name]
+        since = before.since if before.state == state else self._farm.now()
+        after = replace(before, state=state, connected=connected, deadline=deadline, since=since)
+        self._farm.put("builder_runtime", name, after)
+
+    def open_session(self, name: str) -> int:
+        """See `Builders.open_session`."""
+        self.get(name)
+        self._farm.epoch += 1
+        return self._farm.epoch
+
+    def _mark(self, builder: Builder, ok: bool, notes: str, by: NotOkBy | None, kind: NotOkKind | None) -> Builder:  # noqa: FBT001
+        marked = replace(builder, builderok=ok, failnotes=notes, notok_by=by, notok_kind=kind)
+        self._farm.put("builder", builder.name, marked)
+        return marked
+
+    def _architectures(self, families: Sequence[str]) -> tuple[str, ...]:
+        if not families:
+            raise BadValue("a builder needs at least one processor family, as `amd64`")
+        known = self._farm.table("processor_family")
+        for family in families:
+            if family not in known:
+                raise UnknownFamily(family, known=sorted(known))
+        return tuple(sorted({tag for family in families for tag in known[family].architectures}))
+
+
+class MemoryBuildQueue:
+    """The twin of `storage.build_queue.BuildQueue`."""
+
+    def __init__(self, farm: MemoryFarm) -> None:
+        """Work on `farm`."""
+        self._farm = farm
+
+    def jobs(self, ids: Sequence[int] | None = None) -> tuple[Job, ...]:
+        """See `BuildQueue.jobs`."""
+        rows = self._farm.table("buildqueue")
+        wanted = rows if ids is None else set(ids) & set(rows)
+        return tuple(self._job(rows[job]) for job in sorted(wanted))
+
+    def job(self, job: int) -> Job:
+        """See `BuildQueue.job`."""
+        row = self._farm.table("buildqueue").get(job)
+        if row is None:
+            raise UnknownJob(job)
+        return self._job(row)
+
+    def claim(self, picks: Sequence[Pick], wall_seconds: float) -> tuple[Attempt, ...]:
+        """See `BuildQueue.claim`."""
+        claimed = (self._claim_one(pick, wall_seconds) for pick in picks)
+        return tuple(_attempt(row) for row in claimed if row is not None)
+
+    def order(self, attempt: UUID) -> BuildOrder:
+        """See `BuildQueue.order`."""
+        found = self.orders((attempt,))
+        if not found:
+            raise UnknownAttempt(attempt)
+        return found[0]
+
+    def orders(self, attempts: Sequence[UUID]) -> tuple[BuildOrder, ...]:
+        """See `BuildQueue.orders`."""
+        wanted = set(attempts)
+        return tuple(self._order(row) for row in self._open() if row.id in wanted)
+
+    def attempt(self, attempt: UUID) -> Attempt:
+        """See `BuildQueue.attempt`."""
+        row = self._farm.table("attempt").get(attempt)
+        if row is None:
+            raise UnknownAttempt(attempt)
+        return _attempt(row)
+
+    def open_attempts(self) -> tuple[Attempt, ...]:
+        """See `BuildQueue.open_attempts`."""
+        return tuple(map(_attempt, self._open()))
+
+    def started(self, attempt: UUID) -> bool:
+        """See `BuildQueue.started`."""
+        row = self._held(attempt)
+        if row is None:
+            return False
+        if row.accepted is None:
+            now = self._farm.now()
+            building = self._farm.table("build")[row.build].state == BuildState.BUILDING
+            deadline = now + timedelta(seconds=row.wall_seconds) if building else row.deadline
+            self._farm.put("attempt", attempt, replace(row, accepted=now, deadline=deadline))
+        return True
+
+    def gathering(self, attempt: UUID, seconds: float = 3600.0) -> bool:
+        """See `BuildQueue.gathering`."""
+        row = self._held(attempt)
+        if row is None:
+            return False
+        if self._farm.table("build")[row.build].state == BuildState.BUILDING:
+            self._farm.move_build(row.build, BuildState.GATHERING)
+            deadline = self._farm.now() + timedelta(seconds=seconds)
+            self._farm.put("attempt", attempt, replace(row, deadline=deadline))
+        return True
+
+    def record(
+        self,
+        attempt: UUID,
+        outcome: Outcome,
+        text: str,
+        *,
+        build_state: BuildState,
+        keep_job: bool,
+        dependencies: Sequence[str] = (),
+        results: Sequence[Result] = (),
+        log: Result | None = None,
+    ) -> Recording:
+        """See `BuildQueue.record`."""
+        row: AttemptRow | None = self._farm.table("attempt").get(attempt)
+        if row is None:
+            return Recording.FENCED
+        if row.outcome is not None:
+            return Recording.ALREADY if row.outcome == outcome else Recording.FENCED
+        now = self._farm.table("build")[row.build].state
+        path = path_to(now, build_state)
+        if not path:
+            raise ImpossibleMove(row.build, now, build_state, self._farm.story(f"build:{row.build}"))
+        for state in path[:-1]:
+            self._farm.move_build(row.build, state, why=text)
+        if path[-1] == build_state:
+            for result in results:
+                alias = self._name(result)
+                self._farm.put("build_file", (row.build, alias), BuildFileRow(row.build, attempt, alias))
+        logged = None if log is None else self._name(log)
+        ended = self._farm.now()
+        self._farm.put("attempt", attempt, replace(row, outcome=outcome, ended=ended, text=text, log=logged))
+        self._farm.move_build(row.build, path[-1], why=text, dependencies=tuple(dependencies))
+        if not keep_job:
+            self._farm.remove_job(row.job)
+        return Recording.RECORDED
+
+    def fence(self, attempt: UUID, text: str) -> Recording:
+        """See `BuildQueue.fence`."""
+        stands = self.attempt(attempt).outcome
+        if self._farm.fence_attempt(attempt, text):
+            return Recording.RECORDED
+        return Recording.ALREADY if stands == Outcome.FENCED else Recording.FENCED
+
+    def release(self, attempt: UUID) -> Recording:
+        """See `BuildQueue.release`."""
+        return self.fence(attempt, "given back before it was started")
+
+    def remove(self, job: int) -> bool:
+        """See `BuildQueue.remove`."""
+        return self._farm.remove_job(job)
+
+    def set_manual_score(self, job: int, score: int | None) -> Job:
+        """See `BuildQueue.set_manual_score`."""
+        self.job(job)
+        if score is not None and abs(score) > _MOST_SCORE:
+            raise BadValue(f"manual score {score} can't be: at most {_MOST_SCORE} either way")
+        self._farm.put("buildqueue", job, replace(self._farm.table("buildqueue")[job], manual_score=score))
+        return self.job(job)
+
+    def overdue(self, grace_seconds: float = 0.0) -> tuple[Attempt, ...]:
+        """See `BuildQueue.overdue`."""
+        limit = self._farm.now() - timedelta(seconds=grace_seconds)
+        late = (row for row in self._open() if row.deadline <= limit)
+        return tuple(map(_attempt, sorted(late, key=lambda row: (row.deadline, row.id))))
+
+    def _open(self) -> list[AttemptRow]:
+        rows = self._farm.table("attempt")
+        held = [rows[attempt] for attempt in self._farm.open_by_build.values()]
+        return sorted(held, key=lambda row: (row.started, row.id))
+
+    def _held(self, attempt: UUID) -> AttemptRow | None:
+        row: AttemptRow | None = self._farm.table("attempt").get(attempt)
+        return row if row is not None and row.outcome is None else None
+
+    def _claim_one(self, pick: Pick, wall_seconds: float) -> AttemptRow | None:
+        farm = self._farm
+        row: JobRow | None = farm.table("buildqueue").get(pick.job)
+        builder: Builder | None = farm.table("builder").get(pick.builder)
+        if row is None or builder is None or row.builder is not None:
+            return None
+        build: BuildRow = farm.table("build")[row.build]
+        job = self._job(row)
+        chroot = _chroot_of(farm, build)
+        fits = builder.builderok and not builder.manual and builder.trusted == job.trusted
+        if (
+            not fits
+            or job.family not in builder.families
+            or build.state != BuildState.NEEDSBUILD
+            or chroot is None
+            or pick.builder in farm.open_by_builder
+        ):
+            return None
+        now = farm.now()
+        attempt = AttemptRow(
+            id=farm.new_uuid(),
+            build=build.id,
+            job=row.id,
+            builder=builder.name,
+            session=pick.session,
+            trusted=job.trusted,
+            chroot=chroot.alias,
+            wall_seconds=wall_seconds,
+            started=now,
+            deadline=now + timedelta(seconds=wall_seconds),
+        )
+        farm.put("attempt", attempt.id, attempt)
+        farm.move_build(build.id, BuildState.BUILDING, started=now, why="")
+        farm.put("buildqueue", row.id, replace(row, builder=builder.name, buildstart=now))
+        return attempt
+
+    def _job(self, row: JobRow) -> Job:
+        farm = self._farm
+        build: BuildRow = farm.table("build")[row.build]
+        archive: Archive = farm.table("archive")[build.archive]
+        source: SourceRow = farm.table("source_release")[build.source]
+        series: DistroArchSeries = farm.table("distroarchseries")[build.distroarchseries]
+        files: tuple[NamedFile, ...] = farm.table("source_file")[source.id]
+        contents = farm.table("library_content")
+        return Job(
+            id=row.id,
+            build=build.id,
+            source=source.name,
+            version=source.version,
+            family=series.family,
+            trusted=archive.purpose != ArchivePurpose.PPA,
+            archive=archive.name,
+            distroarchseries=str(series),
+            pocket=build.pocket,
+            component=source.component,
+            urgency=source.urgency,
+            purpose=archive.purpose,
+            private=archive.private,
+            relative_score=archive.relative_score,
+            manual_score=row.manual_score,
+            created=row.created,
+            builder=row.builder,
+            buildstart=row.buildstart,
+            state=build.state,
+            has_chroot=_chroot_of(farm, build) is not None,
+            archive_enabled=archive.enabled,
+            files_missing=tuple(sorted(file.filename for file in files if file.sha256 not in contents)),
+        )
+
+    def _order(self, row: AttemptRow) -> BuildOrder:
+        farm = self._farm
+        build: BuildRow = farm.table("build")[row.build]
+        source: SourceRow = farm.table("source_release")[build.source]
+        series: DistroArchSeries = farm.table("distroarchseries")[build.distroarchseries]
+        files: tuple[NamedFile, ...] = farm.table("source_file")[source.id]
+        chroot = MemoryLibrary(farm).alias(row.chroot)
+        return BuildOrder(
+            attempt=row.id,
+            job=row.job,
+            build=build.id,
+            builder=row.builder,
+            trusted=row.trusted,
+            build_type="binarypackage",
+            source=source.name,
+            version=source.version,
+            chroot=NamedFile(chroot.filename, chroot.sha256, chroot.size),
+            files=files,
+            dsc=next(file.filename for file in files if file.sha256 == source.dsc),
+            architecture=series.architecture,
+            arch_indep=build.arch_indep,
+            suite=series.series,
+            wall_seconds=row.wall_seconds,
+        )
+
+    def _name(self, file: Result) -> int:
+        return MemoryLibrary(self._farm).add(file.content, file.filename, mimetype_of(file.filename)).id
+
+
+class MemoryBuilds:
+    """The twin of `storage.builds.Builds`."""
+
+    def __init__(self, farm: MemoryFarm) -> None:
+        """Work on `farm`."""
+        self._farm = farm
+
+    def create(self, source: int, distroarchseries: int, archive: int, pocket: Pocket, *, arch_indep: bool) -> Build:
+        """See `Builds.create`."""
+        farm = self._farm
+        if source not in farm.table("source_release"):
+            raise UnknownSource(source)
+        if archive not in farm.table("archive"):
+            raise UnknownArchive(archive)
+        if distroarchseries not in farm.table("distroarchseries"):
+            raise UnknownSeries(distroarchseries)
+        if farm.table("archive")[archive].distribution != farm.table("distroarchseries")[distroarchseries].distribution:
+            raise BadValue("the series is of another distribution than the archive: give an archive of the series' own")
+        there = self.find(source, distroarchseries, archive)
+        if there is not None:
+            raise BuildExists(
+                f"{there.source} {there.version} has a build for {there.distroarchseries} in {there.archive}:"
+                f" build {there.id}, {there.state}; retry that one, or submit another version",
+                there.id,
+            )
+        row = BuildRow(farm.number("build"), source, archive, distroarchseries, pocket, arch_indep, farm.now())
+        farm.put("build", row.id, row)
+        return self.get(row.id)
+
+    def queue(self, build: int) -> Job:
+        """See `Builds.queue`."""
+        row = self._row(build)
+        if row.state == BuildState.FULLYBUILT:
+            raise self._impossible(row, BuildState.NEEDSBUILD)
+        if row.state.final:
+            self._farm.move_build(build, BuildState.NEEDSBUILD, why="")
+        job = self._farm.jobs_by_build.get(build)
+        if job is None:
+            job = self._farm.number("buildqueue")
+            self._farm.put("buildqueue", job, JobRow(job, build, self._farm.now()))
+        return MemoryBuildQueue(self._farm).job(job)
+
+    def get(self, build: int) -> Build:
+        """See `Builds.get`."""
+        farm = self._farm
+        row = self._row(build)
+        archive: Archive = farm.table("archive")[row.archive]
+        source: SourceRow = farm.table("source_release")[row.source]
+        series: DistroArchSeries = farm.table("distroarchseries")[row.distroarchseries]
+        held = farm.open_by_build.get(build)
+        return Build(
+            id=row.id,
+            source=source.name,
+            version=source.version,
+            archive=archive.name,
+            distroarchseries=str(series),
+            architecture=series.architecture,
+            family=series.family,
+            pocket=row.pocket,
+            component=source.component,
+            urgency=source.urgency,
+            trusted=archive.purpose != ArchivePurpose.PPA,
+            arch_indep=row.arch_indep,
+            state=row.state,
+            dependencies=row.dependencies,
+            why=row.why,
+            created=row.created,
+            started=row.started,
+            ended=row.ended,
+            builder=None if held is None else farm.table("attempt")[held].builder,
+        )
+
+    def list(self, state: BuildState | None = None, limit: int = 50) -> tuple[Build, ...]:
+        """See `Builds.list`."""
+        rows = sorted(self._farm.table("build").values(), key=lambda row: -row.id)
+        return tuple(self.get(row.id) for row in rows if state is None or row.state == state)[:limit]
+
+    def find(self, source: int, distroarchseries: int, archive: int) -> Build | None:
+        """See `Builds.find`."""
+        for row in self._farm.table("build").values():
+            if (row.source, row.distroarchseries, row.archive) == (source, distroarchseries, archive):
+                return self.get(row.id)
+        return None
+
+    def cancel(self, build: int) -> BuildState:
+        """See `Builds.cancel`."""
+        row = self._row(build)
+        if row.state in {BuildState.CANCELLED, BuildState.CANCELLING}:
+            return row.state
+        wanted = BuildState.CANCELLING if row.state in HELD else BuildState.CANCELLED
+        if not may_move(row.state, wanted):
+            raise self._impossible(row, wanted)
+        self._farm.move_build(build, wanted, why="cancelled")
+        return wanted
+
+    def set_state(self, build: int, state: BuildState) -> Build:
+        """See `Builds.set_state`."""
+        row = self._row(build)
+        if state in HELD or not may_move(row.state, state):
+            raise self._impossible(row, state)
+        if state != row.state:
+            self._farm.move_build(build, state, why=f"set to {state} by an operator")
+        return self.get(build)
+
+    def files(self, build: int) -> tuple[Alias, ...]:
+        """See `Builds.files`."""
+        library = MemoryLibrary(self._farm)
+        rows = self._farm.table("build_file").values()
+        found = (library.alias(row.alias) for row in rows if row.build == build)
+        return tuple(sorted(found, key=lambda alias: alias.filename))
+
+    def attempts(self, build: int) -> tuple[Attempt, ...]:
+        """See `Builds.attempts`."""
+        rows = [row for row in self._farm.table("attempt").values() if row.build == build]
+        return tuple(map(_attempt, sorted(rows, key=lambda row: row.started)))
+
+    def log(self, build: int) -> Alias | None:
+        """See `Builds.log`."""
+        logs = [attempt.log for attempt in self.attempts(build) if attempt.log is not None]
+        return MemoryLibrary(self._farm).alias(logs[-1]) if logs else None
+
+    def _row(self, build: int) -> BuildRow:
+        row: BuildRow | None = self._farm.table("build").get(build)
+        if row is None:
+            raise UnknownBuild(build)
+        return row
+
+    def _impossible(self, row: BuildRow, wanted: BuildState) -> ImpossibleMove:
+        return ImpossibleMove(row.id, row.state, wanted, self._farm.story(f"build:{row.id}"))
+
+
+def _attempt(row: AttemptRow) -> Attempt:
+    return Attempt(
+        id=row.id,
+        build=row.build,
+        job=row.job,
+        builder=row.builder,
+        session=row.session,
+        trusted=row.trusted,
+        started=row.started,
+        deadline=row.deadline,
+        ended=row.ended,
+        outcome=row.outcome,
+        text=row.text,
+        log=row.log,
+    )
+
+
+def _chroot_of(farm: MemoryFarm, build: BuildRow) -> ChrootRow | None:
+    """Return the chroot for the build's series and pocket, or the series' RELEASE."""
+    chroots = farm.table("chroot")
+    own: ChrootRow | None = chroots.get((build.distroarchseries, build.pocket))
+    return own if own is not None else chroots.get((build.distroarchseries, Pocket.RELEASE))

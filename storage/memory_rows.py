@@ -1,0 +1,370 @@
+"""The in-memory database under `storage.memory`: rows, transactions, events, and the rules that are triggers in SQL.
+
+Rows have the columns of `storage/sql/migrations`; every change goes through `MemoryFarm.put`, which remembers what to
+undo and writes the event.  Clock and ids are given, so that a simulation is the same every time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from storage.errors import BadValue, ImpossibleMove
+from storage.records import (
+    BuildState,
+    Event,
+    Outcome,
+    Pocket,
+    PublishingStatus,
+    Urgency,
+)
+from storage.transitions import HELD, may_move
+
+CANCELLING: Final = timedelta(seconds=70)  #: dispatch-rules §8: 10 s polite, 60 s forced
+
+#: As seeded in migration 0001.
+FAMILIES: Final = {
+    "amd64": ("amd64",),
+    "x86": ("i386",),
+    "arm64": ("arm64",),
+    "armhf": ("armhf",),
+    "armel": ("armel",),
+    "ppc64el": ("ppc64el",),
+    "riscv64": ("riscv64",),
+    "s390x": ("s390x",),
+    "loong64": ("loong64",),
+}
+COMPONENTS: Final = frozenset(
+    {"main", "restricted", "universe", "multiverse", "partner", "contrib", "non-free", "non-free-firmware"}
+)
+
+#: Table → kind of subject, and the column that names it; tables without have no events.
+SUBJECTS: Final = {
+    "person": ("person", "name"),
+    "processor_family": ("family", "name"),
+    "distroarchseries": ("distroarchseries", "id"),
+    "library_alias": ("alias", "id"),
+    "chroot": ("chroot", "id"),
+    "archive": ("archive", "id"),
+    "source_release": ("source", "id"),
+    "publication": ("publication", "id"),
+    "build": ("build", "id"),
+    "builder": ("builder", "name"),
+    "buildqueue": ("job", "id"),
+    "attempt": ("attempt", "id"),
+    "build_file": ("build_file", "build"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AliasRow:
+    """`library_alias`."""
+
+    id: int
+    content: str
+    filename: str
+    mimetype: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ChrootRow:
+    """`chroot`."""
+
+    id: int
+    distroarchseries: int
+    pocket: Pocket
+    alias: int
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """`source_release`."""
+
+    id: int
+    name: str
+    version: str
+    component: str
+    urgency: Urgency
+    architectures: tuple[str, ...]
+    dsc: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationRow:
+    """`publication`."""
+
+    id: int
+    source: int
+    archive: int
+    series: str
+    pocket: Pocket
+    component: str
+    status: PublishingStatus
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRow:
+    """`build`."""
+
+    id: int
+    source: int
+    archive: int
+    distroarchseries: int
+    pocket: Pocket
+    arch_indep: bool
+    created: datetime
+    state: BuildState = BuildState.NEEDSBUILD
+    dependencies: tuple[str, ...] = ()
+    why: str = ""
+    started: datetime | None = None
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """`buildqueue`."""
+
+    id: int
+    build: int
+    created: datetime
+    manual_score: int | None = None
+    builder: str | None = None
+    buildstart: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """`attempt`."""
+
+    id: UUID
+    build: int
+    job: int
+    builder: str
+    session: int
+    trusted: bool
+    chroot: int
+    wall_seconds: float
+    started: datetime
+    deadline: datetime
+    accepted: datetime | None = None
+    ended: datetime | None = None
+    outcome: Outcome | None = None
+    text: str = ""
+    log: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFileRow:
+    """`build_file`."""
+
+    build: int
+    attempt: UUID
+    alias: int
+
+
+Undo = tuple[str, Hashable, Any]  #: table, key, row before (None: there was none)
+
+
+class MemoryFarm:
+    """All tables of one farm, in memory.
+
+    Attributes:
+        now: what the database's `now()` is.
+        events: the event log.
+    """
+
+    def __init__(
+        self, now: Callable[[], datetime] = lambda: datetime.now(UTC), new_uuid: Callable[[], UUID] = uuid4
+    ) -> None:
+        """Make an empty farm with the reference rows of migration 0001."""
+        self.now = now
+        self.new_uuid = new_uuid
+        self.events: list[Event] = []
+        self.who = "sql"
+        self.why = ""
+        self.cause: int | None = None
+        self.epoch = 0
+        self.open_by_build: dict[int, UUID] = {}
+        self.open_by_builder: dict[str, UUID] = {}
+        self.jobs_by_build: dict[int, int] = {}
+        self._tables: defaultdict[str, dict[Any, Any]] = defaultdict(dict)
+        self._numbers: defaultdict[str, int] = defaultdict(int)
+        self._journal: list[Undo] | None = None
+
+    def table(self, name: str) -> dict[Any, Any]:
+        """Return the rows of a table by key, in the order in which they came; not to be written."""
+        return self._tables[name]
+
+    def number(self, table: str) -> int:
+        """Return the next id; as in SQL, a number once given is not given again."""
+        self._numbers[table] += 1
+        return self._numbers[table]
+
+    @contextmanager
+    def acting(self, who: str, why: str = "", cause: int | None = None) -> Iterator[None]:
+        """Run a transaction; an error undoes it.  See `storage.database.acting`."""
+        before = (self.who, self.why, self.cause, len(self.events), self._journal)
+        journal: list[Undo] = []
+        self.who, self.why, self.cause, self._journal = who, why, cause, journal
+        try:
+            yield
+        except BaseException:
+            for table, key, row in reversed(journal):
+                self._set(table, key, row)
+            del self.events[before[3] :]
+            raise
+        finally:
+            self.who, self.why, self.cause, _, self._journal = before
+        if self._journal is not None:
+            self._journal.extend(journal)
+
+    def put(self, table: str, key: Hashable, row: Any) -> None:  # noqa: ANN401 - a row of any table
+        """Insert, change or (None) delete a row, and write the event."""
+        before = self._tables[table].get(key)
+        if before == row:
+            return
+        if self._journal is not None:
+            self._journal.append((table, key, before))
+        self._set(table, key, row)
+        if table in SUBJECTS:
+            self._record(table, before, row)
+
+    # --- the rules of migration 0002 --------------------------------------------------------------
+
+    def move_build(self, build: int, state: BuildState, **columns: object) -> None:
+        """Give a build another state; attempt and job follow (`check_move`, `follow_state`).
+
+        Raises:
+            ImpossibleMove: not in the table.
+            BadValue: it would be held by nobody.
+        """
+        row: BuildRow = self._tables["build"][build]
+        if row.state == state:
+            self.put("build", build, replace(row, **columns))
+            return
+        if not may_move(row.state, state):
+            raise ImpossibleMove(build, row.state, state, self.story(f"build:{build}"))
+        if state in HELD and build not in self.open_by_build:
+            raise BadValue(f"build {build} can't be {state}: no attempt at it is open")
+        columns["dependencies"] = columns.get("dependencies", ()) if state == BuildState.MANUALDEPWAIT else ()
+        ended = self.now() if state.final else None
+        self.put("build", build, replace(row, **columns, state=state, ended=ended))
+        self._follow_state(build, state)
+
+    def fence_attempt(self, attempt: UUID, text: str) -> bool:
+        """Close an open attempt without blame (`fence_attempt`); False: it is closed."""
+        row: AttemptRow = self._tables["attempt"][attempt]
+        if row.outcome is not None:
+            return False
+        self.put("attempt", attempt, replace(row, outcome=Outcome.FENCED, ended=self.now(), text=text))
+        state = self._tables["build"][row.build].state
+        if state in HELD:
+            to = BuildState.CANCELLED if state == BuildState.CANCELLING else BuildState.NEEDSBUILD
+            self.move_build(row.build, to, why=text)
+        return True
+
+    def remove_job(self, job: int) -> bool:
+        """Delete a job (`fence_removed_job`); False: there is none."""
+        row: JobRow | None = self._tables["buildqueue"].get(job)
+        if row is None:
+            return False
+        self.put("buildqueue", job, None)
+        held = self.open_by_build.get(row.build)
+        if held is not None:
+            self.fence_attempt(held, f"job {job} was removed")
+        return True
+
+    def story(self, subject: str) -> tuple[Event, ...]:
+        """Return all events of one subject."""
+        return tuple(event for event in self.events if event.subject == subject)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _follow_state(self, build: int, state: BuildState) -> None:
+        held = self.open_by_build.get(build)
+        attempt: AttemptRow | None = None if held is None else self._tables["attempt"][held]
+        if state in HELD:
+            if state == BuildState.CANCELLING and attempt is not None:
+                soon = min(attempt.deadline, self.now() + CANCELLING)
+                self.put("attempt", attempt.id, replace(attempt, deadline=soon))
+            return
+        if attempt is not None:
+            text = self.why or f"the build was set to {state}"
+            self.put("attempt", attempt.id, replace(attempt, outcome=Outcome.FENCED, ended=self.now(), text=text))
+        job = self.jobs_by_build.get(build)
+        if job is None:
+            return
+        if state == BuildState.NEEDSBUILD:
+            row: JobRow = self._tables["buildqueue"][job]
+            self.put("buildqueue", job, replace(row, builder=None, buildstart=None))
+        else:
+            self.put("buildqueue", job, None)
+
+    def _set(self, table: str, key: Hashable, row: Any) -> None:  # noqa: ANN401 - a row of any table
+        """Write a row and the indexes."""
+        before = self._tables[table].get(key)
+        if table == "attempt":
+            _index(self.open_by_build, "build", before, row)
+            _index(self.open_by_builder, "builder", before, row)
+        if table == "buildqueue":
+            if before is not None:
+                self.jobs_by_build.pop(before.build, None)
+            if row is not None:
+                self.jobs_by_build[row.build] = row.id
+        if row is None:
+            self._tables[table].pop(key, None)
+        else:
+            self._tables[table][key] = row
+
+    def _record(self, table: str, before: Any, after: Any) -> None:  # noqa: ANN401 - rows of any table
+        kind, column = SUBJECTS[table]
+        was, became = _plain(before), _plain(after)
+        what = "insert" if was is None else "delete"
+        if was is not None and became is not None:
+            changed = sorted(key for key in became if became[key] != was[key])
+            what = ", ".join(changed)
+            was, became = {key: was[key] for key in changed}, {key: became[key] for key in changed}
+        subject = f"{kind}:{getattr(before if after is None else after, column)}"
+        number = self.events[-1].id + 1 if self.events else 1
+        self.events.append(
+            Event(number, self.now(), self.who, self.why, subject, what, was, became, self.cause),
+        )
+
+
+def _index(index: dict[Any, UUID], column: str, before: AttemptRow | None, after: AttemptRow | None) -> None:
+    """Keep open attempts findable."""
+    if before is not None and index.get(getattr(before, column)) == before.id:
+        del index[getattr(before, column)]
+    if after is not None and after.outcome is None:
+        index[getattr(after, column)] = after.id
+
+
+def _plain(row: Any) -> dict[str, object] | None:  # noqa: ANN401 - a row of any table
+    """Return a row as JSON would have it."""
+    return None if row is None else {field.name: _plain_value(getattr(row, field.name)) for field in fields(row)}
+
+
+def _plain_value(value: object) -> object:
+    match value:
+        case StrEnum():
+            return value.value
+        case datetime():
+            return value.isoformat()
+        case UUID():
+            return str(value)
+        case str():
+            return value
+        case Sequence():
+            return [_plain_value(one) for one in value]
+        case _:
+            return value

@@ -1,0 +1,365 @@
+"""A stage for the core of a builder's actor: a clock, a disk, and everybody's lines, without any of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import pytest
+
+from actors.core.builder import BuilderCore
+from actors.core.builder_events import (
+    AppendLog,
+    Begun,
+    ChangesRead,
+    Connect,
+    Connected,
+    ConnectionEnded,
+    Event,
+    FromQueueMessage,
+    KeepLog,
+    KeepResult,
+    LibrarianRefused,
+    LogKept,
+    LogOpened,
+    OpenLog,
+    OpenResult,
+    Order,
+    QueueSaid,
+    ReadChanges,
+    ResultKept,
+    ResultSpoilt,
+    RowChanged,
+    Send,
+    SendChunk,
+    SlaveSaid,
+    Store,
+    Tell,
+    TimeCame,
+    WriteResult,
+)
+from actors.core.timers import Timers
+from actors.messages import (
+    Assign,
+    Disown,
+    FencedOff,
+    Recorded,
+    ResultStored,
+    SessionOpened,
+)
+from protocol.messages import (
+    VERSION,
+    Accepted,
+    Build,
+    Clean,
+    Echo,
+    EchoReply,
+    EnsurePresent,
+    Fetch,
+    FetchData,
+    Present,
+    ResultFile,
+    SlaveMessage,
+    SlaveState,
+    Status,
+    Welcome,
+    WireOutcome,
+)
+from storage.records import Builder, BuildOrder, NamedFile, StoredFile
+
+FARM = "0b6f3d4c-6c9e-4a3e-9d1b-8f6f0a1d2c3e"
+IDLE = Status(SlaveState.IDLE)
+T = TypeVar("T")
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def stored(content: bytes) -> StoredFile:
+    return StoredFile(sha256(content), hashlib.sha1(content, usedforsecurity=False).hexdigest(), len(content))
+
+
+def bob(**fields: Any) -> Builder:
+    row: dict[str, Any] = {
+        "id": 1,
+        "name": "bob",
+        "url": "buildd://127.0.0.1:8221",
+        "families": ("x86",),
+        "trusted": True,
+        "builderok": True,
+        "failnotes": "",
+        "notok_by": None,
+        "notok_kind": None,
+        "manual": False,
+        "tags": (),
+        "architectures": ("i386",),
+    }
+    return Builder(**(row | fields))
+
+
+def an_order(**fields: Any) -> BuildOrder:
+    """Return an order for foo 1.0-1 on i386, trusted, with a small chroot and two source files."""
+    row: dict[str, Any] = {
+        "attempt": uuid4(),
+        "job": 2,
+        "build": 7,
+        "builder": "bob",
+        "trusted": True,
+        "build_type": "binarypackage",
+        "source": "foo",
+        "version": "1.0-1",
+        "chroot": NamedFile("chroot.tar.zst", sha256(b"chroot"), 6),
+        "files": (NamedFile("foo_1.0-1.dsc", sha256(b"dsc"), 3), NamedFile("foo_1.0-1.tar.xz", sha256(b"tar"), 3)),
+        "dsc": "foo_1.0-1.dsc",
+        "architecture": "i386",
+        "arch_indep": False,
+        "suite": "hoary",
+        "wall_seconds": 3600.0,
+    }
+    return BuildOrder(**(row | fields))
+
+
+def changes_of(files: dict[str, bytes], *, source: str = "foo", version: str = "1.0-1", arch: str = "i386") -> bytes:
+    lines = "".join(f"\n {sha256(content)} {len(content)} {name}" for name, content in files.items())
+    return f"Source: {source}\nVersion: {version}\nArchitecture: {arch}\nChecksums-Sha256:{lines}\n".encode()
+
+
+def results_of_foo() -> dict[str, bytes]:
+    """Return the results of a build that went well: one .deb and its .changes."""
+    deb = {"foo_1.0-1_i386.deb": b"a deb"}
+    return deb | {"foo_1.0-1_i386.changes": changes_of(deb)}
+
+
+def announced(results: dict[str, bytes]) -> tuple[ResultFile, ...]:
+    return tuple(ResultFile(name, len(content), sha256(content)) for name, content in results.items())
+
+
+def waiting(attempt: UUID, outcome: WireOutcome = WireOutcome.OK, **fields: Any) -> Status:
+    return Status(SlaveState.WAITING, str(attempt), outcome=outcome, **fields)
+
+
+def building(attempt: UUID, **fields: Any) -> Status:
+    return Status(SlaveState.BUILDING, str(attempt), **fields)
+
+
+@dataclass
+class Disk:
+    """Logs and results as the shell would keep them."""
+
+    logs: dict[UUID, bytearray] = field(default_factory=dict)
+    library: dict[str, bytes] = field(default_factory=dict)
+    full: bool = False
+    incoming: tuple[str, bytearray] | None = None
+
+    def obey(self, order: Order, at: float) -> Event | None:
+        """Do what touches the disk; return what the shell would tell."""
+        match order:
+            case SendChunk(attempt=attempt) if self.full:
+                return LibrarianRefused(at, attempt, Store.FILES, "no space left on device")
+            case OpenLog(attempt=attempt) | AppendLog(attempt=attempt) | KeepLog(attempt=attempt) if self.full:
+                return LibrarianRefused(at, attempt, Store.LOG, "no space left on device")
+            case OpenResult(attempt=attempt) | WriteResult(attempt=attempt) | KeepResult(attempt=attempt) if self.full:
+                self.incoming = None
+                return LibrarianRefused(at, attempt, Store.RESULTS, "no space left on device")
+            case OpenLog(attempt, fresh):
+                if fresh:
+                    self.logs.pop(attempt, None)
+                return LogOpened(at, attempt, len(self.logs.setdefault(attempt, bytearray())))
+            case AppendLog(attempt, offset, data):
+                assert offset == len(self.logs[attempt]), "the log has a gap"
+                self.logs[attempt] += data
+            case KeepLog(attempt, filename):
+                log = bytes(self.logs.get(attempt, b""))
+                return LogKept(at, attempt, ResultStored(filename, stored(log)) if log else None)
+            case OpenResult(_, _, expected, _):
+                self.incoming = (expected, bytearray())
+            case WriteResult(data=data) if self.incoming is not None:
+                self.incoming[1].extend(data)
+            case KeepResult(attempt, name) if self.incoming is not None:
+                expected, content = self.incoming[0], bytes(self.incoming[1])
+                self.incoming = None
+                if sha256(content) != expected:
+                    return ResultSpoilt(at, attempt, name, "content of another SHA-256 arrived")
+                self.library[expected] = content
+                return ResultKept(at, attempt, name, stored(content))
+            case ReadChanges(attempt, expected):
+                return ChangesRead(at, attempt, self.library[expected])
+            case _:
+                pass
+        return None
+
+
+class Scene:
+    """One core, the rules it may never break, and a memory of all it ordered."""
+
+    def __init__(self, row: Builder | None = None, *, generation: int = 1, timers: Timers | None = None) -> None:
+        self.generation = generation
+        self.core = BuilderCore(row or bob(), generation, timers or Timers())
+        self.at = 1000.0
+        self.disk = Disk()
+        self.orders: list[Order] = []
+        self.epoch = 0
+        self.closed: set[str] = set()  # attempts that were recorded, fenced, disowned or refused
+        self.builds: set[tuple[int, str]] = set()
+
+    # --- what happens -----------------------------------------------------------------------------
+
+    def happen(self, event: Event) -> list[Order]:
+        """Hand `event` over, and what the disk makes of the orders; return all of them."""
+        made: list[Order] = []
+        events = [event]
+        while events:
+            for order in self.core.handle(events.pop(0)):
+                made.append(order)
+                self._check(order)
+                answer = self.disk.obey(order, self.at)
+                if answer is not None:
+                    events.append(answer)
+        self.orders += made
+        return made
+
+    def begin(self) -> list[Order]:
+        return self.happen(Begun(self.at))
+
+    def grant(self) -> list[Order]:
+        """Let the queue actor answer a wish for a session."""
+        self.epoch += 1
+        return self.queue_says(SessionOpened("bob", self.generation, self.epoch, FARM))
+
+    def connect(self) -> list[Order]:
+        return self.happen(Connected(self.at))
+
+    def fail(self, reason: str = "connection refused", *, lied: bool = False) -> list[Order]:
+        return self.happen(ConnectionEnded(self.at, reason, lied))
+
+    def slave_says(self, message: SlaveMessage) -> list[Order]:
+        return self.happen(SlaveSaid(self.at, message))
+
+    def queue_says(self, message: FromQueueMessage) -> list[Order]:
+        match message:
+            case Recorded(attempt=attempt) | FencedOff(attempt=attempt) | Disown(attempt=attempt):
+                self.closed.add(str(attempt))
+            case _:
+                pass
+        return self.happen(QueueSaid(self.at, message))
+
+    def change_row(self, **fields: Any) -> list[Order]:
+        return self.happen(RowChanged(self.at, bob(**fields)))
+
+    def pass_time(self, seconds: float) -> list[Order]:
+        """Let time pass, waking the core whenever it wants to be woken."""
+        end, made = self.at + seconds, list[Order]()
+        while self.core.deadline() <= end:
+            self.at = max(self.at, self.core.deadline())
+            made += self.happen(TimeCame(self.at))
+            assert self.core.deadline() > self.at, "it wants to be woken again at once"
+        self.at = end
+        return made
+
+    # --- longer passages --------------------------------------------------------------------------
+
+    def open_session(self, status: Status = IDLE, **welcome: Any) -> list[Order]:
+        """Connect, greet, probe; return the orders that the open session called for."""
+        if not any(isinstance(order, Connect) for order in self.orders[-3:]):
+            self.grant()
+        assert self.connect()
+        self.slave_says(self.welcome(status, **welcome))
+        echo = self.last(Echo)
+        return self.slave_says(EchoReply(echo.id, echo.data))
+
+    def welcome(self, status: Status = IDLE, **fields: Any) -> Welcome:
+        row: dict[str, Any] = {
+            "version": VERSION,
+            "slave": "bob",
+            "architectures": ("i386",),
+            "build_types": ("binarypackage",),
+            "backend": "simulated",
+            "free_disk": 1 << 30,
+            "status": status,
+        }
+        return Welcome(**(row | fields))
+
+    def assign(self, order: BuildOrder) -> list[Order]:
+        return self.queue_says(Assign("bob", self.generation, order))
+
+    def all_present(self) -> list[Order]:
+        """Let the slave have every file it was asked about."""
+        made: list[Order] = []
+        for message in [m for m in self.sent() if isinstance(m, EnsurePresent)][-3:]:
+            made += self.slave_says(Present(message.id, have=True))
+        return made
+
+    def accept(self, attempt: UUID) -> list[Order]:
+        made = self.slave_says(Accepted(self.last(Build).id))
+        return made + self.slave_says(building(attempt))
+
+    def begin_building(self, order: BuildOrder | None = None) -> BuildOrder:
+        """Come from nothing to a running build."""
+        order = order or an_order()
+        self.begin()
+        self.open_session()
+        self.assign(order)
+        self.all_present()
+        self.accept(order.attempt)
+        return order
+
+    def hand_out(self, results: dict[str, bytes]) -> list[Order]:
+        """Answer every `Fetch` with what was asked for."""
+        made: list[Order] = []
+        while (fetch := self.sent()[-1]) and isinstance(fetch, Fetch):
+            content = results[fetch.name][fetch.offset :]
+            made += self.slave_says(FetchData(fetch.id, fetch.offset, content, last=True))
+        return made
+
+    # --- looking back -----------------------------------------------------------------------------
+
+    def sent(self) -> list[Any]:
+        """Return everything that was sent to the slave."""
+        return [order.message for order in self.orders if isinstance(order, Send)]
+
+    def told(self, kind: type[T]) -> list[T]:
+        """Return everything of `kind` that the queue actor was told."""
+        return [order.message for order in self.orders if isinstance(order, Tell) and isinstance(order.message, kind)]
+
+    def last(self, kind: type[T]) -> T:
+        """Return the last message of `kind` to the slave."""
+        return [message for message in self.sent() if isinstance(message, kind)][-1]
+
+    def count(self, kind: type[Any]) -> int:
+        return sum(isinstance(message, kind) for message in self.sent())
+
+    # --- the rules --------------------------------------------------------------------------------
+
+    def _check(self, order: Order) -> None:
+        match order:
+            case Send(Clean(attempt=attempt)):
+                assert attempt in self.closed, "a slave is never cleaned before its attempt is recorded or closed"
+            case Send(Build(attempt=attempt, args=args)):
+                assert args["trusted"] == self.core.row.trusted, "trust is matched exactly"
+                assert (self.epoch, attempt) not in self.builds, "an attempt is never asked for twice in one session"
+                assert attempt not in self.closed, "an attempt that is over is never begun again"
+                self.builds.add((self.epoch, attempt))
+            case Send() | SendChunk():
+                assert self.core.session.state.name in {"PROBING", "OPEN"}, "nothing is sent without a session"
+            case _:
+                pass
+
+
+def messages(orders: list[Order]) -> list[Any]:
+    """Return what was said in `orders`, to slave and queue actor alike, in order."""
+    return [order.message for order in orders if isinstance(order, (Send, Tell))]
+
+
+def kinds(orders: list[Order]) -> list[str]:
+    """Return the names of what was said in `orders`, `RuntimeChanged` aside."""
+    names = [type(message).__name__ for message in messages(orders)]
+    return [name for name in names if name != "RuntimeChanged"]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """A builder's core at the beginning of its life."""
+    return Scene()

@@ -1,0 +1,140 @@
+"""A stage for tests of storage: one set of repositories over PostgreSQL, one over memory, the same words for both.
+
+Tests that take `stage` run on both; those that take `farm` run on PostgreSQL only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+
+from storage.archives import Archives
+from storage.build_queue import BuildQueue
+from storage.builders import Builders
+from storage.builds import Builds
+from storage.database import acting
+from storage.events import Events
+from storage.library import Library
+from storage.people import People
+from storage.records import (
+    ArchivePurpose,
+    Attempt,
+    Build,
+    Job,
+    NamedFile,
+    NewSource,
+    Pick,
+    Pocket,
+    StoredFile,
+    Urgency,
+)
+
+
+def stored(content: str) -> StoredFile:
+    """Return what the librarian would say of `content`."""
+    octets = content.encode()
+    return StoredFile(hashlib.sha256(octets).hexdigest(), hashlib.sha1(octets).hexdigest(), len(octets))
+
+
+def named(filename: str, content: str = "") -> NamedFile:
+    """Return a file of a source."""
+    one = stored(content or filename)
+    return NamedFile(filename, one.sha256, one.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A result or log that an attempt left."""
+
+    filename: str
+    content: StoredFile
+
+
+def left(filename: str) -> Left:
+    """Return a result named `filename`."""
+    return Left(filename, stored(filename))
+
+
+@dataclass
+class Stage:
+    """Repositories, and the shortest way to what tests need."""
+
+    builders: Builders
+    queue: BuildQueue
+    builds: Builds
+    archives: Archives
+    library: Library
+    people: People
+    events: Events
+    conn: psycopg.Connection[Any]
+
+    def acting(self, who: str, why: str = "") -> AbstractContextManager[object]:
+        """Run a transaction as `who`."""
+        return acting(self.conn, who, why)
+
+    def set_up(self) -> None:
+        """Make ubuntu/hoary/i386 with a chroot and a primary archive, and cprov's PPA."""
+        with self.acting("stage"):
+            (arch,) = self.archives.add_series("ubuntu", "hoary", {"i386": "x86"}, nominated_archindep="i386")
+            self.archives.set_chroot(arch.id, Pocket.RELEASE, self.library.add(stored("chroot"), "chroot.tar.zst").id)
+            self.archives.add_archive("primary", "ubuntu", ArchivePurpose.PRIMARY)
+            self.archives.add_archive("cprov/ppa", "ubuntu", ArchivePurpose.PPA)
+
+    def source(self, name: str = "foo", version: str = "1.0-1", *, present: bool = True) -> int:
+        """Register a source of two files; their content is there if `present`."""
+        files = (named(f"{name}_{version}.dsc"), named(f"{name}_1.0.tar.xz"))
+        if present:
+            for file in files:
+                self.library.add(stored(file.filename), file.filename)
+        return self.archives.add_source(NewSource(name, version, "main", Urgency.LOW, ("any",), files))
+
+    def build(self, name: str = "foo", archive: str = "primary", series: str = "ubuntu/hoary/i386") -> Build:
+        """Make a build of a new source in `archive`, without a job."""
+        with self.acting("stage"):
+            where = self.archives.distroarchseries(series)
+            there = self.archives.archive(where.distribution, archive)
+            return self.builds.create(self.source(name), where.id, there.id, Pocket.RELEASE, arch_indep=False)
+
+    def job(self, name: str = "foo", archive: str = "primary", series: str = "ubuntu/hoary/i386") -> Job:
+        """Make a build of a new source in `archive`, and queue it."""
+        build = self.build(name, archive, series)
+        with self.acting("stage"):
+            return self.builds.queue(build.id)
+
+    def builder(self, name: str = "bob", *, trusted: bool = True, family: str = "x86") -> str:
+        """Register a builder and return its name."""
+        with self.acting("stage"):
+            return self.builders.add(name, "buildd://127.0.0.1:8221", (family,), trusted=trusted).name
+
+    def claim(self, job: Job, builder: str = "bob", session: int = 1) -> Attempt:
+        """Give `job` to `builder`, who must take it."""
+        with self.acting("queue"):
+            (attempt,) = self.queue.claim((Pick(job.id, builder, session),), 3600.0)
+        return attempt
+
+
+@pytest.fixture
+def farm(connection: psycopg.Connection[Any]) -> Iterator[Stage]:
+    """Yield a set-up stage on PostgreSQL."""
+    one = _on_postgres(connection)
+    one.set_up()
+    yield one
+
+
+def _on_postgres(conn: psycopg.Connection[Any]) -> Stage:
+    return Stage(
+        Builders(conn),
+        BuildQueue(conn),
+        Builds(conn),
+        Archives(conn),
+        Library(conn),
+        People(conn),
+        Events(conn),
+        conn,
+    )

@@ -1,1 +1,0 @@
-def test_it(offline_chroot): print(offline_chroot)
