@@ -4,6 +4,7 @@ export PYTHON
 
 STATE := $(CURDIR)/.state
 python := $(STATE)/venv/bin/python
+unexport PYTHONDONTWRITEBYTECODE
 # No tool writes beside the sources.
 export PYTHONPYCACHEPREFIX := $(STATE)/cache/pycache
 export TMPDIR := $(STATE)/tmp

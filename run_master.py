@@ -82,8 +82,8 @@ def _run(farm: Farm) -> int:
 
 
 def _keep_running(farm: Farm, wake: socket.socket) -> int:
+    restarted = -_RESTART_SECONDS
     while True:
-        started = time.monotonic()
         up = farm.start()
         sys.stdout.write(f"READY {up.builders} builders, state in {farm.settings.state_directory}\n")
         sys.stdout.flush()
@@ -92,8 +92,9 @@ def _keep_running(farm: Farm, wake: socket.socket) -> int:
         if halt is Halt.ASKED:
             return 0
         logging.getLogger("buildd_master").error("%s: the farm is stopped", halt)
-        if halt is Halt.LOCK_LOST or time.monotonic() - started < _RESTART_SECONDS:
+        if halt is Halt.LOCK_LOST or time.monotonic() - restarted < _RESTART_SECONDS:
             return 1
+        restarted = time.monotonic()
         farm.stop()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import importlib
+import logging
 import os
 import secrets
 import select
@@ -118,8 +119,10 @@ class Farm:
         dsn = self._start_database()
         settings = self.settings.model_copy(update={"database": dsn})
         port = self._choose_port()
+        with MasterLock(dsn):
+            pass  # refused before anything is forked …
         self._fork_actor_system(port)
-        # Only now: a connection that the actors inherited would keep the lock when this process is killed.
+        # … and held only now: a connection that the actors inherited would keep the lock when this process is killed.
         self._lock = MasterLock(dsn)
         self._lock.acquire()
         self._open.callback(self._lock.release)
@@ -179,6 +182,7 @@ class Farm:
     def _fork_actor_system(self, port: int) -> None:
         for name in (SUPERVISOR, self._cast.queue, self._cast.nursery, self._cast.builder):
             importlib.import_module(name.rpartition(".")[0])  # once here, instead of once in every process
+        logging.getLogger("Thespian").setLevel(logging.WARNING)
         raise_open_files()
         adopt_orphans()
         secure(write_key(self.settings.key_file))

@@ -53,11 +53,11 @@ def _unpacked(path: Path) -> Iterator[IO[bytes]]:
         if magic.startswith(_ZSTD):
             stream = cast("IO[bytes]", io.BufferedReader(_Zstd(file), _BLOCK))
         elif magic == b"\xfd7zXZ\x00":
-            stream = cast("IO[bytes]", lzma.open(file))
+            stream = cast("IO[bytes]", lzma.LZMAFile(file))
         elif magic.startswith(b"\x1f\x8b"):
-            stream = cast("IO[bytes]", gzip.open(file))
+            stream = cast("IO[bytes]", gzip.GzipFile(fileobj=file))
         elif magic.startswith(b"BZh"):
-            stream = cast("IO[bytes]", bz2.open(file))
+            stream = cast("IO[bytes]", bz2.BZ2File(file))
         else:
             stream = file
         with stream:

@@ -12,7 +12,6 @@ from storage.errors import (
     BadValue,
     UnknownArchive,
     UnknownComponent,
-    UnknownFamily,
     UnknownFile,
     UnknownSeries,
     UnknownSource,
@@ -31,7 +30,17 @@ from storage.records import (
     Source,
 )
 from storage.repository import Repository, in_words
-from storage.words import archive_name, check_word, dsc_of
+from storage.words import (
+    archive_name,
+    check_architectures,
+    check_family,
+    check_nominated,
+    check_word,
+    dsc_of,
+    family_of,
+    named_archive,
+    named_series,
+)
 
 _SQL = load("archives")
 
@@ -49,15 +58,7 @@ class Archives(Repository):
         Raises:
             BadValue: a name can't be, no tags, or a tag is another family's.
         """
-        check_word("processor family", name)
-        if not architectures:
-            raise BadValue(f"processor family {name!r} needs at least one architecture tag, as `amd64`")
-        for tag in architectures:
-            check_word("architecture tag", tag)
-        for family in self.families():
-            taken = set(family.architectures) & set(architectures)
-            if taken and family.name != name:
-                raise BadValue(f"architecture tag {min(taken)!r} is of the processor family {family.name!r} already")
+        check_family(name, architectures, self.families())
         self._run(_SQL["set_family"], name=name, architectures=sorted(set(architectures)))
         return ProcessorFamily(name, tuple(sorted(set(architectures))))
 
@@ -67,11 +68,7 @@ class Archives(Repository):
         Raises:
             UnknownFamily: no family has it.
         """
-        families = self.families()
-        for family in families:
-            if architecture in family.architectures:
-                return family.name
-        raise UnknownFamily(architecture, known=(tag for family in families for tag in family.architectures))
+        return family_of(architecture, self.families())
 
     def add_series(
         self, distribution: str, series: str, architectures: Mapping[str, str], *, nominated_archindep: str
@@ -93,13 +90,9 @@ class Archives(Repository):
         """
         check_word("distribution", distribution)
         check_word("series", series)
-        self._check_architectures(architectures)
-        there = {one.architecture for one in self.series() if (one.distribution, one.series) == (distribution, series)}
-        if nominated_archindep not in there | set(architectures):
-            raise BadValue(
-                f"{distribution}/{series} can't nominate {nominated_archindep!r} for arch-indep packages:"
-                f" it has {', '.join(sorted(there | set(architectures))) or 'no architecture'}"
-            )
+        check_architectures(architectures, self.families())
+        there = {one.architecture for one in self._series_of(distribution, series)}
+        check_nominated(f"{distribution}/{series}", nominated_archindep, there | set(architectures))
         # The nomination refers to a row that is only then made: one transaction, or a savepoint in the caller's.
         with in_words(), self._conn.transaction():
             self._run(_SQL["add_distribution"], distribution=distribution)
@@ -108,7 +101,7 @@ class Archives(Repository):
             )
             for architecture, family in architectures.items():
                 self._run(_SQL["add_architecture"], distroseries=made, architecture=architecture, family=family)
-        return tuple(one for one in self.series() if (one.distribution, one.series) == (distribution, series))
+        return self._series_of(distribution, series)
 
     def series(self) -> tuple[DistroArchSeries, ...]:
         """Return all architectures of all series, by name."""
@@ -121,14 +114,7 @@ class Archives(Repository):
             UnknownSeries: says which part is unknown and what there is.
             BadValue: not three names with slashes.
         """
-        parts = text.split("/")
-        if len(parts) != len(("distribution", "series", "architecture")):
-            raise BadValue(f"{text!r} names no architecture of a series; write DISTRIBUTION/SERIES/ARCHITECTURE")
-        every = self.series()
-        for one in every:
-            if str(one) == text:
-                return one
-        raise UnknownSeries(text, known=every)
+        return named_series(text, self.series())
 
     def add_archive(
         self,
@@ -187,11 +173,7 @@ class Archives(Repository):
         Raises:
             UnknownArchive: says what there is.
         """
-        every = self.archives()
-        for one in every:
-            if (one.distribution, one.name) == (distribution, name):
-                return one
-        raise UnknownArchive(f"{distribution} {name}", known=(f"{one.distribution} {one.name}" for one in every))
+        return named_archive(distribution, name, self.archives())
 
     def set_chroot(self, distroarchseries: int, pocket: Pocket, alias: int) -> Chroot:
         """Register a chroot; one that is there is replaced, never doubled.
@@ -310,13 +292,5 @@ class Archives(Repository):
         if component not in known:
             raise UnknownComponent(component, known=known)
 
-    def _check_architectures(self, architectures: Mapping[str, str]) -> None:
-        known = {family.name: family for family in self.families()}
-        for tag, family in architectures.items():
-            if family not in known:
-                raise UnknownFamily(family, known=known)
-            if tag not in known[family].architectures:
-                raise BadValue(
-                    f"architecture {tag!r} is none of the processor family {family!r}"
-                    f" (it has {', '.join(known[family].architectures)})"
-                )
+    def _series_of(self, distribution: str, series: str) -> tuple[DistroArchSeries, ...]:
+        return tuple(one for one in self.series() if (one.distribution, one.series) == (distribution, series))

@@ -20,6 +20,7 @@ from storage.queries import load
 from storage.records import Attempt, BuildOrder, BuildState, Job, Outcome, Pick, Recording, StoredFile
 from storage.repository import Repository, in_words
 from storage.transitions import path_to
+from storage.words import check_score
 
 _SQL = load("build_queue")
 
@@ -216,6 +217,7 @@ class BuildQueue(Repository):
             UnknownJob: gone, or never there.
             BadValue: out of range.
         """
+        check_score(score)
         if not self._run(_SQL["set_manual_score"], job=job, score=score):
             raise UnknownJob(job)
         return self.job(job)

@@ -73,7 +73,7 @@ def connect(dsn: str, *, application: str, statement_seconds: float = 4.5) -> Co
             make_conninfo(dsn, options=" ".join(options), application_name=application, **waits), autocommit=True
         )
     except psycopg.OperationalError as error:
-        said = str(error).strip().splitlines()[-1]
+        said = str(error).strip().splitlines()[0]
         raise DatabaseUnreachable(f"can't reach the database {shown(dsn)}: {said}") from error
 
 

@@ -12,6 +12,7 @@ from storage.errors import BadValue, UnknownFile
 from storage.queries import load
 from storage.records import Alias, StoredFile
 from storage.repository import Repository
+from storage.words import check_filename
 
 _SQL = load("library")
 
@@ -51,6 +52,7 @@ class Library(Repository):
         Raises:
             BadValue: no filename; or the content is known with another size or SHA-1.
         """
+        check_filename("the librarian", filename)
         self._run(_SQL["add_content"], sha256=content.sha256, sha1=content.sha1, size=content.size)
         if self.content(content.sha256) != content:
             raise BadValue(

@@ -10,22 +10,13 @@ from storage.errors import (
     BadValue,
     UnknownArchive,
     UnknownComponent,
-    UnknownFamily,
     UnknownFile,
     UnknownPerson,
     UnknownSeries,
     UnknownSource,
 )
 from storage.library import mimetype_of
-from storage.memory_rows import (
-    COMPONENTS,
-    FAMILIES,
-    AliasRow,
-    ChrootRow,
-    MemoryFarm,
-    PublicationRow,
-    SourceRow,
-)
+from storage.memory_rows import AliasRow, ChrootRow, MemoryFarm, PublicationRow, SourceRow
 from storage.records import (
     Alias,
     Archive,
@@ -41,4 +32,304 @@ from storage.records import (
     Source,
     StoredFile,
 )
-from storage.words import archive_name, check_files, check_word, dsc_of
+from storage.words import (
+    archive_name,
+    check_architectures,
+    check_family,
+    check_filename,
+    check_nominated,
+    check_word,
+    dsc_of,
+    family_of,
+    named_archive,
+    named_series,
+)
+
+
+class MemoryLibrary:
+    """The twin of `storage.library.Library`."""
+
+    def __init__(self, farm: MemoryFarm) -> None:
+        """Work on `farm`."""
+        self._farm = farm
+
+    def add(self, content: StoredFile, filename: str, mimetype: str = "") -> Alias:
+        """See `Library.add`."""
+        check_filename("the librarian", filename)
+        if self._farm.table("library_content").get(content.sha256, content) != content:
+            raise BadValue(
+                f"content {content.sha256} is known with another size or SHA-1; `buildd-master check` looks closer"
+            )
+        self._farm.put("library_content", content.sha256, content)
+        mimetype = mimetype or mimetype_of(filename)
+        names = self._farm.table("alias_by_name")
+        number: int | None = names.get((content.sha256, filename, mimetype))
+        if number is None:
+            number = self._farm.number("library_alias")
+            row = AliasRow(number, content.sha256, filename, mimetype, self._farm.now())
+            self._farm.put("library_alias", number, row)
+            self._farm.put("alias_by_name", (content.sha256, filename, mimetype), number)
+        return self.alias(number)
+
+    def alias(self, alias: int) -> Alias:
+        """See `Library.alias`."""
+        row: AliasRow | None = self._farm.table("library_alias").get(alias)
+        if row is None:
+            raise UnknownFile(alias)
+        content: StoredFile = self._farm.table("library_content")[row.content]
+        return Alias(row.id, row.filename, row.mimetype, content.sha256, content.sha1, content.size, row.created)
+
+    def aliases(self, sha256: str) -> tuple[Alias, ...]:
+        """See `Library.aliases`."""
+        rows = self._farm.table("library_alias").values()
+        return tuple(self.alias(row.id) for row in rows if row.content == sha256)
+
+    def content(self, sha256: str) -> StoredFile | None:
+        """See `Library.content`."""
+        return self._farm.table("library_content").get(sha256)
+
+
+class MemoryPeople:
+    """The twin of `storage.people.People`."""
+
+    def __init__(self, farm: MemoryFarm) -> None:
+        """Work on `farm`."""
+        self._farm = farm
+
+    def add(self, name: str) -> Person:
+        """See `People.add`."""
+        check_word("person", name)
+        if name not in self._farm.table("person"):
+            self._farm.put("person", name, Person(self._farm.number("person"), name))
+        return self.get(name)
+
+    def get(self, name: str) -> Person:
+        """See `People.get`."""
+        found: Person | None = self._farm.table("person").get(name)
+        if found is None:
+            raise UnknownPerson(name)
+        return found
+
+    def all(self) -> tuple[Person, ...]:
+        """See `People.all`."""
+        return tuple(sorted(self._farm.table("person").values(), key=lambda person: person.name))
+
+
+class MemoryEvents:
+    """The twin of `storage.events.Events`."""
+
+    def __init__(self, farm: MemoryFarm) -> None:
+        """Work on `farm`."""
+        self._farm = farm
+
+    def list(self, subject: str | None = None, since_id: int = 0, limit: int = 100) -> tuple[Event, ...]:
+        """See `Events.list`."""
+        found = (event for event in self._farm.events if event.id > since_id and subject in {None, event.subject})
+        return tuple(found)[:limit]
+
+    def last_id(self) -> int:
+        """See `Events.last_id`."""
+        return self._farm.events[-1].id if self._farm.events else 0
+
+    def story(self, subject: str) -> tuple[Event, ...]:
+        """See `Events.story`."""
+        return self._farm.story(subject)
+
+
+class MemoryArchives:
+    """The twin of `storage.archives.Archives`."""
+
+    def __init__(self, farm: MemoryFarm) -> None:
+        """Work on `farm`."""
+        self._farm = farm
+
+    def families(self) -> tuple[ProcessorFamily, ...]:
+        """See `Archives.families`."""
+        return tuple(sorted(self._farm.table("processor_family").values(), key=lambda family: family.name))
+
+    def add_family(self, name: str, architectures: Sequence[str]) -> ProcessorFamily:
+        """See `Archives.add_family`."""
+        check_family(name, architectures, self.families())
+        family = ProcessorFamily(name, tuple(sorted(set(architectures))))
+        self._farm.put("processor_family", name, family)
+        return family
+
+    def family_of(self, architecture: str) -> str:
+        """See `Archives.family_of`."""
+        return family_of(architecture, self.families())
+
+    def add_series(
+        self, distribution: str, series: str, architectures: Mapping[str, str], *, nominated_archindep: str
+    ) -> tuple[DistroArchSeries, ...]:
+        """See `Archives.add_series`."""
+        check_word("distribution", distribution)
+        check_word("series", series)
+        check_architectures(architectures, self.families())
+        there = {one.architecture: one for one in self._series_of(distribution, series)}
+        check_nominated(f"{distribution}/{series}", nominated_archindep, there.keys() | set(architectures))
+        for tag, family in architectures.items():
+            if tag not in there:
+                number = self._farm.number("distroarchseries")
+                row = DistroArchSeries(number, distribution, series, tag, family, nominated_archindep=False)
+                self._farm.put("distroarchseries", number, row)
+        for one in self._series_of(distribution, series):
+            nominated = one.architecture == nominated_archindep
+            self._farm.put("distroarchseries", one.id, replace(one, nominated_archindep=nominated))
+        return self._series_of(distribution, series)
+
+    def series(self) -> tuple[DistroArchSeries, ...]:
+        """See `Archives.series`."""
+        rows = self._farm.table("distroarchseries").values()
+        return tuple(sorted(rows, key=lambda one: (one.distribution, one.series, one.architecture)))
+
+    def distroarchseries(self, text: str) -> DistroArchSeries:
+        """See `Archives.distroarchseries`."""
+        return named_series(text, self.series())
+
+    def add_archive(
+        self,
+        name: str,
+        distribution: str,
+        purpose: ArchivePurpose,
+        *,
+        owner: str | None = None,
+        private: bool = False,
+        relative_score: int = 0,
+    ) -> Archive:
+        """See `Archives.add_archive`."""
+        check_word("distribution", distribution)
+        full, owner = archive_name(name, purpose, owner)
+        if distribution not in {one.distribution for one in self.series()}:
+            raise UnknownSeries(distribution)
+        if any((one.distribution, one.name) == (distribution, full) for one in self.archives()):
+            raise ArchiveExists(f"{distribution} has an archive {full!r} already")
+        if owner is not None:
+            MemoryPeople(self._farm).add(owner)
+        number = self._farm.number("archive")
+        archive = Archive(
+            id=number,
+            name=full,
+            distribution=distribution,
+            purpose=purpose,
+            owner=owner,
+            private=private,
+            enabled=True,
+            relative_score=relative_score,
+        )
+        self._farm.put("archive", number, archive)
+        return archive
+
+    def archives(self) -> tuple[Archive, ...]:
+        """See `Archives.archives`."""
+        return tuple(sorted(self._farm.table("archive").values(), key=lambda one: (one.distribution, one.name)))
+
+    def archive(self, distribution: str, name: str) -> Archive:
+        """See `Archives.archive`."""
+        return named_archive(distribution, name, self.archives())
+
+    def set_chroot(self, distroarchseries: int, pocket: Pocket, alias: int) -> Chroot:
+        """See `Archives.set_chroot`."""
+        if distroarchseries not in self._farm.table("distroarchseries"):
+            raise UnknownSeries(distroarchseries)
+        if alias not in self._farm.table("library_alias"):
+            raise UnknownFile(alias)
+        key = (distroarchseries, pocket)
+        there: ChrootRow | None = self._farm.table("chroot").get(key)
+        if there is None or there.alias != alias:
+            number = self._farm.number("chroot") if there is None else there.id
+            row = ChrootRow(number, distroarchseries, pocket, alias, self._farm.now())
+            self._farm.put("chroot", key, row)
+        return self._chroot(self._farm.table("chroot")[key])
+
+    def chroots(self) -> tuple[Chroot, ...]:
+        """See `Archives.chroots`."""
+        rows = (self._chroot(row) for row in self._farm.table("chroot").values())
+        return tuple(sorted(rows, key=lambda chroot: (chroot.distroarchseries, chroot.pocket)))
+
+    def add_source(self, source: NewSource) -> int:
+        """See `Archives.add_source`."""
+        dsc = dsc_of(source)
+        self._check_component(source.component)
+        for row in self._farm.table("source_release").values():
+            if (row.name, row.version, row.dsc) == (source.name, source.version, dsc.sha256):
+                return int(row.id)
+        number = self._farm.number("source_release")
+        added = SourceRow(
+            id=number,
+            name=source.name,
+            version=source.version,
+            component=source.component,
+            urgency=source.urgency,
+            architectures=source.architectures,
+            dsc=dsc.sha256,
+            created=self._farm.now(),
+        )
+        self._farm.put("source_release", number, added)
+        self._farm.put("source_file", number, tuple(sorted(source.files, key=lambda file: file.filename)))
+        return number
+
+    def source(self, source: int) -> Source:
+        """See `Archives.source`."""
+        row: SourceRow | None = self._farm.table("source_release").get(source)
+        if row is None:
+            raise UnknownSource(source)
+        return Source(
+            id=row.id,
+            name=row.name,
+            version=row.version,
+            component=row.component,
+            urgency=row.urgency,
+            architectures=row.architectures,
+            files=self._farm.table("source_file")[source],
+            created=row.created,
+        )
+
+    def publish(
+        self,
+        source: int,
+        archive: int,
+        series: str,
+        pocket: Pocket,
+        component: str,
+        *,
+        status: PublishingStatus = PublishingStatus.PUBLISHED,
+    ) -> int:
+        """See `Archives.publish`."""
+        self._check_component(component)
+        one = self.source(source)
+        place: Archive | None = self._farm.table("archive").get(archive)
+        if place is None:
+            raise UnknownArchive(archive)
+        if not self._series_of(place.distribution, series):
+            raise UnknownSeries(series)
+        rows: Sequence[PublicationRow] = tuple(self._farm.table("publication").values())
+        for row in rows:
+            other: SourceRow = self._farm.table("source_release")[row.source]
+            if (
+                row.archive == archive
+                and row.source != source
+                and (other.name, other.version) == (one.name, one.version)
+            ):
+                raise BadValue(
+                    f"{one.name} {one.version} is published in that archive with other content; give it another version"
+                )
+        place_of = (source, archive, series, pocket)
+        there = next((row for row in rows if (row.source, row.archive, row.series, row.pocket) == place_of), None)
+        number = self._farm.number("publication") if there is None else there.id
+        created = self._farm.now() if there is None else there.created
+        published = PublicationRow(number, source, archive, series, pocket, component, status, created)
+        self._farm.put("publication", number, published)
+        return number
+
+    def _series_of(self, distribution: str, series: str) -> tuple[DistroArchSeries, ...]:
+        return tuple(one for one in self.series() if (one.distribution, one.series) == (distribution, series))
+
+    def _chroot(self, row: ChrootRow) -> Chroot:
+        alias = MemoryLibrary(self._farm).alias(row.alias)
+        series: DistroArchSeries = self._farm.table("distroarchseries")[row.distroarchseries]
+        return Chroot(str(series), row.pocket, alias.filename, alias.sha256, alias.size, row.created)
+
+    def _check_component(self, component: str) -> None:
+        known = self._farm.table("component")
+        if component not in known:
+            raise UnknownComponent(component, known=sorted(known))

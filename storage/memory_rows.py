@@ -21,6 +21,7 @@ from storage.records import (
     Event,
     Outcome,
     Pocket,
+    ProcessorFamily,
     PublishingStatus,
     Urgency,
 )
@@ -200,6 +201,9 @@ class MemoryFarm:
         self._tables: defaultdict[str, dict[Any, Any]] = defaultdict(dict)
         self._numbers: defaultdict[str, int] = defaultdict(int)
         self._journal: list[Undo] | None = None
+        for name, architectures in FAMILIES.items():
+            self._tables["processor_family"][name] = ProcessorFamily(name, architectures)
+        self._tables["component"].update({name: name for name in COMPONENTS})
 
     def table(self, name: str) -> dict[Any, Any]:
         """Return the rows of a table by key, in the order in which they came; not to be written."""
@@ -241,7 +245,7 @@ class MemoryFarm:
 
     # --- the rules of migration 0002 --------------------------------------------------------------
 
-    def move_build(self, build: int, state: BuildState, **columns: object) -> None:
+    def move_build(self, build: int, state: BuildState, **columns: Any) -> None:  # noqa: ANN401 - columns of any type
         """Give a build another state; attempt and job follow (`check_move`, `follow_state`).
 
         Raises:

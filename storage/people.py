@@ -6,6 +6,7 @@ from storage.errors import UnknownPerson
 from storage.queries import load
 from storage.records import Person
 from storage.repository import Repository
+from storage.words import check_word
 
 _SQL = load("people")
 
@@ -19,6 +20,7 @@ class People(Repository):
         Raises:
             BadValue: the name can't be.
         """
+        check_word("person", name)
         self._run(_SQL["add"], name=name)
         return self.get(name)
 

@@ -1,14 +1,17 @@
-"""Names and other words people give the farm: what they may look like.  Pure; the database checks the same again."""
+"""Names and other words people give the farm: what they may look like, and what they name.
+
+Pure; used by the repositories and their in-memory twins.  The database checks the same again, for plain SQL.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from storage.errors import BadValue
-from storage.records import ArchivePurpose, NamedFile, NewSource
+from storage.errors import BadValue, UnknownArchive, UnknownFamily, UnknownSeries
+from storage.records import Archive, ArchivePurpose, DistroArchSeries, NamedFile, NewSource, ProcessorFamily
 
 _WORD: Final = re.compile(r"[a-z0-9][a-z0-9+._-]{0,63}")
 _SOURCE: Final = re.compile(r"[a-z0-9][a-z0-9+.-]{1,127}")
@@ -16,6 +19,7 @@ _VERSION: Final = re.compile(r"(?=.{1,255}\Z)([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+:~
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _FILENAME: Final = re.compile(r"(?!\.{1,2}\Z)[^/\x00-\x1f\x7f]{1,255}")
 _LAST_PORT: Final = 65535
+_MOST_SCORE: Final = 1_000_000
 
 
 def check_word(what: str, word: str) -> None:
@@ -106,11 +110,120 @@ def check_files(whose: str, files: Sequence[NamedFile]) -> None:
     """
     names = [file.filename for file in files]
     for file in files:
-        if not _FILENAME.fullmatch(file.filename):
-            raise BadValue(f"{whose}: filename {file.filename!r} can't be: it must be a single part of a path")
+        check_filename(whose, file.filename)
         if names.count(file.filename) > 1:
             raise BadValue(f"{whose}: file {file.filename!r} is named twice")
         if not _HASH.fullmatch(file.sha256):
             raise BadValue(f"{whose}: {file.filename}: {file.sha256!r} is no SHA-256 (64 hexadecimal digits)")
         if file.size < 0:
             raise BadValue(f"{whose}: {file.filename}: {file.size} is no size")
+
+
+def check_filename(whose: str, filename: str) -> None:
+    """Refuse a filename that is not a single part of a path.
+
+    Raises:
+        BadValue: names it.
+    """
+    if not _FILENAME.fullmatch(filename):
+        raise BadValue(f"{whose}: filename {filename!r} can't be: it must be a single part of a path")
+
+
+def check_family(name: str, architectures: Sequence[str], families: Iterable[ProcessorFamily]) -> None:
+    """Refuse a processor family that can't be, beside the `families` that are.
+
+    Raises:
+        BadValue: a name can't be, no tags, or a tag is another family's.
+    """
+    check_word("processor family", name)
+    if not architectures:
+        raise BadValue(f"processor family {name!r} needs at least one architecture tag, as `amd64`")
+    for tag in architectures:
+        check_word("architecture tag", tag)
+    for family in families:
+        taken = set(family.architectures) & set(architectures)
+        if taken and family.name != name:
+            raise BadValue(f"architecture tag {min(taken)!r} is of the processor family {family.name!r} already")
+
+
+def family_of(architecture: str, families: Sequence[ProcessorFamily]) -> str:
+    """Return the family that an architecture tag belongs to.
+
+    Raises:
+        UnknownFamily: none has it.
+    """
+    for family in families:
+        if architecture in family.architectures:
+            return family.name
+    raise UnknownFamily(architecture, known=(tag for family in families for tag in family.architectures))
+
+
+def check_architectures(architectures: Mapping[str, str], families: Iterable[ProcessorFamily]) -> None:
+    """Refuse architecture tags that are not of the family they are said to be of.
+
+    Raises:
+        UnknownFamily: no such family.
+        BadValue: the family has no such tag.
+    """
+    known = {family.name: family for family in families}
+    for tag, family in architectures.items():
+        if family not in known:
+            raise UnknownFamily(family, known=known)
+        if tag not in known[family].architectures:
+            raise BadValue(
+                f"architecture {tag!r} is none of the processor family {family!r}"
+                f" (it has {', '.join(known[family].architectures)})"
+            )
+
+
+def check_nominated(series: str, nominated: str, architectures: Iterable[str]) -> None:
+    """Refuse to nominate an architecture that the series does not have.
+
+    Raises:
+        BadValue: says what it has.
+    """
+    there = sorted(architectures)
+    if nominated not in there:
+        raise BadValue(
+            f"{series} can't nominate {nominated!r} for arch-indep packages:"
+            f" it has {', '.join(there) or 'no architecture'}"
+        )
+
+
+def named_series(text: str, every: Sequence[DistroArchSeries]) -> DistroArchSeries:
+    """Return what `ubuntu/hoary/i386` names.
+
+    Raises:
+        UnknownSeries: says what there is.
+        BadValue: not three names with slashes.
+    """
+    try:
+        _distribution, _series, _architecture = text.split("/")
+    except ValueError as error:
+        raise BadValue(f"{text!r} names no architecture of a series; write DISTRIBUTION/SERIES/ARCHITECTURE") from error
+    for one in every:
+        if str(one) == text:
+            return one
+    raise UnknownSeries(text, known=every)
+
+
+def named_archive(distribution: str, name: str, every: Sequence[Archive]) -> Archive:
+    """Return an archive by name.
+
+    Raises:
+        UnknownArchive: says what there is.
+    """
+    for one in every:
+        if (one.distribution, one.name) == (distribution, name):
+            return one
+    raise UnknownArchive(f"{distribution} {name}", known=(f"{one.distribution} {one.name}" for one in every))
+
+
+def check_score(score: int | None) -> None:
+    """Refuse a manual score out of range.
+
+    Raises:
+        BadValue: says the range.
+    """
+    if score is not None and abs(score) > _MOST_SCORE:
+        raise BadValue(f"manual score {score} can't be: at most {_MOST_SCORE} either way")

@@ -6,10 +6,10 @@ Tests that take `stage` run on both; those that take `farm` run on PostgreSQL on
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -21,6 +21,10 @@ from storage.builds import Builds
 from storage.database import acting
 from storage.events import Events
 from storage.library import Library
+from storage.memory import MemoryBuilders, MemoryBuilds
+from storage.memory_archives import MemoryArchives, MemoryEvents, MemoryLibrary, MemoryPeople
+from storage.memory_queue import MemoryBuildQueue
+from storage.memory_rows import MemoryFarm
 from storage.people import People
 from storage.records import (
     ArchivePurpose,
@@ -65,18 +69,18 @@ def left(filename: str) -> Left:
 class Stage:
     """Repositories, and the shortest way to what tests need."""
 
-    builders: Builders
-    queue: BuildQueue
-    builds: Builds
-    archives: Archives
-    library: Library
-    people: People
-    events: Events
-    conn: psycopg.Connection[Any]
+    builders: Builders | MemoryBuilders
+    queue: BuildQueue | MemoryBuildQueue
+    builds: Builds | MemoryBuilds
+    archives: Archives | MemoryArchives
+    library: Library | MemoryLibrary
+    people: People | MemoryPeople
+    events: Events | MemoryEvents
+    begin: Callable[[str, str], AbstractContextManager[object]]
 
     def acting(self, who: str, why: str = "") -> AbstractContextManager[object]:
         """Run a transaction as `who`."""
-        return acting(self.conn, who, why)
+        return self.begin(who, why)
 
     def set_up(self) -> None:
         """Make ubuntu/hoary/i386 with a chroot and a primary archive, and cprov's PPA."""
@@ -119,22 +123,54 @@ class Stage:
         return attempt
 
 
+@dataclass
+class Farm(Stage):
+    """The stage on PostgreSQL, with its connection."""
+
+    conn: psycopg.Connection[Any]
+
+    def sql(self, statement: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+        """Run plain SQL as a person at the prompt would, and return its rows."""
+        with self.conn.transaction():
+            self.conn.execute("SET LOCAL farm.who = ''")
+            cursor = self.conn.execute(statement, values)
+            return cursor.fetchall() if cursor.description else []
+
+
 @pytest.fixture
-def farm(connection: psycopg.Connection[Any]) -> Iterator[Stage]:
-    """Yield a set-up stage on PostgreSQL."""
-    one = _on_postgres(connection)
-    one.set_up()
-    yield one
-
-
-def _on_postgres(conn: psycopg.Connection[Any]) -> Stage:
-    return Stage(
-        Builders(conn),
-        BuildQueue(conn),
-        Builds(conn),
-        Archives(conn),
-        Library(conn),
-        People(conn),
-        Events(conn),
-        conn,
+def farm(connection: psycopg.Connection[Any]) -> Farm:
+    """Return a set-up stage on PostgreSQL."""
+    one = Farm(
+        Builders(connection),
+        BuildQueue(connection),
+        Builds(connection),
+        Archives(connection),
+        Library(connection),
+        People(connection),
+        Events(connection),
+        lambda who, why: acting(connection, who, why),
+        connection,
     )
+    one.set_up()
+    return one
+
+
+@pytest.fixture(params=["postgresql", "memory"])
+def stage(request: pytest.FixtureRequest) -> Stage:
+    """Return a set-up stage, on each of the two."""
+    if request.param == "postgresql":
+        one: Stage = request.getfixturevalue("farm")
+        return one
+    rows = MemoryFarm()
+    one = Stage(
+        MemoryBuilders(rows),
+        MemoryBuildQueue(rows),
+        MemoryBuilds(rows),
+        MemoryArchives(rows),
+        MemoryLibrary(rows),
+        MemoryPeople(rows),
+        MemoryEvents(rows),
+        rows.acting,
+    )
+    one.set_up()
+    return one

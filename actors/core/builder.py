@@ -112,6 +112,8 @@ class BuilderCore:
         self._over: deque[UUID] = deque(maxlen=REMEMBERED)  # whatever comes for these again comes twice
         self._deadline = 0.0  # of ADOPTING, DISCARDING, CLEANING
         self._pressed = False  # DISCARDING: the second Abort was sent
+        self._request = 0  # DISCARDING, CLEANING: number of the last Abort or Clean
+        self._asked = False  # DISCARDING: a `Build` is unanswered, so that IDLE does not mean idle yet
         self._ready_at = 0.0  # IDLE: when to say Ready (again)
         self._pause_until = 0.0  # no Ready before: something was refused that would only come again
         self._probed = 0  # session epoch whose probe was told of
@@ -319,7 +321,8 @@ class BuilderCore:
             self.work.said(self._at, message, self._out)
         elif isinstance(message, Status):
             self._status_changed(message)
-        elif isinstance(message, Rejected) and self.session.status is not None:
+        elif isinstance(message, Rejected) and message.id == self._request and self.session.status is not None:
+            self._asked = False
             self._status_changed(self.session.status)  # Abort or Clean came too late or too early: look again
 
     def _session_opened(self) -> None:
@@ -395,17 +398,16 @@ class BuilderCore:
         status, name = self.session.status, str(self._closed)
         if status is None:
             return
-        if asked and status.state is SlaveState.IDLE:
-            self._step(Step.ABORT)
-            self._press(first=True)
-        elif status.state is SlaveState.IDLE:
+        self._asked = asked and status.state is SlaveState.IDLE
+        if status.state is SlaveState.IDLE and not asked:
             self._idle()
-        elif status.attempt != name:
+        elif status.state is not SlaveState.IDLE and status.attempt != name:
             self._restart_session(f"the slave holds attempt {status.attempt}")
         elif status.state is SlaveState.WAITING:
             self._step(Step.CLEAN)
             self._deadline = self._at + self.timers.clean
-            self._out.append(Send(Clean(self.session.next_id(), name)))
+            self._request = self.session.next_id()
+            self._out.append(Send(Clean(self._request, name)))
         else:
             self._step(Step.ABORT)
             self._press(first=True)
@@ -413,7 +415,8 @@ class BuilderCore:
     def _press(self, *, first: bool) -> None:
         self._pressed = not first
         self._deadline = self._at + (self.timers.abort_polite if first else self.timers.abort_forced)
-        self._out.append(Send(Abort(self.session.next_id(), str(self._closed))))
+        self._request = self.session.next_id()
+        self._out.append(Send(Abort(self._request, str(self._closed))))
 
     def _connection_ended(self, reason: str, *, lied: bool = False) -> None:
         if self.session.state in {SessionState.RESTING, SessionState.ASKING}:

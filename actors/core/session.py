@@ -164,13 +164,14 @@ class Session:
     def ended(self, at: float, reason: str, out: list[Order], *, lied: bool = False) -> None:
         """Note that the connection could not be made or broke, and climb the ladder."""
         was_open = self.open
-        if was_open and at - self._opened_at >= self.timers.connect:
+        lasted = was_open and at - self._opened_at >= self.timers.connect
+        if lasted:
             self.failures = 0
         if lied:
             self.distrust(at, NotOkKind.MISFIT, f"broke the protocol: {reason}", out, closed=True)
             return
         self._down()
-        if was_open and self.failures == 0:
+        if lasted:
             self._ladder_began, self._retry_at = at, at
             return
         self.failures += 1

@@ -790,7 +790,8 @@ def test_what_is_fenced_before_the_build_is_dropped(scene: Scene) -> None:
 def test_what_is_fenced_before_the_answer_to_the_build_is_aborted_in_either_case(scene: Scene) -> None:
     order = asked(scene)
     assert kinds(scene.queue_says(FencedOff("bob", 1, order.attempt))) == ["Abort"]
-    scene.slave_says(Rejected(scene.last(Build).id, RejectionCode.MISSING_FILE, ""))
+    assert not scene.slave_says(IDLE)
+    assert not scene.slave_says(Rejected(scene.last(Build).id, RejectionCode.MISSING_FILE, ""))
     assert "Ready" in kinds(scene.slave_says(Rejected(scene.last(Abort).id, RejectionCode.NOT_BUILDING, "")))
 
 

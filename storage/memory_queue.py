@@ -1,0 +1,301 @@
+"""The in-memory twin of `storage.build_queue`; its neighbours are in `storage.memory`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+from storage.build_queue import Result
+from storage.errors import (
+    ImpossibleMove,
+    UnknownAttempt,
+    UnknownJob,
+)
+from storage.library import mimetype_of
+from storage.memory_archives import MemoryLibrary
+from storage.memory_rows import AttemptRow, BuildFileRow, BuildRow, ChrootRow, JobRow, MemoryFarm, SourceRow
+from storage.records import (
+    Archive,
+    ArchivePurpose,
+    Attempt,
+    Builder,
+    BuildOrder,
+    BuildState,
+    DistroArchSeries,
+    Job,
+    NamedFile,
+    Outcome,
+    Pick,
+    Pocket,
+    Recording,
+)
+from storage.transitions import path_to
+from storage.words import check_score
+
+
+class MemoryBuildQueue:
+    """The twin of `storage.build_queue.BuildQueue`."""
+
+    def __init__(self, farm: MemoryFarm) -> None:
+        """Work on `farm`."""
+        self._farm = farm
+
+    def jobs(self, ids: Sequence[int] | None = None) -> tuple[Job, ...]:
+        """See `BuildQueue.jobs`."""
+        rows = self._farm.table("buildqueue")
+        wanted = rows if ids is None else set(ids) & set(rows)
+        return tuple(self._job(rows[job]) for job in sorted(wanted))
+
+    def job(self, job: int) -> Job:
+        """See `BuildQueue.job`."""
+        row = self._farm.table("buildqueue").get(job)
+        if row is None:
+            raise UnknownJob(job)
+        return self._job(row)
+
+    def claim(self, picks: Sequence[Pick], wall_seconds: float) -> tuple[Attempt, ...]:
+        """See `BuildQueue.claim`."""
+        claimed = (self._claim_one(pick, wall_seconds) for pick in picks)
+        return tuple(attempt_of(row) for row in claimed if row is not None)
+
+    def order(self, attempt: UUID) -> BuildOrder:
+        """See `BuildQueue.order`."""
+        found = self.orders((attempt,))
+        if not found:
+            raise UnknownAttempt(attempt)
+        return found[0]
+
+    def orders(self, attempts: Sequence[UUID]) -> tuple[BuildOrder, ...]:
+        """See `BuildQueue.orders`."""
+        wanted = set(attempts)
+        return tuple(self._order(row) for row in self._open() if row.id in wanted)
+
+    def attempt(self, attempt: UUID) -> Attempt:
+        """See `BuildQueue.attempt`."""
+        row = self._farm.table("attempt").get(attempt)
+        if row is None:
+            raise UnknownAttempt(attempt)
+        return attempt_of(row)
+
+    def open_attempts(self) -> tuple[Attempt, ...]:
+        """See `BuildQueue.open_attempts`."""
+        return tuple(map(attempt_of, self._open()))
+
+    def started(self, attempt: UUID) -> bool:
+        """See `BuildQueue.started`."""
+        row = self._held(attempt)
+        if row is None:
+            return False
+        if row.accepted is None:
+            now = self._farm.now()
+            building = self._farm.table("build")[row.build].state == BuildState.BUILDING
+            deadline = now + timedelta(seconds=row.wall_seconds) if building else row.deadline
+            self._farm.put("attempt", attempt, replace(row, accepted=now, deadline=deadline))
+        return True
+
+    def gathering(self, attempt: UUID, seconds: float = 3600.0) -> bool:
+        """See `BuildQueue.gathering`."""
+        row = self._held(attempt)
+        if row is None:
+            return False
+        if self._farm.table("build")[row.build].state == BuildState.BUILDING:
+            self._farm.move_build(row.build, BuildState.GATHERING)
+            deadline = self._farm.now() + timedelta(seconds=seconds)
+            self._farm.put("attempt", attempt, replace(row, deadline=deadline))
+        return True
+
+    def record(
+        self,
+        attempt: UUID,
+        outcome: Outcome,
+        text: str,
+        *,
+        build_state: BuildState,
+        keep_job: bool,
+        dependencies: Sequence[str] = (),
+        results: Sequence[Result] = (),
+        log: Result | None = None,
+    ) -> Recording:
+        """See `BuildQueue.record`."""
+        row: AttemptRow | None = self._farm.table("attempt").get(attempt)
+        if row is None:
+            return Recording.FENCED
+        if row.outcome is not None:
+            return Recording.ALREADY if row.outcome == outcome else Recording.FENCED
+        now = self._farm.table("build")[row.build].state
+        path = path_to(now, build_state)
+        if not path:
+            raise ImpossibleMove(row.build, now, build_state, self._farm.story(f"build:{row.build}"))
+        for state in path[:-1]:
+            self._farm.move_build(row.build, state, why=text)
+        if path[-1] == build_state:
+            for result in results:
+                alias = self._name(result)
+                self._farm.put("build_file", (row.build, alias), BuildFileRow(row.build, attempt, alias))
+        logged = None if log is None else self._name(log)
+        ended = self._farm.now()
+        self._farm.put("attempt", attempt, replace(row, outcome=outcome, ended=ended, text=text, log=logged))
+        self._farm.move_build(row.build, path[-1], why=text, dependencies=tuple(dependencies))
+        if not keep_job:
+            self._farm.remove_job(row.job)
+        return Recording.RECORDED
+
+    def fence(self, attempt: UUID, text: str) -> Recording:
+        """See `BuildQueue.fence`."""
+        stands = self.attempt(attempt).outcome
+        if self._farm.fence_attempt(attempt, text):
+            return Recording.RECORDED
+        return Recording.ALREADY if stands == Outcome.FENCED else Recording.FENCED
+
+    def release(self, attempt: UUID) -> Recording:
+        """See `BuildQueue.release`."""
+        return self.fence(attempt, "given back before it was started")
+
+    def remove(self, job: int) -> bool:
+        """See `BuildQueue.remove`."""
+        return self._farm.remove_job(job)
+
+    def set_manual_score(self, job: int, score: int | None) -> Job:
+        """See `BuildQueue.set_manual_score`."""
+        check_score(score)
+        self.job(job)
+        self._farm.put("buildqueue", job, replace(self._farm.table("buildqueue")[job], manual_score=score))
+        return self.job(job)
+
+    def overdue(self, grace_seconds: float = 0.0) -> tuple[Attempt, ...]:
+        """See `BuildQueue.overdue`."""
+        limit = self._farm.now() - timedelta(seconds=grace_seconds)
+        late = (row for row in self._open() if row.deadline <= limit)
+        return tuple(map(attempt_of, sorted(late, key=lambda row: (row.deadline, row.id))))
+
+    def _open(self) -> list[AttemptRow]:
+        rows = self._farm.table("attempt")
+        held = [rows[attempt] for attempt in self._farm.open_by_build.values()]
+        return sorted(held, key=lambda row: (row.started, row.id))
+
+    def _held(self, attempt: UUID) -> AttemptRow | None:
+        row: AttemptRow | None = self._farm.table("attempt").get(attempt)
+        return row if row is not None and row.outcome is None else None
+
+    def _claim_one(self, pick: Pick, wall_seconds: float) -> AttemptRow | None:
+        farm = self._farm
+        row: JobRow | None = farm.table("buildqueue").get(pick.job)
+        builder: Builder | None = farm.table("builder").get(pick.builder)
+        if row is None or builder is None or row.builder is not None:
+            return None
+        build: BuildRow = farm.table("build")[row.build]
+        job = self._job(row)
+        chroot = _chroot_of(farm, build)
+        fits = builder.builderok and not builder.manual and builder.trusted == job.trusted
+        if (
+            not fits
+            or job.family not in builder.families
+            or build.state != BuildState.NEEDSBUILD
+            or chroot is None
+            or pick.builder in farm.open_by_builder
+        ):
+            return None
+        now = farm.now()
+        attempt = AttemptRow(
+            id=farm.new_uuid(),
+            build=build.id,
+            job=row.id,
+            builder=builder.name,
+            session=pick.session,
+            trusted=job.trusted,
+            chroot=chroot.alias,
+            wall_seconds=wall_seconds,
+            started=now,
+            deadline=now + timedelta(seconds=wall_seconds),
+        )
+        farm.put("attempt", attempt.id, attempt)
+        farm.move_build(build.id, BuildState.BUILDING, started=now, why="")
+        farm.put("buildqueue", row.id, replace(row, builder=builder.name, buildstart=now))
+        return attempt
+
+    def _job(self, row: JobRow) -> Job:
+        farm = self._farm
+        build: BuildRow = farm.table("build")[row.build]
+        archive: Archive = farm.table("archive")[build.archive]
+        source: SourceRow = farm.table("source_release")[build.source]
+        series: DistroArchSeries = farm.table("distroarchseries")[build.distroarchseries]
+        files: tuple[NamedFile, ...] = farm.table("source_file")[source.id]
+        contents = farm.table("library_content")
+        return Job(
+            id=row.id,
+            build=build.id,
+            source=source.name,
+            version=source.version,
+            family=series.family,
+            trusted=archive.purpose != ArchivePurpose.PPA,
+            archive=archive.name,
+            distroarchseries=str(series),
+            pocket=build.pocket,
+            component=source.component,
+            urgency=source.urgency,
+            purpose=archive.purpose,
+            private=archive.private,
+            relative_score=archive.relative_score,
+            manual_score=row.manual_score,
+            created=row.created,
+            builder=row.builder,
+            buildstart=row.buildstart,
+            state=build.state,
+            has_chroot=_chroot_of(farm, build) is not None,
+            archive_enabled=archive.enabled,
+            files_missing=tuple(sorted(file.filename for file in files if file.sha256 not in contents)),
+        )
+
+    def _order(self, row: AttemptRow) -> BuildOrder:
+        farm = self._farm
+        build: BuildRow = farm.table("build")[row.build]
+        source: SourceRow = farm.table("source_release")[build.source]
+        series: DistroArchSeries = farm.table("distroarchseries")[build.distroarchseries]
+        files: tuple[NamedFile, ...] = farm.table("source_file")[source.id]
+        chroot = MemoryLibrary(farm).alias(row.chroot)
+        return BuildOrder(
+            attempt=row.id,
+            job=row.job,
+            build=build.id,
+            builder=row.builder,
+            trusted=row.trusted,
+            build_type="binarypackage",
+            source=source.name,
+            version=source.version,
+            chroot=NamedFile(chroot.filename, chroot.sha256, chroot.size),
+            files=files,
+            dsc=next(file.filename for file in files if file.sha256 == source.dsc),
+            architecture=series.architecture,
+            arch_indep=build.arch_indep,
+            suite=series.series,
+            wall_seconds=row.wall_seconds,
+        )
+
+    def _name(self, file: Result) -> int:
+        return MemoryLibrary(self._farm).add(file.content, file.filename, mimetype_of(file.filename)).id
+
+
+def attempt_of(row: AttemptRow) -> Attempt:
+    return Attempt(
+        id=row.id,
+        build=row.build,
+        job=row.job,
+        builder=row.builder,
+        session=row.session,
+        trusted=row.trusted,
+        started=row.started,
+        deadline=row.deadline,
+        ended=row.ended,
+        outcome=row.outcome,
+        text=row.text,
+        log=row.log,
+    )
+
+
+def _chroot_of(farm: MemoryFarm, build: BuildRow) -> ChrootRow | None:
+    """Return the chroot for the build's series and pocket, or the series' RELEASE."""
+    chroots = farm.table("chroot")
+    own: ChrootRow | None = chroots.get((build.distroarchseries, build.pocket))
+    return own if own is not None else chroots.get((build.distroarchseries, Pocket.RELEASE))

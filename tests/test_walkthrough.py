@@ -1,0 +1,233 @@
+"""The dispatching walk-through: the story of `bob` and `frog`, step by step.
+
+The real database, the real actors (one process each), and a simulated slave on a real socket.  The numbers are the
+story's own.  Roles (who may set builders ok, step 3) are not enforced yet.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+
+import pytest
+
+from actors.core.explain import Explanation, explain, views
+from actors.core.reasons import ReasonCode
+from protocol.messages import Abort, Build, Clean, Hello, PutChunk
+from simulation.host import SlaveHost
+from simulation.script import Conduct, Script
+from simulation.slave import SimulatedSlave
+#CHECK
+from storage.records import (
+    ArchivePurpose,
+    BuildState,
+    Job,
+    NamedFile,
+    NewSource,
+    NotOkKind,
+    Outcome,
+    Pick,
+    Pocket,
+    RuntimeState,
+    Urgency,
+)
+from tests.fix_farm import FarmUnderTest
+
+
+@pytest.fixture
+def bobs_slave(slave_host: SlaveHost) -> SimulatedSlave:
+    """bob's slave runs; its builds never end by themselves."""
+    return slave_host.add("bob", Script(conducts=(Conduct(hangs=True),)))
+
+
+@pytest.fixture
+def nobodys_port() -> int:
+    """A port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def explained(farm: FarmUnderTest, job: int) -> Explanation:
+    jobs = farm.queue.jobs()
+    answer = explain(jobs, views(farm.builders.all(), farm.builders.runtimes(), jobs), job)
+    assert answer is not None
+    return answer
+
+
+def candidates(farm: FarmUnderTest) -> list[Job]:
+    return [job for job in farm.queue.jobs() if job.state is BuildState.NEEDSBUILD and job.builder is None]
+
+
+def test_the_walk_through(
+    whole_farm: FarmUnderTest, slave_host: SlaveHost, bobs_slave: SimulatedSlave, nobodys_port: int
+) -> None:
+    farm = whole_farm
+
+    # --- Setting the stage ---
+    # 1. Two builders: bob, whose slave runs, and frog, whose URL answers to nobody.
+    farm.builders.add("bob", bobs_slave.url, ("x86",), trusted=True)
+    farm.builders.add("frog", f"buildd://127.0.0.1:{nobodys_port}", ("x86",), trusted=True)
+
+    # 2. foo.tar.gz becomes the chroot of ubuntu/hoary/i386; doing it twice replaces, it never duplicates.
+    farm.archives.add_series("ubuntu", "hoary", {"i386": "x86"}, nominated_archindep="i386")
+    farm.archives.add_series("ubuntu", "warty", {"i386": "x86"}, nominated_archindep="i386")
+    primary = farm.archives.add_archive("primary", "ubuntu", ArchivePurpose.PRIMARY)
+    hoary = farm.archives.distroarchseries("ubuntu/hoary/i386")
+    for content in (b"an older base system", b"a base system"):
+        stored = farm.librarian.add_bytes(content)
+        farm.archives.set_chroot(hoary.id, Pocket.RELEASE, farm.library.add(stored, "foo.tar.gz").id)
+    (chroot,) = farm.archives.chroots()
+    assert (chroot.filename, chroot.sha256) == ("foo.tar.gz", stored.sha256)
+
+    # 3. Every builder is set ok.
+    for name in ("bob", "frog"):
+        assert farm.builders.set_ok(name, ok=True).builderok
+
+    # 4. A left-over job (id 1, assigned to bob, with an open attempt) is deleted; its build stays; bob is free.
+    leftover = farm.queue_build("leftover")
+    (attempt,) = farm.queue.claim([Pick(leftover.id, "bob", 1)], 3600.0)
+    assert farm.queue.job(leftover.id).builder == "bob"
+    farm.queue.remove(leftover.id)
+    assert leftover.id == 1
+    assert farm.builds.get(leftover.build).state is BuildState.NEEDSBUILD
+    assert farm.queue.attempt(attempt.id).outcome is Outcome.FENCED
+    assert farm.queue.open_attempts() == ()
+
+    # --- Who is there ---
+    # 5. The farm starts.  Two series share the builders of their family: each builder is checked once.
+    farm.start()
+    farm.wait_runtime("bob", RuntimeState.IDLE)
+    farm.wait_builder("frog", ok=False)
+    assert sum(isinstance(passed.message, Hello) for passed in bobs_slave.heard) == 1
+
+    # 7. frog has been excluded, in words.
+    frog = farm.builders.get("frog")
+    assert frog.notok_kind is NotOkKind.UNREACHABLE
+    for word in ("127.0.0.1", str(nobodys_port), "refused"):
+        assert word in frog.failnotes
+    assert "Error(" not in frog.failnotes
+    assert "<" not in frog.failnotes
+
+    # --- What is queued ---
+    # 8. One family with one job: id 2, builder none, no start time, trusted.  Its source file has no content yet.
+    dsc = b"Source: foo\nVersion: 1.0-1\n"
+    content = farm.librarian.add_bytes(dsc)
+    source = farm.archives.add_source(
+        NewSource("foo", "1.0-1", "main", Urgency.LOW, ("any",), (NamedFile("foo.dsc", content.sha256, len(dsc)),))
+    )
+    job = farm.queue_build(source=source)
+    (candidate,) = candidates(farm)
+    assert (candidate.id, candidate.family, candidate.builder, candidate.buildstart) == (2, "x86", None, None)
+    assert candidate.trusted
+    waiting = explained(farm, job.id)
+    assert waiting.position == 1
+    assert waiting.job_reason is not None
+    assert waiting.job_reason.code is ReasonCode.FILES_MISSING
+    # 6. The first available builder for a trusted build is bob: but for the missing file he would get it.
+    whole = dataclasses.replace(candidate, files_missing=())
+    offered = explain([whole], views(farm.builders.all(), farm.builders.runtimes(), [whole]), job.id)
+    assert offered is not None
+    assert offered.eligible_now == "bob"
+    assert farm.builders.get("bob").trusted
+
+    # 9. The job's source package gets its foo.dsc through the librarian.
+    # --- Dispatch ---
+    # 10. That alone has the job dispatched: to bob, BUILDING, with the database's time in UTC.
+    farm.library.add(content, "foo.dsc")
+    held = farm.wait_held(job.id, "bob")
+    farm.wait_runtime("bob", RuntimeState.BUILDING)
+    assert farm.builds.get(job.build).state is BuildState.BUILDING
+    row = farm.conn.execute(
+        "SELECT buildstart, now() - buildstart < '1 minute' FROM buildqueue WHERE id = 2"
+    ).fetchone()
+    assert row == (held.buildstart, True)
+    assert held.buildstart is not None
+    assert held.buildstart.utcoffset() is not None
+    # The slave was IDLE; it was pushed the chroot and the .dsc; it was then asked to build, in this order.
+    pushed = [passed.message for passed in bobs_slave.heard if isinstance(passed.message, PutChunk | Build)]
+    assert [message.sha256 if isinstance(message, PutChunk) else "build" for message in pushed] == [
+        chroot.sha256,
+        content.sha256,
+        "build",
+    ]
+    running = farm.open_attempt(job.build)
+    build_message = pushed[-1]
+    assert isinstance(build_message, Build)
+    assert build_message.attempt == str(running.id)
+
+    # 11. The slave goes away in mid-build; the operator marks the build FAILEDTOBUILD and deletes its job.
+    slave_host.run(bobs_slave.go_away())
+    farm.builds.set_state(job.build, BuildState.FAILEDTOBUILD)
+    farm.queue.remove(job.id)
+    assert farm.queue.attempt(running.id).outcome is Outcome.FENCED
+    slave_host.run(bobs_slave.start())
+    farm.wait_runtime("bob", RuntimeState.IDLE)
+    bob = farm.wait_builder("bob", ok=True)
+    assert bob.failnotes == ""
+    assert str(running.id) in {
+        passed.message.attempt for passed in bobs_slave.heard if isinstance(passed.message, Clean)
+    }
+    assert farm.builds.get(job.build).state is BuildState.FAILEDTOBUILD
+    assert candidates(farm) == []
+
+    # --- Trust ---
+    # 12. The same source in cprov's PPA: job 3, not trusted.
+    farm.archives.add_archive("cprov/ppa", "ubuntu", ArchivePurpose.PPA, owner="cprov")
+    ppa_job = farm.queue_build(archive="cprov/ppa", source=source)
+    # 13. The candidates now are exactly that job.
+    (candidate,) = candidates(farm)
+    assert (candidate.id, candidate.builder, candidate.buildstart, candidate.trusted) == (3, None, None, False)
+    # 14. It is given to nobody: bob builds only trusted code.
+    answers = {answer.builder: answer.reason for answer in explained(farm, ppa_job.id).builders}
+    assert answers["bob"] is not None
+    assert answers["bob"].code is ReasonCode.TRUST_MISMATCH
+    # 15. bob.trusted is set to false, by plain SQL: the running farm notices by itself.
+    processes = {name: farm.pid(name) for name in ("supervisor", "queue", "bob")}
+    farm.conn.execute("UPDATE builder SET trusted = false WHERE name = 'bob'")
+    held = farm.wait_held(ppa_job.id, "bob", seconds=5.0)
+    assert held.buildstart is not None
+    untrusted = farm.wait_build(ppa_job.build, BuildState.BUILDING)
+    assert {name: farm.pid(name) for name in processes} == processes
+    noticed = farm.conn.execute(
+        "SELECT %s - max(at) < '1 second' FROM event WHERE subject = 'builder:bob' AND what LIKE '%%trusted%%'",
+        (untrusted.started,),
+    ).fetchone()
+    assert noticed == (True,)
+
+    # --- The other direction ---
+    # 16. While an untrusted build runs, trusted is set to true again: it goes on, and its results are accepted.
+    farm.wait_runtime("bob", RuntimeState.BUILDING)
+    before = farm.open_attempt(ppa_job.build)
+    farm.conn.execute("UPDATE builder SET trusted = true WHERE name = 'bob'")
+    trusted_job = farm.queue_build("bar")
+    slave_host.call(bobs_slave.finish)
+    farm.wait_build(ppa_job.build, BuildState.FULLYBUILT)
+    attempt = farm.queue.attempt(before.id)
+    assert (attempt.outcome, attempt.trusted) == (Outcome.OK, False)
+    assert farm.builds.files(ppa_job.build) != ()
+    # The slave is cleaned before the first trusted build.
+    farm.wait_held(trusted_job.id, "bob")
+    farm.wait_runtime("bob", RuntimeState.BUILDING)
+    heard = [passed.message for passed in bobs_slave.heard if isinstance(passed.message, Build | Clean)]
+    assert isinstance(heard[-2], Clean)
+    assert heard[-2].attempt == str(before.id)
+    assert isinstance(heard[-1], Build)
+
+    # 17. While a trusted build runs, trusted is set to false: fenced in the very transaction that changed the flag.
+    victim = farm.open_attempt(trusted_job.build)
+    with farm.conn.transaction():
+        farm.conn.execute("UPDATE builder SET trusted = false WHERE name = 'bob'")
+        assert farm.queue.attempt(victim.id).outcome is Outcome.FENCED
+        assert farm.builds.get(trusted_job.build).state is BuildState.NEEDSBUILD
+    farm.wait_until(
+        lambda: any(isinstance(one.message, Abort) for one in bobs_slave.heard), "the slave is told to abort"
+    )
+    farm.wait_runtime("bob", RuntimeState.IDLE)
+    back = farm.queue.job(trusted_job.id)
+    assert (back.builder, back.created) == (None, trusted_job.created)
+    assert farm.builders.get("bob").builderok
+    assert farm.builds.files(trusted_job.build) == ()
+
+    #assert check(farm.conn, farm.librarian) == ()
+    assert farm.stop() == 0
