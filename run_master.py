@@ -34,7 +34,8 @@ def main(settings: Settings | None = None) -> int:
     try:
         settings = settings or _settings()
         _become_unprivileged(settings)
-        logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")
+        logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+        logging.getLogger("buildd_master").setLevel(settings.log_level)
         return _run(Farm(settings))
     except (BadSetting, CannotStart, CannotRunUnprivileged) as error:
         for line in str(error).splitlines():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from thespian.actors import ActorAddress, ActorSystemException
 from thespian.system.multiprocTCPBase import ActorSystemBase
+from thespian.system.transport import TransmitIntent
 from thespian.system.transport.IPBase import TCPv4ActorAddress
 
 from actors.farm_actor import Census, Here, Injected, WhoIsHere
@@ -102,7 +103,7 @@ class Attached:
     def describe(self, actors: tuple[Here, ...]) -> dict[str, Description]:
         """Return what the actors say of themselves, by name; those that do not answer in time are left out."""
         for here in actors:
-            self._guest.tell(here.address, Describe())
+            self._post(here.address, Describe())
         wanted = {(here.name, here.generation) for here in actors}
         heard: dict[str, Description] = {}
         deadline = time.monotonic() + _ANSWER_SECONDS
@@ -112,6 +113,25 @@ class Attached:
                 heard[said.name] = said
         return heard
 
-    def inject(self, to: Here, message: object, sender: Here | None) -> None:
-        """Have an actor handle `message` as if `sender` had sent it; it says so in the farm's log."""
-        self._guest.tell(to.address, Injected(message, None if sender is None else sender.address, self._who))
+    def inject(self, to: Here, message: object, sender: Here | None) -> bool:
+        """Have an actor handle `message` as if `sender` had sent it; it says so in the farm's log.
+
+        Returns:
+            False if it did not take the message in time; it may still do so later.
+        """
+        address = None if sender is None else sender.address
+        taken = self._post(to.address, Injected(message, address, self._who))
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while not taken and time.monotonic() < deadline:
+            self._guest.listen(0.01)
+        return bool(taken)
+
+    def _post(self, address: ActorAddress, message: object) -> list[object]:
+        """Begin to send; the list is no longer empty when the message was taken.  (Thespian's `tell` waits a minute.)"""
+        taken: list[object] = []
+
+        def note(result: object, intent: object) -> None:  # noqa: ARG001 - the signature is Thespian's
+            taken.append(result)
+
+        self._guest.transport.scheduleTransmit(None, TransmitIntent(address, message, onSuccess=note))
+        return taken

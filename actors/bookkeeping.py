@@ -79,7 +79,7 @@ class Bookkeeping:
         turn = self._begin(at)
         turn.read(changes)
         if reports or self.books.dispatch.ready or self.books.dispatch.set_aside:
-            with self._db.transaction():
+            with self._db.transaction(""):
                 for report in reports:
                     take(turn, report)
                 turn.decide()
@@ -92,7 +92,7 @@ class Bookkeeping:
         turn = self._begin(at)
         turn.obey(self.books.outbox.handle(TimePassed(at)))
         if self.books.dispatch.set_aside:
-            with self._db.transaction():
+            with self._db.transaction(""):
                 turn.decide(TriedAgain())
         return self._end(turn)
 

@@ -110,7 +110,8 @@ class Console:
         speaker = getattr(message, "builder", None)
         others = {one.name: one for one in self._farm.census().here if one.name != name}
         sender = others.get(speaker) if isinstance(speaker, str) else None
-        self._farm.inject(here, message, sender or others.get("queue"))
+        if not self._farm.inject(here, message, sender or others.get("queue")):
+            raise BadCommand(f"{name} (pid {here.pid}) does not take messages now; it may take this one later")
         self._say(f"sent to {name}, generation {here.generation}: {message}")
 
     def _help(self, name: str) -> None:

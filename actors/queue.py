@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 from actors.bookkeeping import Bookkeeping
 from actors.core.outbox import SendDisown
 from actors.farm_actor import FarmActor, Start
-from actors.messages import BuilderGone, GatheringStarted, RuntimeChanged, Started
-from actors.queue_database import QueueDatabase
+from actors.messages import BuilderGone, BuildersKnown, GatheringStarted, RuntimeChanged, Started
+from actors.queue_database import Changes, QueueDatabase
 from actors.queue_reports import Report
 from actors.queue_turn import Letter
 from storage.errors import DatabaseUnreachable, StorageError
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from thespian.actors import ActorAddress
 
-_TURN: Final = "turn"
 _TICK: Final = "tick"
 _CONNECT: Final = "connect"
 _TICK_SECONDS: Final = 1.0
@@ -47,7 +46,7 @@ class QueueActor(FarmActor):
         self._addresses: dict[str, ActorAddress] = {}
         # reports that wait for a turn; what is said again takes the place of what was said before
         self._inbox: dict[tuple[type, str, UUID | None], Report] = {}
-        self._due = math.inf  # monotonic seconds; a timer for the next turn is under way
+        self._due = math.inf  # monotonic seconds of the next turn, for which a timer is under way
         self._last_turn = 0.0
         self._turns = 0
         self._last_sweep = self._last_deadlines = time.monotonic()
@@ -70,15 +69,22 @@ class QueueActor(FarmActor):
         self._plan_turn(hurry=not isinstance(report, _UNHURRIED))
 
     def readable(self, descriptors: tuple[int, ...]) -> None:  # noqa: ARG002 - there is only one
-        """Somebody changed rows: see which, and dispatch."""
-        self._take_turn()
+        """Somebody changed rows: see which, and dispatch at once."""
+        if self._database is None:
+            return
+        try:
+            changed = self._database.heard()
+        except DatabaseUnreachable as error:
+            self._lose_database(error)
+            return
+        if changed:
+            self._take_turn()
 
-    def woken(self, payload: Any) -> None:
+    def woken(self, payload: object) -> None:
         """Act on a timer."""
         match payload:
-            case "turn":
-                if self._due <= time.monotonic():
-                    self._take_turn()
+            case float() if payload == self._due:  # no other turn came before it
+                self._take_turn()
             case "connect":
                 self._connect()
             case "tick":
@@ -118,7 +124,7 @@ class QueueActor(FarmActor):
         due = now + (self._timers.batch if hurry else self._timers.reports_batch)
         if due < self._due:
             self._due = due
-            self.wake_after(due - now, _TURN)
+            self.wake_after(due - now, due)
 
     def _take_turn(self) -> None:
         """Take everything that is there: notifications and reports."""
@@ -139,7 +145,7 @@ class QueueActor(FarmActor):
         self._turns += 1
         self._last_turn = time.monotonic()
 
-    def _take(self, reports: Sequence[Report], changes: Any) -> Sequence[Letter]:
+    def _take(self, reports: Sequence[Report], changes: Changes) -> Sequence[Letter]:
         """Take `reports` in one transaction; if the database refuses one of them for good, each in its own."""
         try:
             return self._books.take(reports, changes, time.monotonic())
@@ -150,7 +156,7 @@ class QueueActor(FarmActor):
         letters = [*self._reload()]
         for report in reports:
             try:
-                letters += self._books.take((report,), type(changes)(), time.monotonic())
+                letters += self._books.take((report,), Changes(), time.monotonic())
             except DatabaseUnreachable:
                 raise
             except StorageError as error:
@@ -187,6 +193,10 @@ class QueueActor(FarmActor):
             address = self.supervisor if letter.builder is None else self._addresses.get(letter.builder)
             if address is not None:  # a builder that has not spoken yet will report, and is answered then
                 self.tell(address, letter.message)
+        for letter in letters:
+            if isinstance(letter.message, BuildersKnown):
+                registered = {builder.name for builder in letter.message.builders}
+                self._addresses = {name: at for name, at in self._addresses.items() if name in registered}
 
     # --- the database -----------------------------------------------------------------------------
 

@@ -89,6 +89,7 @@ class QueueDatabase:
         Raises:
             DatabaseUnreachable: nothing is left open.
         """
+        self._changes = Changes()
         self._listening = connect(dsn, application=f"{WHO} (listens)")
         try:
             with in_words():
@@ -109,17 +110,28 @@ class QueueDatabase:
         """Return the descriptor that becomes readable when somebody notifies."""
         return self._listening.fileno()
 
-    def changes(self) -> Changes:
-        """Return what others notified since the last call; does not wait.
+    def heard(self) -> bool:
+        """Take in what was notified, without waiting; return whether others changed anything.
+
+        Our own changes wake us as well, and are known already.
 
         Raises:
             DatabaseUnreachable: the listening connection is broken.
         """
         own = self._working.info.backend_pid
-        changes = Changes()
         for pid, payload in self._notifications():
             if pid != own:
-                changes.add(payload)
+                self._changes.add(payload)
+        return bool(self._changes)
+
+    def changes(self) -> Changes:
+        """Return what others have changed since the last call; does not wait.
+
+        Raises:
+            DatabaseUnreachable: the listening connection is broken.
+        """
+        self.heard()
+        changes, self._changes = self._changes, Changes()
         return changes
 
     def _notifications(self) -> Iterator[tuple[int, str]]:
@@ -129,8 +141,8 @@ class QueueDatabase:
         while (notify := pgconn.notifies()) is not None:
             yield notify.be_pid, notify.extra.decode()
 
-    def transaction(self, why: str = "") -> AbstractContextManager[Connection[Any]]:
-        """Return a transaction whose changes are the queue actor's doing."""
+    def transaction(self, why: str) -> AbstractContextManager[Connection[Any]]:
+        """Return a transaction whose changes are the queue actor's doing, because of `why`."""
         return acting(self._working, WHO, why)
 
     def close(self) -> None:

@@ -32,6 +32,7 @@ from actors.core.outbox import (
     AttemptClosed,
     AttemptsRead,
     BuilderIdle,
+    BuilderSilent,
     CancelAsked,
     Claimed,
     CloseAttempt,
@@ -83,6 +84,13 @@ class Books:
     generation: dict[str, int] = field(default_factory=dict)  #: of the builder's actor
     session: dict[str, int] = field(default_factory=dict)  #: session epoch in which it was ready
 
+    def forget_others(self, registered: set[str]) -> None:
+        """Forget the builders that are no longer registered: nobody answers for them."""
+        for name in self.generation.keys() - registered:
+            self.outbox.handle(BuilderSilent(name))
+            del self.generation[name]
+            self.session.pop(name, None)
+
 
 class Turn:
     """What one turn gathers, and what it does with it.
@@ -105,11 +113,11 @@ class Turn:
 
     def read_everything(self) -> None:
         """Read all builders, jobs and open attempts."""
-        builders, jobs = self.database.builders.all(), self.database.queue.jobs()
-        self._news += [BuildersRead(builders), JobsRead(jobs)]
-        self._letters.append(Letter(None, say.BuildersKnown(builders)))
+        jobs = self.database.queue.jobs()
+        self._news.append(JobsRead(jobs))
         self._read_attempts(jobs)
         self._cancel_asked(jobs)
+        self._read_builders(None)
 
     def read(self, changes: Changes) -> None:
         """Read again what others changed, before anything is decided by it."""
@@ -121,10 +129,10 @@ class Turn:
             of_builds = {job for build in changes.builds if (job := dispatch.job_of(build)) is not None}
             asked = frozenset(changes.jobs | of_builds | (dispatch.lacking_files if changes.new_files else set()))
         jobs = self._read_jobs(asked)
-        self._read_builders(None if changes.all_builders else changes.builders)
         if changes.all_attempts or any(str(held.attempt) in changes.attempts for held in self.books.outbox.held):
             self._read_attempts(jobs)
         self._cancel_asked(jobs)
+        self._read_builders(None if changes.all_builders else changes.builders)
 
     def _read_jobs(self, asked: frozenset[int] | None) -> tuple[Job, ...]:
         if asked is not None and not asked:
@@ -147,6 +155,7 @@ class Turn:
         builders = self.database.builders.all()
         self._news.append(BuildersRead(builders))
         self._letters.append(Letter(None, say.BuildersKnown(builders)))
+        self.books.forget_others({builder.name for builder in builders})
 
     def _find_builders(self, names: Iterable[str]) -> tuple[Builder, ...]:
         found = []

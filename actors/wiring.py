@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import importlib
-import logging
 import os
 import secrets
 import select
@@ -182,7 +181,6 @@ class Farm:
     def _fork_actor_system(self, port: int) -> None:
         for name in (SUPERVISOR, self._cast.queue, self._cast.nursery, self._cast.builder):
             importlib.import_module(name.rpartition(".")[0])  # once here, instead of once in every process
-        logging.getLogger("Thespian").setLevel(logging.WARNING)
         raise_open_files()
         adopt_orphans()
         secure(write_key(self.settings.key_file))

@@ -9,7 +9,7 @@ import typer
 
 from cli.errors import BadInput
 from cli.farm import open_farm
-from cli.output import AsJson, console, plain, print_json, say, show, since, state, table, when
+from cli.output import AsJson, console, plain, print_json, print_table, say, show, since, state, table, when
 from storage.builders import Builders
 from storage.events import Events
 from storage.records import Builder, BuilderRuntime, RuntimeState
@@ -101,13 +101,13 @@ def show_builder(context: typer.Context, name: Name, as_json: AsJson = False) ->
     if not builder.builderok:
         facts.add_row("fail notes", builder.failnotes or "none")
         facts.add_row("marked by", builder.notok_by or "")
-    console().print(facts)
+    print_table(facts)
     rows = table("WHEN", "WHO", "WHAT", "WHY", fold=("WHAT", "WHY"))
     for event in story:
         rows.add_row(when(event.at), event.who, _changes(event.what, event.after), event.why)
     if story:
         console().print()
-        console().print(rows)
+        print_table(rows)
 
 
 @app.command("add")

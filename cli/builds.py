@@ -13,7 +13,7 @@ from cli.errors import Failed
 from cli.farm import Farm, open_farm
 from cli.following import log_path, wait_until_ended
 from cli.log_reading import LiveLog, kept_log
-from cli.output import AsJson, console, duration, note, print_json, say, show, since, state, table, when
+from cli.output import AsJson, console, duration, note, print_json, print_table, say, show, since, state, table, when
 from cli.results import copy_files, files_document, print_files
 from cli.screen import log_text, write_log
 from storage.builds import Builds
@@ -85,7 +85,7 @@ def show_build(context: typer.Context, build: Id, as_json: AsJson = False) -> No
         facts.add_row("builder", one.builder)
     if one.ended:
         facts.add_row("ended", f"{when(one.ended)}, took {took(one)}")
-    console().print(facts)
+    print_table(facts)
     _print_attempts(attempts)
     if files:
         console().print()
@@ -234,7 +234,7 @@ def _print_attempts(attempts: tuple[Attempt, ...]) -> None:
             one.text,
         )
     console().print()
-    console().print(rows)
+    print_table(rows)
 
 
 def _whole_log(farm: Farm, build: Build) -> bytes:

@@ -19,7 +19,8 @@ from cli import host_apt
 from cli.errors import BadInput, NotReachable
 from cli.private_apt import entries_for, in_private_view, private_place
 
-_STEP = re.compile(r"I: (?P<step>.*)")
+#: mmdebstrap's steps that take time; what else it says goes to its log only
+_STEP = re.compile(r"I: (?P<step>(?:running apt-get|downloading|extracting|installing|cleaning|creating).*)")
 _SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:=~*-]*")
 _VARIANTS = (

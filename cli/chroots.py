@@ -11,7 +11,7 @@ from cli import host_apt
 from cli.chroot_tarball import Recipe, make
 from cli.errors import BadInput, NotReachable
 from cli.farm import Farm, open_farm
-from cli.output import AsJson, note, print_json, say, show, since, size, table, when
+from cli.output import AsJson, print_json, say, show, since, size, table, when
 from cli.progress import steps, transferring
 from cli.series import ensure
 from cli.tarball import check_tarball
@@ -118,7 +118,7 @@ def _register(farm: Farm, series: tuple[str, str, str], tarball: Path, pocket: P
         print_json({**_document(chroot), "registered": made})
         return
     for line in made:
-        note(line)
+        say(line)
     say(f"registered chroot {name} {pocket}: {tarball.name}, {size(stored.size)}, {when(chroot.created)}")
 
 

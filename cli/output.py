@@ -125,9 +125,20 @@ def table(*columns: str, right: Iterable[str] = (), fold: Iterable[str] = ()) ->
 def show(rows: Table, empty: str) -> None:
     """Print a table, or the line `empty` if it has no rows."""
     if rows.row_count:
-        console().print(rows)
+        print_table(rows)
     else:
         note(empty)
+
+
+def print_table(rows: Table) -> None:
+    """Print a table; into a pipe, without the blanks that fill up its last column."""
+    out = console()
+    if out.is_terminal:
+        out.print(rows)
+        return
+    with out.capture() as capture:
+        out.print(rows)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
 
 
 def state(name: str) -> Text:

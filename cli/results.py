@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cli.errors import BadInput, Failed
 from cli.farm import Farm
-from cli.output import console, size, table
+from cli.output import size, table
 from storage.records import Alias
 
 _BLOCK = 1 << 20  #: bytes copied at a time
@@ -56,7 +56,7 @@ def print_files(files: Iterable[Alias], output: Path | None) -> None:
     rows = table("FILE", "SIZE", "SHA256", right=("SIZE",), fold=("FILE",))
     for one in files:
         rows.add_row(str(output / one.filename) if output else one.filename, size(one.size), one.sha256)
-    console().print(rows)
+    print_table(rows)
 
 
 def _copy(content: Path, one: Alias, output: Path) -> Path:

@@ -18,7 +18,7 @@ from cli.builders import state_of
 from cli.errors import Failed
 from cli.explaining import in_short, snapshot
 from cli.farm import Farm, open_farm
-from cli.output import AsJson, console, note, plain, print_json, say, show, since, state, table
+from cli.output import AsJson, console, note, plain, print_json, print_table, say, show, since, state, table
 from storage.builders import Builders
 from storage.errors import UnknownJob
 from storage.records import Job
@@ -71,7 +71,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     facts.add_row("master", f"runs (pid {master})" if master else "not seen on this machine")
     facts.add_row("database", f"{_database(farm)} (PostgreSQL {version // 10000})")
     facts.add_row("state", str(farm.settings.state_directory))
-    console().print(facts)
+    print_table(facts)
 
 
 def queue(

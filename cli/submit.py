@@ -6,6 +6,7 @@ source, publication, builds and jobs.  The running farm is told by the commit.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -138,11 +139,13 @@ def _dsc(farm: Farm, what: str, series: str) -> Iterator[Path]:
     if not PACKAGE.fullmatch(what):
         raise BadInput(f"{what!r} is neither a .dsc file nor the name of a package")
     apt = PrivateApt(farm.settings.state_directory / "apt", series)
+    started = time.monotonic()
     with ExitStack() as fetched:
         with percent(f"fetching the source of {what}") as progress:
             apt.prepare()
             apt.update(progress)
             dsc = fetched.enter_context(apt.source(what, progress))
+        note(f"{dsc.stem.replace('_', ' ')}: fetched by apt in {time.monotonic() - started:.1f} s")
         yield dsc
 
 
@@ -202,16 +205,11 @@ def _queue(
         archives.publish(release, place.archive.id, place.series, place.pocket, source.component)
         for target in targets:
             build = builds.find(release, target.distroarchseries.id, place.archive.id)
-            if build is None or (again and build.state is BuildState.FULLYBUILT):
-                made = builds.create(
-                    release,
-                    target.distroarchseries.id,
-                    place.archive.id,
-                    place.pocket,
-                    arch_indep=target.arch_indep,
-                    again=again,
-                )
-                build, word = made, "queued"
+            ids = (release, target.distroarchseries.id, place.archive.id, place.pocket)
+            if build is None:
+                build, word = builds.create(*ids, arch_indep=target.arch_indep), "queued"
+            elif build.state is BuildState.FULLYBUILT and again:
+                build, word = builds.create(*ids, arch_indep=target.arch_indep, again=True), "queued once more"
             elif build.state is BuildState.FULLYBUILT:
                 word = "was built already (--again builds it once more)"
             elif build.state.final:

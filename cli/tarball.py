@@ -53,7 +53,7 @@ def _unpacked(path: Path) -> Iterator[IO[bytes]]:
         if magic.startswith(_ZSTD):
             stream = cast("IO[bytes]", io.BufferedReader(_Zstd(file), _BLOCK))
         elif magic == b"\xfd7zXZ\x00":
-            stream = cast("IO[bytes]", lzma.LZMAFile(file))
+            stream = cast("IO[bytes]", lzma.LZMAFile(file))  # noqa: SIM115 - closed below
         elif magic.startswith(b"\x1f\x8b"):
             stream = cast("IO[bytes]", gzip.GzipFile(fileobj=file))
         elif magic.startswith(b"BZh"):

@@ -1,13 +1,12 @@
 """The story of `make demo`: start a farm, make a chroot, build hello from its real source, look at what came out, stop.
 
 Every step is a command that a person could type; they are shown as they are run.  Everything that is made stands below
-`.state/` of the checkout.  Standard library only: what it shows is the product, not itself.
+`.state/` of the checkout.  It only runs commands and looks; what is shown is the product.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import pwd
 import re
@@ -21,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from storage.librarian import Librarian
+
 PACKAGE = "hello"
 FARM_USER = "buildd-master"
 TOP = Path(__file__).resolve().parent.parent
@@ -29,13 +30,21 @@ FARM = STATE / "demo"
 OUTPUT = FARM / "output"
 UP_LOG = STATE / "demo-up.log"
 COMMAND = STATE / "bin" / "buildd-master"
+CHROOT_MADE = FARM / "demo-chroot-made"  #: spares the second run a question
 USER_ADDED = STATE / "user.added"
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
-#: What of the wall time is not ours: apt, unpacking, the package's own build.
-_PHASE = re.compile(r"^buildd-slave: (?P<name>[A-Z_]+) took (?P<seconds>[0-9.]+) s$", re.MULTILINE)
+#: What of the wall time is not ours, as the build's log has it: apt, unpacking, the package's own build.
+_PHASE = re.compile(r"buildd-slave: (?P<name>[A-Z_]+) took (?P<seconds>[0-9.]+) s$")
+_PHASES = {
+    "UNPACK": "unpacking the chroot",
+    "UPDATE": "build-dependencies (apt)",
+    "FETCH_DEPS": "build-dependencies (apt)",
+    "INSTALL_DEPS": "build-dependencies (apt)",
+    "BUILD": "the package's own build",
+}
 _APT = re.compile(r"apt in (?P<seconds>[0-9.]+) s")
 
 
@@ -75,6 +84,13 @@ class Clock:
         """Count `seconds` as somebody else's work."""
         self.others[name] = self.others.get(name, 0.0) + seconds
 
+    def hear(self, line: str) -> None:
+        """Take the times that apt and the slave tell in what `submit` prints."""
+        if found := _APT.search(line):
+            self.add("fetching the source (apt)", float(found["seconds"]))
+        if found := _PHASE.match(line):
+            self.add(_PHASES[found["name"]], float(found["seconds"]))
+
     def lines(self) -> Iterator[str]:
         """Give the table: others first, then ours, then all."""
         total = time.time() - self.begin
@@ -91,22 +107,6 @@ def buildd(*arguments: str) -> None:
     """
     tell(f"$ buildd-master {' '.join(arguments)}")
     checked(subprocess.run([COMMAND, *arguments], check=False))
-
-
-def quietly(*arguments: str) -> str:
-    """Run a command of ours and return what it printed.
-
-    Raises:
-        Trouble: it ended with an error.
-    """
-    done = subprocess.run([COMMAND, *arguments], check=False, stdout=subprocess.PIPE, text=True)
-    checked(done)
-    return done.stdout
-
-
-def answer(*arguments: str) -> Any:  # noqa: ANN401 - JSON
-    """Return a command's answer for programs."""
-    return json.loads(quietly(*arguments, "--json"))
 
 
 def checked(done: subprocess.CompletedProcess[Any] | subprocess.Popen[Any]) -> None:
@@ -168,15 +168,16 @@ def stop(up: subprocess.Popen[bytes]) -> None:
 
 def ensure_chroot(clock: Clock) -> None:
     """Make a chroot of the host's series, unless an earlier run did."""
-    if answer("chroot", "list")["chroots"]:
-        tell("(the chroot of the first run is still there)")
+    if CHROOT_MADE.exists():
+        tell("(the chroot that the first run made is registered)")
         return
     with clock.other("making the chroot (apt)"):
         buildd("chroot", "make")
+    CHROOT_MADE.touch()
 
 
-def build(clock: Clock) -> int:
-    """Build the package from its source, its log being shown; return the build's number.
+def build(clock: Clock) -> None:
+    """Build the package from its source, its log being shown as it is written.
 
     Raises:
         Trouble: it failed.
@@ -184,39 +185,31 @@ def build(clock: Clock) -> int:
     shutil.rmtree(OUTPUT, ignore_errors=True)
     arguments = ["submit", PACKAGE, "--again", "--wait", "--output", shown(OUTPUT)]
     tell(f"$ buildd-master {' '.join(arguments)}")
-    with subprocess.Popen([COMMAND, *arguments], stderr=subprocess.PIPE, text=True) as submit:
-        for line in submit.stderr or ():
-            sys.stderr.write(line)
-            for found in _APT.finditer(line):
-                clock.add("fetching the source (apt)", float(found["seconds"]))
+    live = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    command = [COMMAND, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=live) as submit:
+        for line in submit.stdout or ():
+            tell(line.rstrip("\n"))
+            clock.hear(line)
     checked(submit)
-    return int(answer("build", "list", "--limit", "1")["builds"][0]["id"])
 
 
-def count_phases(clock: Clock, number: int) -> None:
-    """Read from the build's log what its phases took."""
-    names = {"UNPACK": "unpacking the chroot", "BUILD": "the package's own build"}
-    for found in _PHASE.finditer(quietly("build", "log", str(number))):
-        if found["name"] not in {"COLLECT", "CLEANUP"}:
-            clock.add(names.get(found["name"], "build-dependencies (apt)"), float(found["seconds"]))
-
-
-def look(number: int) -> None:
+def look() -> None:
     """Compare what came out with what the librarian has, and ask dpkg what it is.
 
     Raises:
         Trouble: a file differs, or there is no package of that name.
     """
-    hashes = {file["filename"]: file["sha256"] for file in answer("build", "files", str(number))["files"]}
     packages = []
     for path in sorted(OUTPUT.iterdir()):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if hashes.get(path.name) != digest:
-            raise Trouble(f"{shown(path)} is not what the librarian has: {digest}, {hashes.get(path.name)}")
-        tell(f"  {digest[:16]}… {path.stat().st_size:>9,} bytes  {shown(path)}")
+        kept = Librarian(FARM / "librarian").path(digest)
+        if hashlib.sha256(kept.read_bytes()).hexdigest() != digest:
+            raise Trouble(f"{shown(path)} is not what the librarian has in {shown(kept)}")
+        tell(f"  {digest}  {shown(path)}")
         if path.suffix == ".deb":
             packages.append(path)
-    tell(f"  (SHA-256 of {len(hashes)} files as in the librarian, {shown(FARM / 'librarian')})")
+    tell(f"  (the librarian has all of them, {shown(FARM / 'librarian')}/)")
     built = [path for path in packages if field(path, "Package") == PACKAGE]
     if not built:
         raise Trouble(f"no package called {PACKAGE} came out: {[path.name for path in packages]}")
@@ -276,9 +269,8 @@ def tale(clock: Clock) -> None:
     try:
         with farm():
             ensure_chroot(clock)
-            number = build(clock)
-            count_phases(clock, number)
-            look(number)
+            build(clock)
+            look()
             buildd("check")
     finally:
         if not had_user and has_user():

@@ -228,14 +228,16 @@ class FileCache:
             *(partial(self._evict, sha256) for sha256 in unused),
             *(partial(self._forget, _hash_of(part)) for part in others if part not in abandoned),
         ]
+        freed = sum(part.stat().st_size for part in others) + sum(self._sizes[sha256] for sha256 in unused)
+        if self._used() - freed + needed > self.limit:
+            held = self._used() - freed
+            return f"{needed} bytes more do not fit the cache: its limit is {self.limit}, {held} are in use"
         for evict in evictions:
             if self._fits(needed):
                 return None
             evict()
         if self._fits(needed):
             return None
-        if self._used() + needed > self.limit:
-            return f"{needed} bytes more do not fit the cache: its limit is {self.limit}, {self._used()} are in use"
         return f"{needed} bytes more do not fit the disk: {self._disk_free()} are free"
 
     def _evict(self, sha256: str) -> None:

@@ -44,7 +44,7 @@ from slave.events import (
 from slave.machine import Machine, Traits
 from slave.outcomes import Ending, builderfail
 from slave.session import Session, Timing
-from slave.state_directory import StateDirectory
+from slave.state_directory import REMOVE, StateDirectory
 
 log = logging.getLogger("buildd-slave")
 
@@ -121,6 +121,7 @@ class Daemon:
             session.close("the slave stops")
         for task in self._background:
             task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
         leftovers.kill(self._state.path)
         leftovers.unmount(self._state.path)
         self._cache.close()
@@ -139,7 +140,14 @@ class Daemon:
         while True:
             await self._trash_waits.wait()
             self._trash_waits.clear()
-            await asyncio.to_thread(self._state.empty_trash)
+            for tree in self._state.rubbish():
+                remover = await asyncio.create_subprocess_exec(*REMOVE, str(tree))
+                try:
+                    await remover.wait()
+                finally:
+                    if remover.returncode is None:  # the slave stops: the next start goes on
+                        remover.kill()
+                        await remover.wait()
 
     # -- sessions ----------------------------------------------------------------------------------------------------
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -184,17 +184,19 @@ class Session:
         timing = self._timing
         while True:
             now = time.monotonic()
-            greeting = not self.open
-            heard_until = self.began + timing.greeting if greeting else self._last_heard + timing.silence
-            say_at = self._last_said + timing.heartbeat
-            if now >= heard_until:
-                silent = f"no Hello within {timing.greeting:g} s" if greeting else f"silent for {timing.silence:g} s"
-                self.close(f"the peer was {silent}" if not greeting else silent)
+            if not self.open and now >= self.began + timing.greeting:
+                self.close(f"no Hello within {timing.greeting:g} s")
                 return
-            if now >= say_at and not greeting:
+            if now >= self._last_heard + timing.silence:
+                self.close(f"the peer was silent for {timing.silence:g} s")
+                return
+            if self.open and now >= self._last_said + timing.heartbeat:
                 self.say(Heartbeat(now))
-                continue
-            await asyncio.sleep(max(0.001, min(heard_until, heard_until if greeting else say_at) - now))
+                self._last_said = now  # also where the connection takes nothing any more: its reader will see it
+            # A session may open while this sleeps: its first heartbeat is not to wait for the greeting's end.
+            due = (now if not self.open else self._last_said) + timing.heartbeat
+            ends = self._last_heard + timing.silence if self.open else self.began + timing.greeting
+            await asyncio.sleep(max(0.01, min(due, ends) - now))
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

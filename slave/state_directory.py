@@ -20,6 +20,9 @@ from pathlib import Path
 from slave.errors import CannotStart, CorruptRecord
 from slave.record import Record
 
+#: rm opens directories without following links, and one file system keeps it off whatever is mounted
+REMOVE = ("rm", "-rf", "--one-file-system", "--")
+
 
 class StateDirectory:
     """One slave's directory; made if it is not there.
@@ -128,8 +131,11 @@ class StateDirectory:
         if path.exists():
             path.rename(self._trash / str(uuid.uuid4()))
 
+    def rubbish(self) -> tuple[Path, ...]:
+        """Return what was discarded and is still there."""
+        return tuple(self._trash.iterdir())
+
     def empty_trash(self) -> None:
-        """Remove what was discarded.  Slow, and safe to be interrupted: the next start goes on."""
-        for tree in self._trash.iterdir():
-            # rm opens directories without following links, and one file system keeps it off whatever is mounted
-            subprocess.run(["rm", "-rf", "--one-file-system", "--", str(tree)], check=False)
+        """Remove what was discarded, at once; `slave.daemon` does it behind the builds' backs."""
+        for tree in self.rubbish():
+            subprocess.run([*REMOVE, str(tree)], check=False)

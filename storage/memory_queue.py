@@ -278,6 +278,7 @@ class MemoryBuildQueue:
 
 
 def attempt_of(row: AttemptRow) -> Attempt:
+    """Return the record of an attempt's row."""
     return Attempt(
         id=row.id,
         build=row.build,

@@ -55,6 +55,8 @@ def path_to(now: BuildState, wanted: BuildState) -> tuple[BuildState, ...]:
     Returns:
         The states to go through, the last one being where the build ends up; empty if there is no way.
     """
+    if wanted in HELD:
+        return ()
     if now == _S.CANCELLING and wanted not in _VERDICTS:
         return (_S.CANCELLED,)
     if may_move(now, wanted):

@@ -17,6 +17,7 @@ from actors.core.builder_events import (
     Connect,
     Connected,
     ConnectionEnded,
+    Disconnect,
     Event,
     FromQueueMessage,
     KeepLog,
@@ -204,6 +205,7 @@ class Scene:
         self.epoch = 0
         self.closed: set[str] = set()  # attempts that were recorded, fenced, disowned or refused
         self.builds: set[tuple[int, str]] = set()
+        self.linked = False
         self.handed_out: set[tuple[int, int]] = set()
 
     # --- what happens -----------------------------------------------------------------------------
@@ -231,9 +233,11 @@ class Scene:
         return self.queue_says(SessionOpened("bob", self.generation, self.epoch, FARM))
 
     def connect(self) -> list[Order]:
+        self.linked = True
         return self.happen(Connected(self.at))
 
     def fail(self, reason: str = "connection refused", *, lied: bool = False) -> list[Order]:
+        self.linked = False
         return self.happen(ConnectionEnded(self.at, reason, lied))
 
     def slave_says(self, message: SlaveMessage) -> list[Order]:
@@ -347,7 +351,9 @@ class Scene:
                 assert attempt not in self.closed, "an attempt that is over is never begun again"
                 self.builds.add((self.epoch, attempt))
             case Send() | SendChunk():
-                assert self.core.session.state.name in {"PROBING", "OPEN"}, "nothing is sent without a session"
+                assert self.linked, "nothing is sent without a connection"
+            case Disconnect():
+                self.linked = False
             case _:
                 pass
 

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cli import host_apt
-from tests.fix_sources import TRY_THE_NETWORK
+from tests.fix_slaves import RealSlave, SlaveUnderContract
+from tests.fix_sources import TRY_THE_NETWORK, TRY_TO_ESCAPE
 
 KEPT_IN = Path(__file__).parent.parent / ".state" / "test-chroot"
-INCLUDED = ("dpkg-dev", "make", "fakeroot")
+INCLUDED = ("dpkg-dev", "make", "fakeroot", "mount")
 #: name → fields of its control file, and its maintainer script
 DEPENDENCIES = {
     "curious-dep": ("", f"mkdir -p /var/lib/curious-dep && cd /var/lib/curious-dep && {TRY_THE_NETWORK}"),
@@ -26,8 +29,9 @@ DEPENDENCIES = {
     "hungry-dep": ("Depends: not-in-this-world (>= 2)\n", "true"),
     "loud-dep": ("", "test -x /usr/sbin/policy-rc.d && ! /usr/sbin/policy-rc.d loud start"),
     "rival-dep": ("Conflicts: curious-dep\n", "true"),
+    "nosy-dep": ("", f"mkdir -p /var/lib/nosy-dep && cd /var/lib/nosy-dep && {{ {TRY_TO_ESCAPE}; }} > findings 2>&1"),
 }
-RECIPE = 2  #: raise it when the chroot is made differently
+RECIPE = 3  #: raise it when the chroot is made differently
 
 
 def make_tiny_chroot(target: Path) -> None:
@@ -143,3 +147,29 @@ def offline_chroot(tiny_chroot: Path) -> Path:
         if not target.exists():
             make_offline_chroot(tiny_chroot, target)
     return target
+
+
+@pytest.fixture(scope="session")
+def chroot_slave_process(tmp_path_factory: pytest.TempPathFactory, offline_chroot: Path) -> Iterator[RealSlave]:
+    """The daemon with the backend `chroot`, one for all tests."""
+    del offline_chroot  # made first: nobody waits for a slave in vain
+    options = ("--backend", "chroot", "--architecture", host_apt.architecture(), "--architecture", "s390x")
+    slave = RealSlave(tmp_path_factory.mktemp("chroot-slave"), "a-token-of-tests", *options)
+    slave.start()
+    yield slave
+    slave.end(signal.SIGTERM)
+
+
+@pytest.fixture
+def chroot_slave(chroot_slave_process: RealSlave, offline_chroot: Path) -> SlaveUnderContract:
+    """The real slave with the backend `chroot`, IDLE; a test puts its source packages into `sources`."""
+    slave = SlaveUnderContract(
+        "real",
+        chroot_slave_process.port,
+        "a-token-of-tests",
+        offline_chroot.read_bytes(),
+        {},
+        chroot_slave_process.restart,
+    )
+    slave.be_idle()
+    return slave

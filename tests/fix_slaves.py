@@ -309,9 +309,10 @@ def _simulated(host: SlaveHost, sources: dict[str, SourcePackage]) -> SlaveUnder
 
 
 class RealSlave:
-    """The daemon as a process, with backend `host`."""
+    """The daemon as a process; `options` go to its command line, and the last of a kind counts."""
 
-    def __init__(self, directory: Path, token: str) -> None:
+    def __init__(self, directory: Path, token: str, *options: str) -> None:
+        self.options = options
         self.token_file = directory / "token"
         self.token_file.write_text(token + "\n")
         self.token_file.chmod(0o600)
@@ -324,7 +325,7 @@ class RealSlave:
         """Start it on the port it had, and wait until it says READY."""
         command = [sys.executable, "-m", "buildd_master.slave", "--listen", f"127.0.0.1:{self.port}"]
         command += ["--state-directory", str(self.state_directory), "--token-file", str(self.token_file)]
-        command += ["--backend", "host", "--name", "contract"]
+        command += ["--backend", "host", "--name", "contract", *self.options]
         with self.errors.open("a") as errors:
             self.process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=errors, text=True)
         assert self.process.stdout
@@ -368,4 +369,24 @@ def any_slave(request: pytest.FixtureRequest, contract_sources: dict[str, Source
         return _simulated(request.getfixturevalue("slave_host"), contract_sources)
     slave: SlaveUnderContract = request.getfixturevalue("real_slave")
     slave.be_idle()
+    return slave
+
+
+@pytest.fixture(params=["simulated", "real"])
+def slave_with_results(
+    request: pytest.FixtureRequest, contract_sources: dict[str, SourcePackage]
+) -> SlaveUnderContract:
+    """A slave that is WAITING with the results of `quick`; the real one may have them from the test before."""
+    slave: SlaveUnderContract
+    if request.param == "simulated":
+        slave = _simulated(request.getfixturevalue("slave_host"), contract_sources)
+    else:
+        slave = request.getfixturevalue("real_slave")
+        with slave.master() as master:
+            if master.status().outcome is WireOutcome.OK:
+                return slave
+        slave.be_idle()
+    with slave.master() as master:
+        slave.start(master, "quick")
+        assert master.wait_state(SlaveState.WAITING).outcome is WireOutcome.OK
     return slave

@@ -52,12 +52,24 @@ CHANGELOG = """\
 
  -- Nobody <nobody@example.org>  Thu, 01 Jan 1970 00:00:00 +0000
 """
-#: shell for `debian/rules build`: try every way out, note in `findings` what was reached
+#: shell: try every way to the network, above all the `$PORTS` of the host; note in `findings` what was reached
 TRY_THE_NETWORK = (
-    "( getent hosts deb.debian.org && echo resolved ; ls /sys/class/net ; "
-    'perl -MIO::Socket::INET -e \'print "connected\\n" '
-    'if IO::Socket::INET->new(PeerAddr=>"{address}",Proto=>"tcp",Timeout=>2)\' ; '
-    "echo tried ) > findings 2>&1"
+    "{ readlink /proc/self/ns/net; ls /sys/class/net; getent hosts deb.debian.org && echo RESOLVED; "
+    "for port in $PORTS; do perl -MIO::Socket::INET -e "
+    '\'print "REACHED\\n" if IO::Socket::INET->new(PeerAddr=>"127.0.0.1:$ARGV[0]",Timeout=>2)\' $port; done; '
+    "echo tried; } > findings 2>&1"
+)
+#: shell: what root of a chroot could do to its host, and must not
+TRY_TO_ESCAPE = (
+    "id -u; grep CapEff /proc/self/status; "
+    "mknod /tmp/disk b 254 0 && echo MADE-A-DEVICE; "
+    "mount -t tmpfs none /mnt && echo MOUNTED; "
+    "mount -o remount,rw /proc/sys && echo REMOUNTED; "
+    "echo pwned > /proc/sys/kernel/domainname && echo WROTE-A-SETTING; "
+    "ls /proc | grep -c '^[0-9]'; "
+    'perl -e \'mkdir "/tmp/below"; chroot "/tmp/below" or print "no chroot\\n"; '
+    'chdir ".." for 1..50; chroot "."; print "root: @{[sort glob q(/*)]}\\n"\'; '
+    "echo tried"
 )
 #: shell that leaves a crowd of processes in sessions of their own behind, and never ends
 SLEEP_FOREVER = (

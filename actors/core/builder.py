@@ -356,6 +356,8 @@ class BuilderCore:
         match self.stage, status.state:
             case Stage.IDLE, SlaveState.IDLE:
                 pass
+            case Stage.DISCARDING, SlaveState.IDLE if self._asked:
+                pass
             case ((Stage.DISCARDING | Stage.CLEANING), SlaveState.IDLE):
                 self._idle()
             case Stage.DISCARDING, SlaveState.WAITING if closed:

@@ -43,7 +43,7 @@ from actors.queue_turn import Letter
 from storage.database import farm_id
 from storage.errors import DatabaseUnreachable, UnknownJob
 from storage.records import BuildState, NotOkBy, NotOkKind, Outcome, Pocket, RuntimeState
-from tests.fix_storage import Stage, left
+from tests.fix_storage import Farm, left
 
 M = TypeVar("M")
 
@@ -52,22 +52,21 @@ M = TypeVar("M")
 class Desk:
     """The books under test, with a clock that a test winds."""
 
-    farm: Stage
+    farm: Farm
     dsn: str
     at: float = 1000.0
-    database: QueueDatabase | None = None
+    connected: QueueDatabase | None = None
     marks: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     books: Bookkeeping = field(default_factory=lambda: Bookkeeping(wall_seconds=3600.0, resend=2.0))
 
     def open(self) -> Sequence[Letter]:
-        if self.database is not None:
-            self.database.close()
-        self.database = QueueDatabase(self.dsn)
+        if self.connected is not None:
+            self.connected.close()
+        self.connected = QueueDatabase(self.dsn)
         return self.books.load(self.database, self.at)
 
     def take(self, *reports: Report) -> Sequence[Letter]:
         """Take a turn that has heard of everything that was committed before."""
-        assert self.database is not None
         mark = -next(self.marks)  # a build that nobody has; notifications come in the order of the commits
         told = json.dumps({"table": "build", "op": "UPDATE", "ids": [mark]})
         self.farm.conn.execute("SELECT pg_notify('farm', %s)", (told,))
@@ -79,8 +78,12 @@ class Desk:
                 setattr(changes, name, getattr(changes, name) | getattr(new, name))
         return self.books.take(reports, changes, self.at)
 
+    @property
+    def database(self) -> QueueDatabase:
+        assert self.connected is not None
+        return self.connected
+
     def close(self) -> None:
-        assert self.database is not None
         self.database.close()
 
     def ready(self, name: str = "bob", generation: int = 1) -> Sequence[Letter]:
@@ -97,9 +100,9 @@ class Desk:
 
 
 @pytest.fixture
-def desk(farm: Stage, farm_database: str) -> Iterator[Desk]:
+def desk(farm: Farm, shared_database: str) -> Iterator[Desk]:
     farm.builder("bob")
-    made = Desk(farm, farm_database)
+    made = Desk(farm, shared_database)
     made.open()
     yield made
     made.close()
@@ -146,7 +149,7 @@ def test_an_untrusted_job_waits_until_bob_is_made_untrusted_by_plain_sql(desk: D
     job = desk.farm.job(archive="cprov/ppa")
     assert kinds(desk.take()) == []
     assert desk.farm.queue.job(job.id).builder is None
-    desk.farm.conn.execute("UPDATE builder SET trusted = false WHERE name = 'bob'")
+    desk.farm.sql("UPDATE builder SET trusted = false WHERE name = 'bob'")
     letters = desk.take()
     assert kinds(letters) == ["BuilderChanged", "Assign"]
     assert letters[0].builder is None, "the supervisor tells the builder's actor"
@@ -305,9 +308,9 @@ def test_a_builder_that_finds_its_open_attempt_adopts_it_and_any_other_is_disown
 def test_lowering_trust_fences_the_trusted_build_and_the_builder_is_told(desk: Desk) -> None:
     attempt = desk.assigned()
     build = desk.farm.queue.attempt(attempt).build
-    desk.farm.conn.execute("UPDATE builder SET trusted = false WHERE name = 'bob'")
+    desk.farm.sql("UPDATE builder SET trusted = false WHERE name = 'bob'")
     letters = desk.take()
-    assert kinds(letters) == ["BuilderChanged", "Disown"]
+    assert kinds(letters) == ["Disown", "BuilderChanged"]
     assert only(Disown, letters).attempt == attempt
     assert desk.state(build) is BuildState.NEEDSBUILD
     assert kinds(desk.take(finished(attempt))) == ["FencedOff"]
@@ -318,7 +321,7 @@ def test_lowering_trust_fences_the_trusted_build_and_the_builder_is_told(desk: D
 def test_a_verdict_by_hand_stands_and_the_late_report_is_fenced_off(desk: Desk) -> None:
     attempt = desk.assigned()
     build = desk.farm.queue.attempt(attempt).build
-    desk.farm.conn.execute("UPDATE build SET state = 'FAILEDTOBUILD' WHERE id = %s", (build,))
+    desk.farm.sql("UPDATE build SET state = 'FAILEDTOBUILD' WHERE id = %s", build)
     assert kinds(desk.take()) == ["Disown"]
     assert only(FencedOff, desk.take(finished(attempt))).attempt == attempt
     assert desk.state(build) is BuildState.FAILEDTOBUILD
@@ -338,7 +341,7 @@ def test_cancelling_a_running_build_aborts_it_and_its_end_cancels_it(desk: Desk)
 def test_an_attempt_that_nobody_ends_is_closed_after_its_deadline(desk: Desk) -> None:
     attempt = desk.assigned()
     assert kinds(desk.books.miss_deadlines(45.0, desk.at)) == []
-    desk.farm.conn.execute("UPDATE attempt SET deadline = now() - interval '46 s' WHERE id = %s", (attempt,))
+    desk.farm.sql("UPDATE attempt SET deadline = now() - interval '46 s' WHERE id = %s", attempt)
     letters = desk.books.miss_deadlines(45.0, desk.at)
     assert kinds(letters) == ["Disown"]
     closed = desk.farm.queue.attempt(attempt)
@@ -351,7 +354,7 @@ def test_a_cancelled_build_whose_slave_does_not_abort_in_time_is_cancelled_at_it
     build = desk.farm.queue.attempt(attempt).build
     desk.farm.builds.cancel(build)
     desk.take()
-    desk.farm.conn.execute("UPDATE attempt SET deadline = now() - interval '46 s' WHERE id = %s", (attempt,))
+    desk.farm.sql("UPDATE attempt SET deadline = now() - interval '46 s' WHERE id = %s", attempt)
     desk.books.miss_deadlines(45.0, desk.at)
     assert desk.state(build) is BuildState.CANCELLED
 
@@ -419,6 +422,24 @@ def test_new_and_removed_builders_are_made_known_whole(desk: Desk) -> None:
     assert [builder.name for builder in known.builders] == ["bob"]
 
 
+def test_a_builder_that_is_removed_in_mid_build_is_told_once_and_then_forgotten(desk: Desk) -> None:
+    desk.assigned()
+    desk.farm.builders.remove("bob")
+    assert kinds(desk.take()) == ["Disown", "BuildersKnown"]
+    assert desk.books.books.outbox.unanswered == ()
+    assert desk.books.tick(desk.at + 60.0) == ()
+
+
+def test_a_builder_of_the_same_name_that_is_added_again_is_heard(desk: Desk) -> None:
+    desk.take(RuntimeChanged("bob", 7, RuntimeState.IDLE, connected=True))
+    desk.farm.builders.remove("bob")
+    desk.take()
+    desk.farm.builder("bob")
+    desk.farm.job()
+    desk.take()
+    assert kinds(desk.ready(generation=1)) == ["Assign"]
+
+
 def test_a_report_of_a_builder_that_was_removed_is_answered_by_nothing(desk: Desk) -> None:
     desk.farm.builders.remove("bob")
     assert kinds(desk.take(SessionWanted("bob", 1), ProbePassed("bob", 1))) == ["BuildersKnown"]
@@ -459,7 +480,7 @@ def cut_off(desk: Desk) -> None:
     """Cut both connections of the books, as a restart of the server does."""
     desk.farm.conn.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name ~ '^queue'"
     )
 
 

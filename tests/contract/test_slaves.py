@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from protocol import codec
 from protocol.messages import (
     CHUNK,
+    HEARTBEAT_SECONDS,
     WINDOW,
     Abort,
     Accepted,
@@ -115,9 +117,11 @@ def test_a_probe_comes_back_unchanged(any_slave: SlaveUnderContract) -> None:
 @pytest.mark.slow
 def test_a_quiet_slave_says_that_it_is_still_there(any_slave: SlaveUnderContract) -> None:
     with any_slave.master() as master:
+        began = time.monotonic()
         while not isinstance(event := master.connection.next_event(), Heartbeat):
             assert not isinstance(event, Status)
             master.connection.receive_data(master.socket.recv(4096))
+        assert HEARTBEAT_SECONDS - 1 < time.monotonic() - began < 1.7 * HEARTBEAT_SECONDS
 
 
 # -- files -----------------------------------------------------------------------------------------------------------
@@ -245,29 +249,6 @@ def test_a_slave_that_was_killed_says_that_its_build_is_lost(any_slave: SlaveUnd
         assert isinstance(master.ask(Clean, attempt), Accepted)
 
 
-def test_a_slave_that_was_killed_keeps_farm_epoch_files_and_results(any_slave: SlaveUnderContract) -> None:
-    with any_slave.connect() as master:
-        epoch = next(epochs)
-        master.hello(any_slave.token, epoch=epoch)
-        status = end_of(any_slave, master, "quick")
-        any_slave.restart()
-    with any_slave.connect() as stranger:
-        refused = stranger.hello(any_slave.token, farm=OTHER_FARM)
-        assert isinstance(refused, Refused)
-        assert refused.code is RefusalCode.WRONG_FARM
-    with any_slave.connect() as old:
-        refused = old.hello(any_slave.token, epoch=epoch)
-        assert isinstance(refused, Refused)
-        assert refused.code is RefusalCode.STALE_EPOCH
-    with any_slave.master() as master:
-        assert master.statuses[0].files == status.files
-        for file in status.files:
-            content = master.fetch(status.attempt or "", file.name, file.size)
-            assert hashlib.sha256(content).hexdigest() == file.sha256
-        source = any_slave.sources["quick"]
-        assert all(master.ensure_present(path.read_bytes()).have for path in source.files.values())
-
-
 # -- what does not fit changes nothing -------------------------------------------------------------------------------
 BAD_ARGS: dict[str, dict[str, Any]] = {
     "no dsc": {"dsc": None},
@@ -319,19 +300,6 @@ def test_a_busy_slave_takes_no_second_build(any_slave: SlaveUnderContract) -> No
         assert (master.status().state, master.status().attempt) == (SlaveState.BUILDING, attempt)
 
 
-def test_a_slave_with_results_takes_no_second_build(any_slave: SlaveUnderContract) -> None:
-    with any_slave.master() as master:
-        status = end_of(any_slave, master, "quick")
-        attempt, file = status.attempt or "", status.files[0]
-        assert code_of(master.ask(Build, *any_slave.order("quick"))) is RejectionCode.NOT_CLEAN
-        assert code_of(master.ask(Abort, attempt)) is RejectionCode.NOT_BUILDING
-        assert code_of(master.ask(Clean, new_attempt())) is RejectionCode.WRONG_ATTEMPT
-        assert code_of(master.ask(Fetch, new_attempt(), file.name, 0)) is RejectionCode.WRONG_ATTEMPT
-        assert code_of(master.ask(Fetch, attempt, "passwd", 0)) is RejectionCode.NO_SUCH_FILE
-        assert code_of(master.ask(Fetch, attempt, file.name, file.size + 1)) is RejectionCode.BAD_OFFSET
-        assert master.status() == status
-
-
 def test_an_idle_slave_has_nothing_to_abort_clean_or_fetch(any_slave: SlaveUnderContract) -> None:
     with any_slave.master() as master:
         assert code_of(master.ask(Abort, new_attempt())) is RejectionCode.NOT_BUILDING
@@ -340,7 +308,6 @@ def test_an_idle_slave_has_nothing_to_abort_clean_or_fetch(any_slave: SlaveUnder
         assert master.status() == Status(SlaveState.IDLE)
 
 
-# -- logs and results from any offset --------------------------------------------------------------------------------
 def read_log(master: MasterClient, status: Status, offset: int) -> bytes:
     """Return the log from `offset` on; the client itself checks that it has no gap."""
     master.log = bytes(offset)
@@ -348,17 +315,6 @@ def read_log(master: MasterClient, status: Status, offset: int) -> bytes:
     while len(master.log) < status.log_size:
         master.hear()
     return master.log[offset:]
-
-
-def test_a_log_can_be_had_from_any_offset(any_slave: SlaveUnderContract) -> None:
-    with any_slave.master() as master:
-        status = end_of(any_slave, master, "quick")
-        assert master.log == b""  # nobody asked
-        whole = read_log(master, status, 0)
-        assert len(whole) == status.log_size > 10
-    for offset in (1, len(whole) // 2, len(whole) - 1):
-        with any_slave.master() as master:
-            assert read_log(master, status, offset) == whole[offset:]
 
 
 def test_a_log_is_pushed_while_it_grows_and_goes_on_in_the_next_session(any_slave: SlaveUnderContract) -> None:
@@ -376,24 +332,6 @@ def test_a_log_is_pushed_while_it_grows_and_goes_on_in_the_next_session(any_slav
         while len(master.log) < status.log_size:
             master.hear()
         assert master.log == read_log(master, status, 0)
-
-
-def test_a_log_beyond_its_end_or_of_another_attempt_is_not_pushed(any_slave: SlaveUnderContract) -> None:
-    with any_slave.master() as master:
-        status = end_of(any_slave, master, "quick")
-        master.say(LogFrom(status.attempt or "", status.log_size + 1), LogFrom(new_attempt(), 0))
-        assert isinstance(master.ask(Echo, b""), EchoReply)
-        assert master.log == b""
-
-
-def test_a_result_can_be_fetched_from_any_offset(any_slave: SlaveUnderContract) -> None:
-    with any_slave.master() as master:
-        status = end_of(any_slave, master, "quick")
-        file = max(status.files, key=lambda file: file.size)
-        whole = master.fetch(status.attempt or "", file.name, file.size)
-    for offset in (1, file.size // 2, file.size - 1, file.size):
-        with any_slave.master() as master:
-            assert master.fetch(status.attempt or "", file.name, file.size, offset=offset) == whole[offset:]
 
 
 # -- garbage does no harm --------------------------------------------------------------------------------------------
@@ -437,3 +375,72 @@ def test_a_request_number_that_comes_twice_ends_the_session(any_slave: SlaveUnde
         master.connection._last_request = 0
         master.say(Echo(1, b""))
         master.wait_gone()
+
+
+# -- what a finished build leaves behind, from any offset ----------------------------------------------------------------
+def test_a_slave_that_was_killed_keeps_farm_epoch_files_and_results(slave_with_results: SlaveUnderContract) -> None:
+    any_slave = slave_with_results
+    with any_slave.connect() as master:
+        epoch = next(epochs)
+        welcome = master.hello(any_slave.token, epoch=epoch)
+        assert isinstance(welcome, Welcome)
+        status = welcome.status
+        any_slave.restart()
+    with any_slave.connect() as stranger:
+        refused = stranger.hello(any_slave.token, farm=OTHER_FARM)
+        assert isinstance(refused, Refused)
+        assert refused.code is RefusalCode.WRONG_FARM
+    with any_slave.connect() as old:
+        refused = old.hello(any_slave.token, epoch=epoch)
+        assert isinstance(refused, Refused)
+        assert refused.code is RefusalCode.STALE_EPOCH
+    with any_slave.master() as master:
+        assert master.statuses[0].files == status.files
+        for file in status.files:
+            content = master.fetch(status.attempt or "", file.name, file.size)
+            assert hashlib.sha256(content).hexdigest() == file.sha256
+        source = any_slave.sources["quick"]
+        assert all(master.ensure_present(path.read_bytes()).have for path in source.files.values())
+
+
+def test_a_slave_with_results_takes_no_second_build(slave_with_results: SlaveUnderContract) -> None:
+    any_slave = slave_with_results
+    with any_slave.master() as master:
+        status = master.status()
+        attempt, file = status.attempt or "", status.files[0]
+        assert code_of(master.ask(Build, *any_slave.order("quick"))) is RejectionCode.NOT_CLEAN
+        assert code_of(master.ask(Abort, attempt)) is RejectionCode.NOT_BUILDING
+        assert code_of(master.ask(Clean, new_attempt())) is RejectionCode.WRONG_ATTEMPT
+        assert code_of(master.ask(Fetch, new_attempt(), file.name, 0)) is RejectionCode.WRONG_ATTEMPT
+        assert code_of(master.ask(Fetch, attempt, "passwd", 0)) is RejectionCode.NO_SUCH_FILE
+        assert code_of(master.ask(Fetch, attempt, file.name, file.size + 1)) is RejectionCode.BAD_OFFSET
+        assert master.status() == status
+
+
+def test_a_log_can_be_had_from_any_offset(slave_with_results: SlaveUnderContract) -> None:
+    with slave_with_results.master() as master:
+        status = master.status()
+        assert master.log == b""  # nobody asked
+        whole = read_log(master, status, 0)
+        assert len(whole) == status.log_size > 10
+    for offset in (1, len(whole) // 2, len(whole) - 1):
+        with slave_with_results.master() as master:
+            assert read_log(master, status, offset) == whole[offset:]
+
+
+def test_a_log_beyond_its_end_or_of_another_attempt_is_not_pushed(slave_with_results: SlaveUnderContract) -> None:
+    with slave_with_results.master() as master:
+        status = master.status()
+        master.say(LogFrom(status.attempt or "", status.log_size + 1), LogFrom(new_attempt(), 0))
+        assert isinstance(master.ask(Echo, b""), EchoReply)
+        assert master.log == b""
+
+
+def test_a_result_can_be_fetched_from_any_offset(slave_with_results: SlaveUnderContract) -> None:
+    with slave_with_results.master() as master:
+        status = master.status()
+        file = max(status.files, key=lambda file: file.size)
+        whole = master.fetch(status.attempt or "", file.name, file.size)
+    for offset in (1, file.size // 2, file.size - 1, file.size):
+        with slave_with_results.master() as master:
+            assert master.fetch(status.attempt or "", file.name, file.size, offset=offset) == whole[offset:]

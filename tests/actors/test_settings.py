@@ -1,0 +1,120 @@
+"""Settings: file, environment over it, command line over both; what is wrong is named with its place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from actors.settings import BadSetting, Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("BUILDD_MASTER")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("BUILDD_MASTER_STATE_DIRECTORY", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "buildd-master.toml"
+
+
+def refusal(file: Path | None = None, **command_line: object) -> str:
+    with pytest.raises(BadSetting) as refused:
+        load_settings(file, **command_line)
+    return str(refused.value)
+
+
+def test_the_command_line_goes_over_the_environment_over_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text('wall_seconds = 1\nbuilders_per_nursery = 1\nuser = "a"\n[timers]\nconnect = 1\nlost = 1\n')
+    monkeypatch.setenv("BUILDD_MASTER_BUILDERS_PER_NURSERY", "2")
+    monkeypatch.setenv("BUILDD_MASTER_USER", "b")
+    monkeypatch.setenv("BUILDD_MASTER_TIMERS__LOST", "2")
+    settings = load_settings(file, user="c")
+    assert (settings.wall_seconds, settings.builders_per_nursery, settings.user) == (1, 2, "c")
+    assert (settings.timers.connect, settings.timers.lost) == (1, 2)
+    assert settings.timers.heartbeat == Settings().timers.heartbeat
+
+
+def test_what_is_not_given_on_the_command_line_takes_nothing_away(file: Path) -> None:
+    file.write_text("wall_seconds = 1\n")
+    assert load_settings(file, wall_seconds=None).wall_seconds == 1
+
+
+def test_every_file_of_the_state_directory_has_its_place(tmp_path: Path) -> None:
+    settings = load_settings()
+    places = {
+        settings.librarian_directory,
+        settings.logs_directory,
+        settings.key_file,
+        settings.token_file,
+        settings.run_file,
+    }
+    assert len(places) == 5
+    assert {place.parent for place in places} == {tmp_path / "state"}
+
+
+def test_an_unknown_key_of_the_file_is_refused_with_the_file(file: Path) -> None:
+    file.write_text("walls = 1\n")
+    assert refusal(file) == f"walls: no such setting ({file})"
+
+
+def test_an_unknown_timer_is_refused_with_the_file(file: Path) -> None:
+    file.write_text("[timers]\nconect = 1\n")
+    assert "conect" in refusal(file)
+    assert str(file) in refusal(file)
+
+
+def test_an_unknown_environment_variable_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUILDD_MASTER_WALL", "1")
+    assert refusal() == "BUILDD_MASTER_WALL: no such setting (environment variable)"
+    monkeypatch.delenv("BUILDD_MASTER_WALL")
+    monkeypatch.setenv("BUILDD_MASTER_TIMERS__CONECT", "1")
+    assert "BUILDD_MASTER_TIMERS__CONECT" in refusal()
+
+
+def test_a_bad_value_is_refused_with_its_place(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text("wall_seconds = -1\n")
+    assert refusal(file).startswith("wall_seconds = -1: input should be greater than 0")
+    assert refusal(file).endswith(f"({file})")
+    monkeypatch.setenv("BUILDD_MASTER_WALL_SECONDS", "soon")
+    assert "'soon'" in refusal(file)
+    assert refusal(file).endswith("(environment variable BUILDD_MASTER_WALL_SECONDS)")
+    assert refusal(file, wall_seconds="now").endswith("(command line)")
+
+
+@pytest.mark.parametrize("value", ["0", "-3", "nan", "inf"])
+def test_a_timer_that_is_no_time_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("BUILDD_MASTER_TIMERS__CONNECT", value)
+    assert "connect" in refusal()
+    assert "environment variable" in refusal()
+
+
+def test_an_environment_variable_that_is_no_json_where_a_section_is_wanted_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BUILDD_MASTER_TIMERS", "fast")
+    assert "timers" in refusal()
+
+
+def test_every_fault_is_told(file: Path) -> None:
+    file.write_text('walls = 1\nwall_seconds = 0\nadmin_port = 70000\nlog_level = "LOUD"\n')
+    assert len(refusal(file).splitlines()) == 4
+
+
+def test_a_file_that_is_no_toml_is_refused_with_the_line(file: Path) -> None:
+    file.write_text("walls == 1\n")
+    assert str(file) in refusal(file)
+    assert "line 1" in refusal(file)
+
+
+def test_a_file_that_was_named_must_be_there(file: Path) -> None:
+    assert refusal(file) == f"{file}: no such file"
+
+
+def test_a_password_in_the_dsn_is_not_shown(file: Path) -> None:
+    file.write_text('database = "postgresql://me:geheim@localhost/farm"\n')
+    assert "geheim" not in repr(load_settings(file))

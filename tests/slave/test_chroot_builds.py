@@ -1,0 +1,317 @@
+"""The real daemon builds real (tiny) packages in a real chroot; nothing is taken on trust, nothing is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import signal
+import socket
+import subprocess
+import tarfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protocol.messages import Abort, Accepted, Build, LogFrom, Phase, SlaveState, Status, WireOutcome
+from slave import leftovers
+from slave.backends.chroot import BUILDER_ID
+from slave.machine import RESTARTED
+from tests.fix_slaves import ARCHITECTURE, RealSlave, SlaveUnderContract, wait_until
+from tests.fix_sources import SLEEP_FOREVER, TRY_THE_NETWORK, MakeSource, SourcePackage
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="a chroot is entered as root")]
+
+
+@dataclass
+class Done:
+    """One build, over."""
+
+    status: Status
+    log: str
+    results: dict[str, bytes]
+
+    def package_file(self, directory: Path, inside: str) -> str:
+        """Return a file of the one built package."""
+        (name,) = (name for name in self.results if name.endswith(".deb"))
+        (directory / name).write_bytes(self.results[name])
+        unpacked = directory / f"{name}.unpacked"
+        subprocess.run(["dpkg-deb", "-x", str(directory / name), str(unpacked)], check=True)
+        return (unpacked / inside).read_text()
+
+
+def build(slave: SlaveUnderContract, package: SourcePackage, **args: Any) -> Done:
+    """Have it built, fetch everything, and check that hashes and sizes are as announced."""
+    slave.sources["it"] = package
+    with slave.master() as master:
+        slave.push_all(master, "it")
+        attempt, *rest = slave.order("it", **args)
+        answer = master.ask(Build, attempt, *rest)
+        assert isinstance(answer, Accepted), answer
+        master.say(LogFrom(attempt, 0))
+        status = master.wait_state(SlaveState.WAITING)
+        results = {file.name: master.fetch(attempt, file.name, file.size) for file in status.files}
+        for file in status.files:
+            assert hashlib.sha256(results[file.name]).hexdigest() == file.sha256
+        wait_until_log(master, status.log_size)
+        return Done(status, master.log.decode(errors="replace"), results)
+
+
+def wait_until_log(master: Any, size: int) -> None:
+    while len(master.log) < size:
+        master.hear()
+
+
+def processes(words: str) -> list[str]:
+    """Return the command lines of all processes of this machine with `words` in them."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if words in line:
+                found.append(line)
+    return found
+
+
+def nothing_is_left(slave: RealSlave, words: str = "sleep 98765") -> bool:
+    """Say whether no process, no mount and no tree of any build is there."""
+    state = slave.state_directory
+    trees = [*state.glob("builds/*/tree"), *state.glob("trash/*")]
+    return not (processes(words) or leftovers.marked(state) or leftovers.mounts(state) or trees)
+
+
+def test_a_package_is_built_by_an_unprivileged_user_and_dpkg_reads_the_result(
+    chroot_slave: SlaveUnderContract, source_package: MakeSource, tmp_path: Path
+) -> None:
+    package = source_package(build="{ id -u; id -G; echo $HOME; echo $DEB_BUILD_OPTIONS; } > findings")
+    done = build(chroot_slave, package)
+    assert done.status.outcome is WireOutcome.OK, done.log
+    assert {Path(name).suffix for name in done.results} == {".changes", ".deb", ".buildinfo"}
+    (tmp_path / "tiny.deb").write_bytes(done.results["tiny_1.0_all.deb"])
+    said = subprocess.run(
+        ["dpkg-deb", "-f", str(tmp_path / "tiny.deb"), "Package", "Version"], check=True, capture_output=True, text=True
+    ).stdout
+    assert said.splitlines() == ["Package: tiny", "Version: 1.0"]
+    found = done.package_file(tmp_path, "usr/share/tiny/findings").splitlines()
+    assert found == [str(BUILDER_ID), str(BUILDER_ID), "/nonexistent", f"parallel={len(os.sched_getaffinity(0))}"]
+
+
+@pytest.mark.parametrize(
+    ("made", "asked", "names"),
+    [
+        ({"architecture": "any"}, {"arch_indep": False}, {f"tiny_1.0_{ARCHITECTURE}.deb"}),
+        ({"architecture": "all"}, {"architecture": "all"}, {"tiny_1.0_all.deb"}),
+        ({"root": "binary-targets"}, {}, {"tiny_1.0_all.deb"}),
+    ],
+)
+def test_what_was_asked_for_is_built(
+    chroot_slave: SlaveUnderContract,
+    source_package: MakeSource,
+    made: dict[str, str],
+    asked: dict[str, Any],
+    names: set[str],
+) -> None:
+    done = build(chroot_slave, source_package(**made), **asked)
+    assert done.status.outcome is WireOutcome.OK, done.log
+    assert {name for name in done.results if name.endswith(".deb")} == names
+
+
+def test_missing_build_dependencies_are_listed_as_the_source_names_them(
+    chroot_slave: SlaveUnderContract, source_package: MakeSource
+) -> None:
+    relations = (
+        "Build-Depends: curious-dep (>= 9) [amd64 arm64], nonesuch | gibtsnicht (<< 3), make, hungry-dep, loud-dep"
+    )
+    done = build(chroot_slave, source_package(relations=relations))
+    assert done.status.outcome is WireOutcome.DEPFAIL, done.log
+    assert done.status.dependencies == (
+        "curious-dep (>= 9)",
+        "nonesuch | gibtsnicht (<< 3)",
+        "not-in-this-world (>= 2)",
+    )
+
+
+def test_a_failing_build_is_the_package_s_fault_and_its_log_says_why(
+    chroot_slave: SlaveUnderContract, source_package: MakeSource
+) -> None:
+    done = build(chroot_slave, source_package(build="echo the reason is this; exit 3"))
+    assert done.status.outcome is WireOutcome.PACKAGEFAIL
+    assert "the reason is this" in done.log
+    assert "debian/rules" in done.status.text
+    assert done.results == {}
+
+
+def test_a_failing_maintainer_script_is_nobody_else_s_fault(
+    chroot_slave: SlaveUnderContract, source_package: MakeSource
+) -> None:
+    done = build(chroot_slave, source_package(relations="Build-Depends: broken-dep"))
+    assert done.status.outcome is WireOutcome.PACKAGEFAIL
+    assert "broken-dep" in done.status.text
+    assert "this maintainer script fails" in done.log
+
+
+def test_neither_build_nor_maintainer_scripts_reach_a_network_or_start_a_daemon(
+    chroot_slave: SlaveUnderContract, source_package: MakeSource, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0)
+        port = listener.getsockname()[1]
+        reached = f"cd {tmp_path}; PORTS={port}; {TRY_THE_NETWORK}"
+        subprocess.run(["sh", "-c", reached], check=True)
+        assert "REACHED" in (tmp_path / "findings").read_text(), "the attempt itself is sound"
+        listener.accept()[0].close()
+        attempt = f"PORTS={port}; {TRY_THE_NETWORK}; cat /var/lib/curious-dep/findings >> findings"
+        package = source_package(build=attempt, relations="Build-Depends: curious-dep, loud-dep")
+        done = build(chroot_slave, package)
+        assert done.status.outcome is WireOutcome.OK, done.log
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    found = done.package_file(tmp_path, "usr/share/tiny/findings").splitlines()
+    assert found.count("tried") == 2, "build and maintainer script"
+    assert found.count("lo") == 2, "and they saw nothing but"
+    assert set(found) & {"RESOLVED", "REACHED", "eth0"} == set()
+    assert os.readlink("/proc/self/ns/net") not in found
+
+
+def test_root_of_the_chroot_is_not_root_of_the_host(
+    chroot_slave: SlaveUnderContract, source_package: MakeSource, tmp_path: Path
+) -> None:
+    package = source_package(build="cp /var/lib/nosy-dep/findings findings", relations="Build-Depends: nosy-dep")
+    done = build(chroot_slave, package)
+    assert done.status.outcome is WireOutcome.OK, done.log
+    found = done.package_file(tmp_path, "usr/share/tiny/findings")
+    assert found.startswith("0\n"), "the maintainer script was root"
+    assert found.endswith("tried\n")
+    for achievement in ("MADE-A-DEVICE", "MOUNTED", "REMOUNTED", "WROTE-A-SETTING"):
+        assert achievement not in found
+    root = next(line for line in found.splitlines() if line.startswith("root: "))
+    assert "/archive" in root, "it got out of its chroot, and into the same one"
+
+
+def pushed_chroot(slave: SlaveUnderContract, content: bytes) -> SlaveUnderContract:
+    slave.chroot = content
+    return slave
+
+
+def tarball(**files: str) -> bytes:
+    """Return a tarball with these files."""
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w") as tar:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name.replace("__", "/"))
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    return whole.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"this is no tarball at all" * 1000, "cannot be unpacked"),
+        (tarball(README="hello"), "no usr/bin/apt-get"),
+    ],
+)
+def test_a_chroot_that_is_none_is_the_chroot_s_fault(
+    chroot_slave: SlaveUnderContract, source_package: MakeSource, content: bytes, words: str
+) -> None:
+    done = build(pushed_chroot(chroot_slave, content), source_package())
+    assert done.status.outcome is WireOutcome.CHROOTFAIL
+    assert words in done.status.text
+
+
+def test_a_chroot_of_another_architecture_is_the_chroot_s_fault(
+    chroot_slave: SlaveUnderContract, source_package: MakeSource
+) -> None:
+    done = build(chroot_slave, source_package(), architecture="s390x")
+    assert done.status.outcome is WireOutcome.CHROOTFAIL
+    assert done.status.text == f"the chroot is for {ARCHITECTURE}, the build for s390x"
+
+
+def test_a_build_that_takes_too_long_times_out_and_leaves_nothing(
+    chroot_slave: SlaveUnderContract, chroot_slave_process: RealSlave, source_package: MakeSource
+) -> None:
+    done = build(chroot_slave, source_package(build=SLEEP_FOREVER), wall_seconds=8)
+    assert done.status.outcome is WireOutcome.TIMEOUT, done.log
+    assert "not done after 8 s" in done.status.text
+    wait_until(lambda: nothing_is_left(chroot_slave_process))
+
+
+def start_sleeping(slave: SlaveUnderContract, package: SourcePackage) -> tuple[Any, str]:
+    """Have a build begin that never ends; return once all of its processes are there."""
+    slave.sources["it"] = package
+    master = slave.master()
+    attempt = slave.start(master, "it")
+    master.say(LogFrom(attempt, 0))
+    while b"\nsleeping\n" not in master.log:
+        master.hear()
+    wait_until(lambda: len(processes("sleep 98765")) >= 4, "the crowd")
+    return master, attempt
+
+
+def test_an_abort_kills_the_whole_tree_and_leaves_no_mount(
+    chroot_slave: SlaveUnderContract, chroot_slave_process: RealSlave, source_package: MakeSource
+) -> None:
+    master, attempt = start_sleeping(chroot_slave, source_package(build=SLEEP_FOREVER))
+    with master:
+        assert master.statuses[-1].phase is Phase.BUILD
+        began = time.monotonic()
+        assert isinstance(master.ask(Abort, attempt), Accepted)
+        assert master.wait_state(SlaveState.WAITING).outcome is WireOutcome.ABORTED
+        assert time.monotonic() - began < 5
+        assert processes("sleep 98765") == [], "all are dead before the master hears of it"
+        assert leftovers.marked(chroot_slave_process.state_directory) == ()
+    wait_until(lambda: nothing_is_left(chroot_slave_process))
+
+
+def test_a_slave_killed_in_mid_build_comes_back_clean_and_says_what_happened(
+    chroot_slave: SlaveUnderContract, chroot_slave_process: RealSlave, source_package: MakeSource
+) -> None:
+    master, attempt = start_sleeping(chroot_slave, source_package(build=SLEEP_FOREVER))
+    with master:
+        log = master.log
+        chroot_slave.restart()
+    with chroot_slave.master() as master:
+        status = master.statuses[-1]
+        assert (status.state, status.attempt, status.outcome) == (SlaveState.WAITING, attempt, WireOutcome.BUILDERFAIL)
+        assert status.text == RESTARTED
+        master.say(LogFrom(attempt, 0))
+        wait_until_log(master, status.log_size)
+        assert master.log.startswith(log)
+    wait_until(lambda: nothing_is_left(chroot_slave_process))
+
+
+def test_what_a_killed_slave_left_running_and_mounted_is_gone_after_its_next_start(
+    chroot_slave: SlaveUnderContract, chroot_slave_process: RealSlave
+) -> None:
+    state = chroot_slave_process.state_directory
+    chroot_slave_process.end(signal.SIGKILL)
+    mountpoint = state / "builds" / "left over"
+    mountpoint.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(mountpoint)], check=True)
+    straggler = subprocess.Popen(
+        ["setsid", "unshare", "--pid", "--fork", "sleep", "98765"], env=os.environ | {leftovers.MARKER: str(state)}
+    )
+    chroot_slave_process.start()
+    assert straggler.wait(5) != 0
+    wait_until(lambda: nothing_is_left(chroot_slave_process))
+    assert not mountpoint.exists()
+
+
+def test_sigterm_ends_slave_and_build_within_five_seconds(
+    chroot_slave: SlaveUnderContract, chroot_slave_process: RealSlave, source_package: MakeSource
+) -> None:
+    master, _ = start_sleeping(chroot_slave, source_package(build=SLEEP_FOREVER))
+    with master:
+        began = time.monotonic()
+        chroot_slave_process.end(signal.SIGTERM)
+        assert time.monotonic() - began < 5
+    assert chroot_slave_process.process is not None
+    assert chroot_slave_process.process.returncode == 0
+    assert processes("sleep 98765") == []
+    assert leftovers.mounts(chroot_slave_process.state_directory) == ()
+    chroot_slave_process.start()
+    wait_until(lambda: nothing_is_left(chroot_slave_process))
