@@ -1,6 +1,6 @@
 """A way in for people: attach to the actor system of a running farm.
 
-Starts nothing and stops nothing: Thespian, asked to attach where nobody listens, would start a system of its own.
+Starts nothing and stops nothing: Thespian's own way in, where nobody listens, would start a system of its own.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import getpass
 import os
 import time
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 
-from thespian.actors import ActorAddress, ActorSystemException
-from thespian.system.multiprocTCPBase import ActorSystemBase
-from thespian.system.transport import TransmitIntent
+from thespian.actors import ActorAddress
+from thespian.system.systemBase import ExternalOpsToActors
+from thespian.system.transport import ExternalInterfaceTransportInit, TransmitIntent
 from thespian.system.transport.IPBase import TCPv4ActorAddress
+from thespian.system.transport.TCPTransport import TCPTransport
 
 from actors.farm_actor import Census, Here, Injected, WhoIsHere
 from actors.messages import Describe, Description
@@ -22,6 +22,8 @@ from actors.run_file import running_farm
 from actors.transport import LOOPBACK, read_key, secure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from actors.settings import Settings
 
 _ANSWER_SECONDS = 3.0
@@ -31,12 +33,13 @@ class NotAttached(Exception):
     """No farm runs, or it does not let us in; one line that says which, and what to do."""
 
 
-class _Guest(ActorSystemBase):  # type: ignore[misc]  # Thespian is untyped
-    """Thespian's side of a process that speaks to actors from outside."""
+class _Guest(ExternalOpsToActors):  # type: ignore[misc]  # Thespian is untyped
+    """Thespian's side of a process that speaks to actors from outside: a transport, and nothing that could start."""
 
-    def _startAdmin(self, *_: object) -> None:  # noqa: N802 - Thespian's name
-        message = "the farm has just stopped"
-        raise NotAttached(message)
+    def __init__(self, admin_port: int) -> None:
+        capabilities = {"Admin Port": admin_port}
+        self.transport = TCPTransport(ExternalInterfaceTransportInit(), capabilities, None, None)
+        super().__init__(TCPTransport.getAdminAddr(capabilities))
 
 
 class Attached:
@@ -60,11 +63,7 @@ class Attached:
             raise NotAttached(message) from error
         self._supervisor = ActorAddress(TCPv4ActorAddress(LOOPBACK, farm.supervisor_port))
         self._who = os.environ.get("SUDO_USER") or getpass.getuser()
-        try:
-            self._guest: Any = _Guest(SimpleNamespace(capabilities={"Admin Port": farm.admin_port}))
-        except ActorSystemException as error:
-            message = f"the farm in {place} does not answer: {error}"
-            raise NotAttached(message) from error
+        self._guest: Any = _Guest(farm.admin_port)
         try:
             self.census()
         except NotAttached:
@@ -94,11 +93,12 @@ class Attached:
         Raises:
             NotAttached: it does not answer.
         """
-        census = self._guest.ask(self._supervisor, WhoIsHere(), _ANSWER_SECONDS)
-        if not isinstance(census, Census):
-            message = "the farm's supervisor does not answer: it hangs, or the key file is of another start"
-            raise NotAttached(message)
-        return census
+        self._post(self._supervisor, WhoIsHere())
+        for said in self._heard():  # late answers of others may come first
+            if isinstance(said, Census):
+                return said
+        message = "the farm's supervisor does not answer: it hangs, or the key file is of another start"
+        raise NotAttached(message)
 
     def describe(self, actors: tuple[Here, ...]) -> dict[str, Description]:
         """Return what the actors say of themselves, by name; those that do not answer in time are left out."""
@@ -106,11 +106,11 @@ class Attached:
             self._post(here.address, Describe())
         wanted = {(here.name, here.generation) for here in actors}
         heard: dict[str, Description] = {}
-        deadline = time.monotonic() + _ANSWER_SECONDS
-        while len(heard) < len(wanted) and (left := deadline - time.monotonic()) > 0:
-            said = self._guest.listen(left)
+        for said in self._heard() if wanted else ():
             if isinstance(said, Description) and (said.name, said.generation) in wanted:
                 heard[said.name] = said
+            if len(heard) == len(wanted):
+                break
         return heard
 
     def inject(self, to: Here, message: object, sender: Here | None) -> bool:
@@ -126,8 +126,19 @@ class Attached:
             self._guest.listen(0.01)
         return bool(taken)
 
+    def _heard(self) -> Iterator[object]:
+        """Yield what actors say to us, until they have had time enough."""
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while (left := deadline - time.monotonic()) > 0:
+            said = self._guest.listen(left)
+            if said is not None:
+                yield said
+
     def _post(self, address: ActorAddress, message: object) -> list[object]:
-        """Begin to send; the list is no longer empty when the message was taken.  (Thespian's `tell` waits a minute.)"""
+        """Begin to send; the list is no longer empty when the message was taken.
+
+        Thespian's own `tell` waits a minute for every message under way, those to an actor that hangs included.
+        """
         taken: list[object] = []
 
         def note(result: object, intent: object) -> None:  # noqa: ARG001 - the signature is Thespian's

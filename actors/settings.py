@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     )
 
     state_directory: Path = Field(default_factory=default_state_directory)
-    database: str = ""  #: DSN; empty: PostgreSQL embedded in the state directory
+    database: str = Field(default="", repr=False)  #: DSN; empty: PostgreSQL embedded in the state directory
     user: str = "buildd-master"  #: system user that a master started as root becomes; empty: stays root
     admin_port: int = Field(default=0, ge=0, le=65535)  #: of the actor system, on loopback; 0: a free one
     builders_per_nursery: int = Field(default=32, ge=1, le=200)
@@ -78,7 +78,7 @@ class Settings(BaseSettings):
     def _known_timers(cls, value: object) -> object:
         unknown = sorted(value.keys() - Timers.__dataclass_fields__.keys()) if isinstance(value, dict) else []
         if unknown:
-            message = f"no such timer: {', '.join(unknown)}"
+            message = f"there is no {', '.join(unknown)}"
             raise ValueError(message)
         return value
 
@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     def _positive(cls, value: Timers) -> Timers:
         wrong = [name for name in Timers.__dataclass_fields__ if not 0 < getattr(value, name) < float("inf")]
         if wrong:
-            message = f"must be more than 0 seconds: {', '.join(wrong)}"
+            message = f"{', '.join(wrong)} must be more than 0 seconds"
             raise ValueError(message)
         return value
 
@@ -206,16 +206,19 @@ def _is_field(name: str) -> bool:
 def _fault(error: dict[str, Any], given: dict[str, Any], content: dict[str, Any], place: Path) -> str:
     location = tuple(str(part) for part in error["loc"])
     key = ".".join(location)
-    variable = PREFIX + "__".join(location).upper()
-    if location[0] in given:
-        where = "command line"
-    elif any(name.upper() == variable for name in os.environ):
-        where = f"environment variable {variable}"
-    elif location[0] in content:
-        where = str(place)
-    else:
-        where = "environment"
+    where = _where(location, given, content, place)
     if error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
         return f"{key}: no such setting ({where})"
     text = str(error["msg"]).removeprefix("Value error, ")
-    return f"{key} = {error['input']!r}: {text[:1].lower()}{text[1:]} ({where})"
+    value = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
+    return f"{key}{value}: {text[:1].lower()}{text[1:]} ({where})"
+
+
+def _where(location: tuple[str, ...], given: dict[str, Any], content: dict[str, Any], place: Path) -> str:
+    """Name every place that the setting may come from; the first goes over the others."""
+    variable = PREFIX + "__".join(location).upper()
+    variables = [name for name in sorted(os.environ) if (name.upper() + "__").startswith(variable + "__")]
+    places = ["command line"] if location[0] in given else []
+    places += [f"environment variable {name}" for name in variables]
+    places += [str(place)] if location[0] in content else []
+    return places[0] if len(location) == 1 and location[0] != "timers" else ", ".join(places)

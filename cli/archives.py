@@ -8,7 +8,8 @@ import typer
 
 from cli.errors import BadInput
 from cli.farm import open_farm
-from cli.output import AsJson, print_json, say, show, table
+from cli.output import AsJson, print_json, say
+from cli.tables import Rows
 from storage.archives import Archives
 from storage.records import Archive, ArchivePurpose
 
@@ -48,9 +49,9 @@ def list_archives(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"archives": [_document(one) for one in archives]})
         return
-    rows = table("ARCHIVE", "PURPOSE", "TRUST", "OWNER", "SCORE", "STATE", right=("SCORE",))
+    rows = Rows("ARCHIVE", "PURPOSE", "TRUST", "OWNER", "SCORE", "STATE", right=("SCORE",))
     for one in archives:
-        rows.add_row(
+        rows.add(
             f"{one.distribution}/{one.name}",
             one.purpose.value,
             "untrusted" if one.purpose is ArchivePurpose.PPA else "trusted",
@@ -58,7 +59,7 @@ def list_archives(context: typer.Context, as_json: AsJson = False) -> None:
             f"{one.relative_score:+d}",
             " ".join(filter(None, ("enabled" if one.enabled else "DISABLED", "private" if one.private else ""))),
         )
-    show(rows, "no archives: `buildd-master chroot make` registers the distribution's own, `archive add` any other")
+    rows.show("no archives: `buildd-master chroot make` registers the distribution's own, `archive add` any other")
 
 
 @app.command("add")

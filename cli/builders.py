@@ -9,7 +9,8 @@ import typer
 
 from cli.errors import BadInput
 from cli.farm import open_farm
-from cli.output import AsJson, console, plain, print_json, print_table, say, show, since, state, table, when
+from cli.output import AsJson, console, plain, print_json, say, since, state, when
+from cli.tables import Facts, Rows
 from storage.builders import Builders
 from storage.events import Events
 from storage.records import Builder, BuilderRuntime, RuntimeState
@@ -62,10 +63,19 @@ def list_builders(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"builders": [document(one, runtimes.get(one.name)) for one in builders]})
         return
-    rows = table("BUILDER", "STATE", "SINCE", "FAMILIES", "TRUST", "SLAVE, FAIL NOTES", fold=("SLAVE, FAIL NOTES",))
+    rows = Rows(
+        "BUILDER",
+        "STATE",
+        "SINCE",
+        "FAMILIES",
+        "TRUST",
+        "SLAVE, FAIL NOTES",
+        fold=("SLAVE, FAIL NOTES",),
+        less=("SINCE", "FAMILIES"),
+    )
     for one in builders:
         runtime = runtimes.get(one.name)
-        rows.add_row(
+        rows.add(
             one.name,
             state(state_of(one, runtime)),
             since(moment) if (moment := _since(runtime)) else "",
@@ -73,7 +83,7 @@ def list_builders(context: typer.Context, as_json: AsJson = False) -> None:
             "trusted" if one.trusted else "untrusted",
             one.url if one.builderok else f"{one.url}\n{one.failnotes}",
         )
-    show(rows, "no builders: register one with `buildd-master builder add NAME buildd://HOST:PORT --family FAMILY`")
+    rows.show("no builders: register one with `buildd-master builder add NAME buildd://HOST:PORT --family FAMILY`")
 
 
 @app.command("show")
@@ -86,28 +96,27 @@ def show_builder(context: typer.Context, name: Name, as_json: AsJson = False) ->
     if as_json:
         print_json({**document(builder, runtime), "events": plain(story)})
         return
-    facts = table("", "", fold=("",))
-    facts.show_header = False
-    facts.add_row("builder", builder.name)
-    facts.add_row("state", state(state_of(builder, runtime)))
+    facts = Facts()
+    facts.add("builder", builder.name)
+    facts.add("state", state(state_of(builder, runtime)))
     if moment := _since(runtime):
-        facts.add_row("since", f"{when(moment)} ({since(moment)})")
-    facts.add_row("slave", builder.url)
-    facts.add_row("families", f"{' '.join(builder.families)} (architectures {' '.join(builder.architectures)})")
-    facts.add_row("trust", "trusted code only" if builder.trusted else "untrusted code only")
-    facts.add_row("mode", "manual: gets only what an operator assigns" if builder.manual else "automatic")
+        facts.add("since", f"{when(moment)} ({since(moment)})")
+    facts.add("slave", builder.url)
+    facts.add("families", f"{' '.join(builder.families)} (architectures {' '.join(builder.architectures)})")
+    facts.add("trust", "trusted code only" if builder.trusted else "untrusted code only")
+    facts.add("mode", "manual: gets only what an operator assigns" if builder.manual else "automatic")
     if builder.tags:
-        facts.add_row("tags", " ".join(builder.tags))
+        facts.add("tags", " ".join(builder.tags))
     if not builder.builderok:
-        facts.add_row("fail notes", builder.failnotes or "none")
-        facts.add_row("marked by", builder.notok_by or "")
-    print_table(facts)
-    rows = table("WHEN", "WHO", "WHAT", "WHY", fold=("WHAT", "WHY"))
+        facts.add("fail notes", builder.failnotes or "none")
+        facts.add("marked by", builder.notok_by or "")
+    facts.show()
+    rows = Rows("WHEN", "WHO", "WHAT", "WHY", fold=("WHAT", "WHY"))
     for event in story:
-        rows.add_row(when(event.at), event.who, _changes(event.what, event.after), event.why)
+        rows.add(when(event.at), event.who, _changes(event.what, event.after), event.why)
     if story:
         console().print()
-        print_table(rows)
+        rows.show()
 
 
 @app.command("add")

@@ -13,9 +13,10 @@ from cli.errors import Failed
 from cli.farm import Farm, open_farm
 from cli.following import log_path, wait_until_ended
 from cli.log_reading import LiveLog, kept_log
-from cli.output import AsJson, console, duration, note, print_json, print_table, say, show, since, state, table, when
+from cli.output import AsJson, ago, console, duration, note, print_json, say, since, state, when
 from cli.results import copy_files, files_document, print_files
 from cli.screen import log_text, write_log
+from cli.tables import Facts, Rows
 from storage.builds import Builds
 from storage.library import Library
 from storage.records import Attempt, Build, BuildState
@@ -44,9 +45,20 @@ def list_builds(
     if as_json:
         print_json({"builds": [document(one) for one in builds]})
         return
-    rows = table("BUILD", "SOURCE", "FOR", "ARCHIVE", "STATE", "BUILDER", "TOOK", "WHEN", right=("BUILD",))
+    rows = Rows(
+        "BUILD",
+        "SOURCE",
+        "FOR",
+        "ARCHIVE",
+        "STATE",
+        "BUILDER",
+        "TOOK",
+        "WHEN",
+        right=("BUILD",),
+        less=("ARCHIVE", "BUILDER", "WHEN", "TOOK"),
+    )
     for one in builds:
-        rows.add_row(
+        rows.add(
             str(one.id),
             f"{one.source} {one.version}",
             one.distroarchseries,
@@ -54,9 +66,9 @@ def list_builds(
             state(one.state),
             one.builder or "",
             took(one),
-            f"{since(one.ended or one.started or one.created)} ago",
+            ago(one.ended or one.started or one.created),
         )
-    show(rows, "no builds: `buildd-master submit PACKAGE` makes some")
+    rows.show("no builds: `buildd-master submit PACKAGE` makes some")
 
 
 @app.command("show")
@@ -68,24 +80,21 @@ def show_build(context: typer.Context, build: Id, as_json: AsJson = False) -> No
     if as_json:
         print_json({**document(one), "attempts": [_attempt(each) for each in attempts], "files": files_document(files)})
         return
-    facts = table("", "", fold=("",))
-    facts.show_header = False
-    facts.add_row("build", f"{one.id}: {one.source} {one.version}")
-    facts.add_row("for", f"{one.distroarchseries} {one.pocket}{', arch-indep packages too' if one.arch_indep else ''}")
-    facts.add_row(
-        "archive", f"{one.archive} ({'trusted' if one.trusted else 'untrusted'}), {one.component}, {one.urgency}"
-    )
-    facts.add_row("state", state(one.state))
+    facts = Facts()
+    facts.add("build", f"{one.id}: {one.source} {one.version}")
+    facts.add("for", f"{one.distroarchseries} {one.pocket}{', arch-indep packages too' if one.arch_indep else ''}")
+    facts.add("archive", f"{one.archive} ({'trusted' if one.trusted else 'untrusted'}), {one.component}, {one.urgency}")
+    facts.add("state", state(one.state))
     if one.why:
-        facts.add_row("why", one.why)
+        facts.add("why", one.why)
     if one.dependencies:
-        facts.add_row("missing", "\n".join(one.dependencies))
-    facts.add_row("created", f"{when(one.created)} ({since(one.created)} ago)")
+        facts.add("missing", "\n".join(one.dependencies))
+    facts.add("created", f"{when(one.created)} ({since(one.created)} ago)")
     if one.builder:
-        facts.add_row("builder", one.builder)
+        facts.add("builder", one.builder)
     if one.ended:
-        facts.add_row("ended", f"{when(one.ended)}, took {took(one)}")
-    print_table(facts)
+        facts.add("ended", f"{when(one.ended)}, took {took(one)}")
+    facts.show()
     _print_attempts(attempts)
     if files:
         console().print()
@@ -223,9 +232,9 @@ def _attempt(one: Attempt) -> dict[str, object]:
 def _print_attempts(attempts: tuple[Attempt, ...]) -> None:
     if not attempts:
         return
-    rows = table("ATTEMPT", "BUILDER", "STARTED", "TOOK", "OUTCOME", "WHY", fold=("WHY",))
+    rows = Rows("ATTEMPT", "BUILDER", "STARTED", "TOOK", "OUTCOME", "WHY", fold=("WHY",))
     for one in attempts:
-        rows.add_row(
+        rows.add(
             str(one.id)[:8],
             one.builder,
             when(one.started),
@@ -234,7 +243,7 @@ def _print_attempts(attempts: tuple[Attempt, ...]) -> None:
             one.text,
         )
     console().print()
-    print_table(rows)
+    rows.show()
 
 
 def _whole_log(farm: Farm, build: Build) -> bytes:

@@ -11,9 +11,10 @@ from cli import host_apt
 from cli.chroot_tarball import Recipe, make
 from cli.errors import BadInput, NotReachable
 from cli.farm import Farm, open_farm
-from cli.output import AsJson, print_json, say, show, since, size, table, when
+from cli.output import AsJson, print_json, say, since, size, when
 from cli.progress import steps, transferring
 from cli.series import ensure
+from cli.tables import Rows
 from cli.tarball import check_tarball
 from storage.archives import Archives
 from storage.library import Library
@@ -35,12 +36,12 @@ def list_chroots(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"chroots": [_document(one) for one in chroots]})
         return
-    rows = table("SERIES", "POCKET", "SIZE", "AGE", "FILE", "SHA256", right=("SIZE",))
+    rows = Rows("SERIES", "POCKET", "SIZE", "AGE", "FILE", "SHA256", right=("SIZE",), less=("SHA256", "FILE"))
     for one in chroots:
-        rows.add_row(
+        rows.add(
             one.distroarchseries, one.pocket.value, size(one.size), since(one.created), one.filename, one.sha256[:12]
         )
-    show(rows, "no chroots: make one with `buildd-master chroot make`")
+    rows.show("no chroots: make one with `buildd-master chroot make`")
 
 
 @app.command("make")

@@ -122,6 +122,8 @@ class _BuildWatch:
         self._since = time.monotonic()
         if build.state is BuildState.NEEDSBUILD:
             self._reason, self._reason_due = "", self._since + _REASON_SECONDS
+        if build.state is BuildState.NEEDSBUILD and not attempts:
+            return  # whoever waits was told so when it was queued
         if not build.state.final:
             at = f" on {build.builder}" if build.builder else ""
             self._screen.news(_line(build, Text.assemble(state(build.state), at)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -20,7 +20,6 @@ from uuid import UUID
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
@@ -102,45 +101,6 @@ def plain(value: object) -> object:
             return value
 
 
-def table(*columns: str, right: Iterable[str] = (), fold: Iterable[str] = ()) -> Table:
-    """Return an empty table.
-
-    Args:
-        columns: their headings, left to right.
-        right: the headings of numbers.
-        fold: the headings of texts that are wrapped; all others keep to one line.
-    """
-    new = Table(box=None, pad_edge=False, header_style="bold", show_edge=False, padding=(0, 2, 0, 0))
-    right, fold = set(right), set(fold)
-    for name in columns:
-        new.add_column(
-            name,
-            justify="right" if name in right else "left",
-            overflow="fold" if name in fold else "ellipsis",
-            no_wrap=name not in fold,
-        )
-    return new
-
-
-def show(rows: Table, empty: str) -> None:
-    """Print a table, or the line `empty` if it has no rows."""
-    if rows.row_count:
-        print_table(rows)
-    else:
-        note(empty)
-
-
-def print_table(rows: Table) -> None:
-    """Print a table; into a pipe, without the blanks that fill up its last column."""
-    out = console()
-    if out.is_terminal:
-        out.print(rows)
-        return
-    with out.capture() as capture:
-        out.print(rows)
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
-
-
 def state(name: str) -> Text:
     """Return a state as shape, colour and word; the word alone where the terminal's encoding has no shapes."""
     shape, colour = STATES.get(name, ("·", "default"))
@@ -168,6 +128,11 @@ def duration(seconds: float) -> str:
 def since(moment: datetime, now: datetime | None = None) -> str:
     """Return how long ago `moment` was."""
     return duration(((now or datetime.now(UTC)) - moment).total_seconds())
+
+
+def ago(moment: datetime) -> str:
+    """Return how long ago `moment` was, with its greatest unit only."""
+    return " ".join(since(moment).split()[:2]) + " ago"
 
 
 def size(octets: int) -> str:

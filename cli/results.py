@@ -10,10 +10,12 @@ from pathlib import Path
 
 from cli.errors import BadInput, Failed
 from cli.farm import Farm
-from cli.output import size, table
+from cli.output import console, size
+from cli.tables import Rows
 from storage.records import Alias
 
 _BLOCK = 1 << 20  #: bytes copied at a time
+_WIDE = 130  #: columns of a terminal that has room for whole hashes
 
 
 def copy_files(farm: Farm, files: Iterable[Alias], output: Path) -> dict[str, Path]:
@@ -52,11 +54,13 @@ def files_document(files: Iterable[Alias], paths: Mapping[str, Path] | None = No
 
 
 def print_files(files: Iterable[Alias], output: Path | None) -> None:
-    """Print results with sizes and hashes, and where copies of them are."""
-    rows = table("FILE", "SIZE", "SHA256", right=("SIZE",), fold=("FILE",))
+    """Print results with sizes and hashes, and where copies of them are; a narrow terminal gets short hashes."""
+    short = console().is_terminal and console().width < _WIDE
+    rows = Rows("FILE", "SIZE", "SHA256", right=("SIZE",), fold=("FILE",))
     for one in files:
-        rows.add_row(str(output / one.filename) if output else one.filename, size(one.size), one.sha256)
-    print_table(rows)
+        name = str(output / one.filename) if output else one.filename
+        rows.add(name, size(one.size), f"{one.sha256[:12]}…" if short else one.sha256)
+    rows.show()
 
 
 def _copy(content: Path, one: Alias, output: Path) -> Path:

@@ -8,7 +8,8 @@ import typer
 
 from cli.errors import BadInput
 from cli.farm import Farm, open_farm
-from cli.output import AsJson, print_json, say, show, table
+from cli.output import AsJson, print_json, say
+from cli.tables import Rows
 from storage.archives import Archives
 from storage.errors import UnknownArchive
 from storage.records import ArchivePurpose, DistroArchSeries
@@ -69,12 +70,10 @@ def list_series(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"series": [_document(one, pockets[str(one)]) for one in series]})
         return
-    rows = table("SERIES", "FAMILY", "ARCH-INDEP", "CHROOTS")
+    rows = Rows("SERIES", "FAMILY", "ARCH-INDEP", "CHROOTS")
     for one in series:
-        rows.add_row(
-            str(one), one.family, "yes" if one.nominated_archindep else "", " ".join(pockets[str(one)]) or "none"
-        )
-    show(rows, "no series: `buildd-master chroot make` registers this machine's, `buildd-master series add` any other")
+        rows.add(str(one), one.family, "yes" if one.nominated_archindep else "", " ".join(pockets[str(one)]) or "none")
+    rows.show("no series: `buildd-master chroot make` registers this machine's, `buildd-master series add` any other")
 
 
 @app.command("add")

@@ -18,7 +18,8 @@ from cli.builders import state_of
 from cli.errors import Failed
 from cli.explaining import in_short, snapshot
 from cli.farm import Farm, open_farm
-from cli.output import AsJson, console, note, plain, print_json, print_table, say, show, since, state, table
+from cli.output import AsJson, console, note, plain, print_json, say, since, state
+from cli.tables import Facts, Rows
 from storage.builders import Builders
 from storage.errors import UnknownJob
 from storage.records import Job
@@ -58,20 +59,19 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         console().print(
             Text("no master runs: nothing is dispatched; start it with `buildd-master up`", style="#D55E00")
         )
-    rows = table("FAMILY", "BUILDERS", "OK", "BUILDING", "WAITING", right=("BUILDERS", "OK", "BUILDING", "WAITING"))
+    rows = Rows("FAMILY", "BUILDERS", "OK", "BUILDING", "WAITING", right=("BUILDERS", "OK", "BUILDING", "WAITING"))
     for family in families:
-        rows.add_row(family, *(str(number) for number in _family(family, jobs, views).values()))
-    show(rows, "no builders and no jobs yet")
+        rows.add(family, *(str(number) for number in _family(family, jobs, views).values()))
+    rows.show("no builders and no jobs yet")
     console().print()
-    facts = table("", "", fold=("",))
-    facts.show_header = False
-    facts.add_row(
+    facts = Facts()
+    facts.add(
         "builders", Text(" · ").join([Text.assemble(f"{number} ", state(name)) for name, number in states.items()])
     )
-    facts.add_row("master", f"runs (pid {master})" if master else "not seen on this machine")
-    facts.add_row("database", f"{_database(farm)} (PostgreSQL {version // 10000})")
-    facts.add_row("state", str(farm.settings.state_directory))
-    print_table(facts)
+    facts.add("master", f"runs (pid {master})" if master else "not seen on this machine")
+    facts.add("database", f"{_database(farm)} (PostgreSQL {version // 10000})")
+    facts.add("state", str(farm.settings.state_directory))
+    facts.show()
 
 
 def queue(
@@ -82,22 +82,16 @@ def queue(
     """List the jobs that run and wait, in the order they will be dispatched, with the reason each waits."""
     with open_farm(context) as farm:
         jobs, views = snapshot(farm)
-    told = [found for job in jobs if (found := explain(jobs, views, job.id)) is not None][: None if as_json else 10_000]
+    told = [found for job in jobs if (found := explain(jobs, views, job.id)) is not None]
     told.sort(key=lambda one: (one.position is not None, one.job.family, one.position or 0, one.job.id))
     if as_json:
         print_json({"jobs": [_job_document(one) for one in told[:limit]], "total": len(told)})
         return
-    rows = table(
-        "POS",
-        "JOB",
-        "BUILD",
-        "SOURCE",
-        "FOR",
-        "SCORE",
-        "SINCE",
-        "WHERE, OR WHY NOT",
+    rows = Rows(
+        *("POS", "JOB", "BUILD", "SOURCE", "FOR", "SCORE", "SINCE", "WHERE, OR WHY NOT"),
         right=("POS", "JOB", "BUILD", "SCORE"),
         fold=("WHERE, OR WHY NOT",),
+        less=("SINCE", "SCORE", "BUILD"),
     )
     for one in told[:limit]:
         job = one.job
@@ -105,7 +99,7 @@ def queue(
         where = (
             Text(in_short(one)) if one.position is not None else Text.assemble(state(job.state), f" on {job.builder}")
         )
-        rows.add_row(
+        rows.add(
             str(one.position or ""),
             str(job.id),
             str(job.build),
@@ -115,7 +109,7 @@ def queue(
             since(begun),
             where,
         )
-    show(rows, "the queue is empty")
+    rows.show("the queue is empty")
     if len(told) > limit:
         note(f"{len(told) - limit} more jobs: --limit shows them")
 
@@ -154,11 +148,11 @@ def explain_job(
         say(f"not dispatched to anybody: {found.job_reason.words} ({found.job_reason.code})")
     elif found.eligible_now is not None:
         say(f"goes to {found.eligible_now} now")
-    rows = table("BUILDER", "REASON", "IN WORDS", fold=("IN WORDS",))
+    rows = Rows("BUILDER", "REASON", "IN WORDS", fold=("IN WORDS",))
     for answer in found.builders:
         why = answer.reason
-        rows.add_row(answer.builder, why.code.value if why else "none", why.words if why else "would take it now")
-    show(rows, "no builders are registered")
+        rows.add(answer.builder, why.code.value if why else "none", why.words if why else "would take it now")
+    rows.show("no builders are registered")
 
 
 def check(context: typer.Context, as_json: AsJson = False) -> None:

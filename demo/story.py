@@ -186,7 +186,7 @@ def build(clock: Clock) -> None:
     arguments = ["submit", PACKAGE, "--again", "--wait", "--output", shown(OUTPUT)]
     tell(f"$ buildd-master {' '.join(arguments)}")
     live = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    command = [COMMAND, *arguments]
+    command = [str(COMMAND), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=live) as submit:
         for line in submit.stdout or ():
             tell(line.rstrip("\n"))
@@ -271,7 +271,6 @@ def tale(clock: Clock) -> None:
             ensure_chroot(clock)
             build(clock)
             look()
-            buildd("check")
     finally:
         if not had_user and has_user():
             USER_ADDED.touch()

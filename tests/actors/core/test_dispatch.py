@@ -141,6 +141,17 @@ def test_candidates_are_the_waiting_jobs_by_family_in_order() -> None:
     }
 
 
+_ANY_JOB = st.builds(
+    a_job,
+    st.integers(1, 9),
+    hours=st.integers(-3, 3),
+    family=st.sampled_from(["x86", "amd64"]),
+    trusted=st.booleans(),
+    has_chroot=st.sampled_from([True, True, True, False]),
+    manual_score=st.none() | st.integers(0, 60),
+)
+
+
 class AnyFarm(RuleBasedStateMachine):
     """Whatever happens: never a pair the rules reject, no job twice, no builder twice, the best first, nobody idle."""
 
@@ -151,20 +162,26 @@ class AnyFarm(RuleBasedStateMachine):
         self.builders: dict[str, Builder] = {}
         self.ready: set[str] = set()
         self.has: dict[str, int] = {}  #: builder → job, by claims that won
+        self.unheard: set[int] = set()  #: gone, but dispatch has not heard of it
 
     def feed(self, event: Event) -> None:
         pairs = claims(self.dispatch.handle(event))
         while pairs:
             assert len({pair.job for pair in pairs}) == len({pair.builder for pair in pairs}) == len(pairs)
-            for pair in pairs:
+            lost = tuple(pair for pair in pairs if pair.job in self.unheard)
+            won = tuple(pair for pair in pairs if pair.job not in self.unheard)
+            for pair in won:
                 self.check(pair)
-            before = [rank(self.jobs[pair.job]) for pair in pairs]
+            before = [rank(self.jobs[pair.job]) for pair in won]
             assert before == sorted(before)
-            for pair in pairs:
+            self.unheard -= {pair.job for pair in lost}
+            for pair in won:
                 self.jobs[pair.job] = replace(self.jobs[pair.job], builder=pair.builder, state=BuildState.BUILDING)
                 self.ready.remove(pair.builder)
                 self.has[pair.builder] = pair.job
-            pairs = claims(self.dispatch.handle(ClaimSettled(tuple(pairs))))
+            pairs = claims(
+                self.dispatch.handle(ClaimSettled(won, lost, (), tuple(self.builders[pair.builder] for pair in lost)))
+            )
 
     def check(self, pair: Pair) -> None:
         """Check the pair against the farm as it was before this claim."""
@@ -178,25 +195,24 @@ class AnyFarm(RuleBasedStateMachine):
     def may_run(self, job: Job, name: str) -> bool:
         return reason(job, BuilderView(self.builders[name], RuntimeState.IDLE, connected=True)) is None
 
-    @rule(
-        number=st.integers(1, 9),
-        hours=st.integers(-3, 3),
-        family=st.sampled_from(["x86", "amd64"]),
-        trusted=st.booleans(),
-        has_chroot=st.sampled_from([True, True, True, False]),
-        score=st.none() | st.integers(0, 60),
-    )
-    def job_changed(self, number: int, hours: int, family: str, trusted: bool, has_chroot: bool, score: int) -> None:
-        if number in self.has.values():
+    @rule(job=_ANY_JOB)
+    def job_changed(self, job: Job) -> None:
+        if job.id in self.has.values():
             return
-        self.jobs[number] = a_job(
-            number, hours=hours, family=family, trusted=trusted, has_chroot=has_chroot, manual_score=score
-        )
-        self.feed(JobsRead((self.jobs[number],), frozenset({number})))
+        self.jobs[job.id] = job
+        self.unheard.discard(job.id)
+        self.feed(JobsRead((job,), frozenset({job.id})))
+
+    @rule(number=st.integers(1, 9))
+    def job_gone_unheard(self, number: int) -> None:
+        if number in self.jobs and number not in self.has.values():
+            del self.jobs[number]
+            self.unheard.add(number)
 
     @rule(number=st.integers(1, 9))
     def job_gone(self, number: int) -> None:
         self.jobs.pop(number, None)
+        self.unheard.discard(number)
         self.has = {name: job for name, job in self.has.items() if job != number}
         self.feed(JobsRead((), frozenset({number})))
 
@@ -233,9 +249,9 @@ class AnyFarm(RuleBasedStateMachine):
         self.ready.discard(name)
         self.feed(BuilderNotReady(name))
 
-    @rule(lose=st.data())
-    def everything_read_again(self, lose: Any) -> None:
-        del lose
+    @rule()
+    def everything_read_again(self) -> None:
+        self.unheard.clear()
         self.feed(BuildersRead(tuple(self.builders.values())))
         self.feed(JobsRead(tuple(self.jobs.values())))
 

@@ -1,0 +1,261 @@
+"""Series, archives, chroots, sources, people and files.  On PostgreSQL and in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from storage.errors import (
+    ArchiveExists,
+    BadValue,
+    UnknownArchive,
+    UnknownComponent,
+    UnknownFamily,
+    UnknownFile,
+    UnknownPerson,
+    UnknownSeries,
+    UnknownSource,
+)
+from storage.records import ArchivePurpose, NamedFile, NewSource, Pocket, PublishingStatus, Urgency
+from storage.words import dsc_of
+from tests.fix_storage import Stage, named, stored
+
+FOO = NewSource("foo", "1.0-1", "main", Urgency.LOW, ("any", "all"), (named("foo_1.0-1.dsc"), named("foo_1.0.tar.xz")))
+
+
+def test_a_series_names_its_architectures_and_who_builds_arch_indep(stage: Stage) -> None:
+    with stage.acting("cli"):
+        made = stage.archives.add_series(
+            "debian", "sarge", {"i386": "x86", "amd64": "amd64"}, nominated_archindep="i386"
+        )
+    assert [str(one) for one in made] == ["debian/sarge/amd64", "debian/sarge/i386"]
+    assert [one.nominated_archindep for one in made] == [False, True]
+    assert [one.family for one in made] == ["amd64", "x86"]
+    assert stage.archives.distroarchseries("debian/sarge/i386") == made[1]
+
+
+def test_a_series_added_twice_is_one_and_may_gain_architectures(stage: Stage) -> None:
+    before = stage.archives.series()
+    with stage.acting("cli"):
+        stage.archives.add_series("ubuntu", "hoary", {"i386": "x86"}, nominated_archindep="i386")
+    assert stage.archives.series() == before
+    with stage.acting("cli"):
+        made = stage.archives.add_series("ubuntu", "hoary", {"amd64": "amd64"}, nominated_archindep="amd64")
+    assert [(str(one), one.nominated_archindep) for one in made] == [
+        ("ubuntu/hoary/amd64", True),
+        ("ubuntu/hoary/i386", False),
+    ]
+
+
+def test_a_series_that_can_not_be_is_refused_whole(stage: Stage) -> None:
+    before = (stage.archives.series(), stage.events.last_id())
+    for error, match, architectures, nominated in (
+        (UnknownFamily, "'pdp11'", {"i386": "x86", "pdp11": "pdp11"}, "i386"),
+        (BadValue, "'arm64' is none of the processor family 'x86'", {"arm64": "x86"}, "arm64"),
+        (BadValue, "can't nominate 'amd64'.*it has i386", {"i386": "x86"}, "amd64"),
+    ):
+        with pytest.raises(error, match=match), stage.acting("cli"):
+            stage.archives.add_series("debian", "sarge", architectures, nominated_archindep=nominated)
+    for distribution, series in (("Debian", "sarge"), ("debian", "../sarge"), ("debian", "")):
+        with pytest.raises(BadValue, match="can't be"), stage.acting("cli"):
+            stage.archives.add_series(distribution, series, {"i386": "x86"}, nominated_archindep="i386")
+    assert (stage.archives.series(), stage.events.last_id()) == before
+
+
+def test_an_unknown_series_is_named_beside_those_there_are(stage: Stage) -> None:
+    with pytest.raises(UnknownSeries, match=r"'ubuntu/hoary/arm64' here \(there are: ubuntu/hoary/i386\)"):
+        stage.archives.distroarchseries("ubuntu/hoary/arm64")
+    for text in ("hoary", "ubuntu/hoary", "a/b/c/d", ""):
+        with pytest.raises(BadValue, match="DISTRIBUTION/SERIES/ARCHITECTURE"):
+            stage.archives.distroarchseries(text)
+
+
+def test_families_are_those_of_the_field_and_more_can_be_added(stage: Stage) -> None:
+    assert stage.archives.family_of("i386") == "x86"
+    with pytest.raises(UnknownFamily, match="'pdp11'"):
+        stage.archives.family_of("pdp11")
+    with stage.acting("cli"):
+        stage.archives.add_family("pdp", ("pdp11",))
+    assert stage.archives.family_of("pdp11") == "pdp"
+    for name, tags in (("other", ("i386",)), ("pdp", ()), ("P DP", ("pdp10",)), ("pdp", ("pdp 10",))):
+        with pytest.raises(BadValue), stage.acting("cli"):
+            stage.archives.add_family(name, tags)
+    assert stage.archives.family_of("i386") == "x86"
+
+
+def test_a_ppa_belongs_to_its_owner_whichever_way_it_is_named(stage: Stage) -> None:
+    ppa = stage.archives.archive("ubuntu", "cprov/ppa")
+    assert (ppa.owner, ppa.purpose) == ("cprov", ArchivePurpose.PPA)
+    with stage.acting("cli"):
+        other = stage.archives.add_archive("tools", "ubuntu", ArchivePurpose.PPA, owner="mark", relative_score=-5)
+    assert (other.name, other.owner, other.relative_score) == ("mark/tools", "mark", -5)
+    assert [person.name for person in stage.people.all()] == ["cprov", "mark"]
+
+
+def test_an_archive_that_can_not_be_is_refused(stage: Stage) -> None:
+    last = stage.events.last_id()
+    for error, name, distribution, purpose, owner in (
+        (ArchiveExists, "primary", "ubuntu", ArchivePurpose.PRIMARY, None),
+        (ArchiveExists, "cprov/ppa", "ubuntu", ArchivePurpose.PPA, None),
+        (UnknownSeries, "primary", "debian", ArchivePurpose.PRIMARY, None),
+        (BadValue, "ppa", "ubuntu", ArchivePurpose.PPA, None),
+        (BadValue, "cprov/new", "ubuntu", ArchivePurpose.PPA, "mark"),
+        (BadValue, "cprov/copy", "ubuntu", ArchivePurpose.COPY, None),
+        (BadValue, "Primary", "ubuntu", ArchivePurpose.PRIMARY, None),
+        (BadValue, "a/b/c", "ubuntu", ArchivePurpose.PPA, None),
+    ):
+        with pytest.raises(error), stage.acting("cli"):
+            stage.archives.add_archive(name, distribution, purpose, owner=owner)
+    assert stage.events.last_id() == last
+
+
+def test_an_unknown_archive_is_named_beside_those_there_are(stage: Stage) -> None:
+    with pytest.raises(UnknownArchive, match=r"'ubuntu partner'.*ubuntu cprov/ppa, ubuntu primary"):
+        stage.archives.archive("ubuntu", "partner")
+
+
+def test_a_chroot_is_added_or_updated_and_never_doubled(stage: Stage) -> None:
+    where = stage.archives.distroarchseries("ubuntu/hoary/i386")
+    with stage.acting("cli"):
+        foo = stage.library.add(stored("foo"), "foo.tar.gz")
+        first = stage.archives.set_chroot(where.id, Pocket.RELEASE, foo.id)
+        assert stage.archives.set_chroot(where.id, Pocket.RELEASE, foo.id) == first
+    assert (first.distroarchseries, first.pocket, first.filename) == ("ubuntu/hoary/i386", "RELEASE", "foo.tar.gz")
+    with stage.acting("cli"):
+        bar = stage.library.add(stored("bar"), "bar.tar.gz")
+        stage.archives.set_chroot(where.id, Pocket.RELEASE, bar.id)
+    assert [chroot.filename for chroot in stage.archives.chroots()] == ["bar.tar.gz"]
+
+
+def test_a_chroot_needs_a_series_and_a_file(stage: Stage) -> None:
+    where = stage.archives.distroarchseries("ubuntu/hoary/i386")
+    before = stage.archives.chroots()
+    with stage.acting("cli"):
+        alias = stage.library.add(stored("foo"), "foo.tar.gz")
+    with pytest.raises(UnknownSeries, match="999"), stage.acting("cli"):
+        stage.archives.set_chroot(999, Pocket.RELEASE, alias.id)
+    with pytest.raises(UnknownFile, match="999"), stage.acting("cli"):
+        stage.archives.set_chroot(where.id, Pocket.RELEASE, 999)
+    assert stage.archives.chroots() == before
+
+
+def test_a_source_is_registered_once(stage: Stage) -> None:
+    with stage.acting("cli"):
+        first = stage.archives.add_source(FOO)
+        assert stage.archives.add_source(FOO) == first
+        other = replace(FOO, files=(named("foo_1.0-1.dsc", "other content"), *FOO.files[1:]))
+        assert stage.archives.add_source(other) != first
+    source = stage.archives.source(first)
+    assert (source.name, source.version, source.component, source.urgency) == ("foo", "1.0-1", "main", Urgency.LOW)
+    assert (source.architectures, source.files) == (("any", "all"), FOO.files)
+    with pytest.raises(UnknownSource, match="999"):
+        stage.archives.source(999)
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "match"),
+    [
+        (replace(FOO, component="mainly"), UnknownComponent, "'mainly'.*main, multiverse"),
+        (replace(FOO, name="Foo"), BadValue, "source 'Foo'"),
+        (replace(FOO, name="../foo"), BadValue, "source '../foo'"),
+        (replace(FOO, version=""), BadValue, "version ''"),
+        (replace(FOO, version="1.0 1"), BadValue, "version '1.0 1'"),
+        (replace(FOO, version="1.0-1\n"), BadValue, "version"),
+        (replace(FOO, architectures=()), BadValue, "no architecture"),
+        (replace(FOO, files=()), BadValue, "0 .dsc files"),
+        (replace(FOO, files=FOO.files[1:]), BadValue, "0 .dsc files"),
+        (replace(FOO, files=(*FOO.files, named("bar.dsc"))), BadValue, "2 .dsc files"),
+        (replace(FOO, files=(*FOO.files, FOO.files[1])), BadValue, "'foo_1.0.tar.xz' is named twice"),
+        (replace(FOO, files=(*FOO.files, named("../foo"))), BadValue, "filename '../foo'"),
+        (replace(FOO, files=(*FOO.files, named(".."))), BadValue, "filename '..'"),
+        (replace(FOO, files=(*FOO.files, NamedFile("foo", "beef", 1))), BadValue, "'beef' is no SHA-256"),
+        (replace(FOO, files=(*FOO.files, NamedFile("foo", "0" * 64, -1))), BadValue, "-1 is no size"),
+    ],
+)
+def test_a_source_that_can_not_be_is_refused_whole(
+    stage: Stage, source: NewSource, error: type[Exception], match: str
+) -> None:
+    last = stage.events.last_id()
+    with pytest.raises(error, match=match), stage.acting("cli"):
+        stage.archives.add_source(source)
+    assert stage.events.last_id() == last
+
+
+def test_the_dsc_of_a_source_is_found() -> None:
+    assert dsc_of(FOO) is FOO.files[0]
+
+
+def test_publishing_twice_is_once_with_the_later_component_and_status(stage: Stage) -> None:
+    primary = stage.archives.archive("ubuntu", "primary")
+    with stage.acting("cli"):
+        source = stage.archives.add_source(FOO)
+        first = stage.archives.publish(
+            source, primary.id, "hoary", Pocket.RELEASE, "main", status=PublishingStatus.PENDING
+        )
+        assert stage.archives.publish(source, primary.id, "hoary", Pocket.RELEASE, "universe") == first
+        assert stage.archives.publish(source, primary.id, "hoary", Pocket.UPDATES, "main") != first
+
+
+def test_a_publication_that_can_not_be_is_refused(stage: Stage) -> None:
+    primary = stage.archives.archive("ubuntu", "primary")
+    with stage.acting("cli"):
+        source = stage.archives.add_source(FOO)
+        stage.archives.publish(source, primary.id, "hoary", Pocket.RELEASE, "main")
+        rival = stage.archives.add_source(replace(FOO, files=(named("foo_1.0-1.dsc", "other"), *FOO.files[1:])))
+    last = stage.events.last_id()
+    for error, match, wanted, archive, series, component in (
+        (UnknownSource, "999", 999, primary.id, "hoary", "main"),
+        (UnknownArchive, "999", source, 999, "hoary", "main"),
+        (UnknownSeries, "warty", source, primary.id, "warty", "main"),
+        (UnknownComponent, "mainly", source, primary.id, "hoary", "mainly"),
+        (BadValue, "foo 1.0-1 is published in that archive with other content", rival, primary.id, "hoary", "main"),
+    ):
+        with pytest.raises(error, match=match), stage.acting("cli"):
+            stage.archives.publish(wanted, archive, series, Pocket.RELEASE, component)
+    assert stage.events.last_id() == last
+
+
+def test_the_same_name_for_the_same_content_is_the_same_alias(stage: Stage) -> None:
+    with stage.acting("cli"):
+        first = stage.library.add(stored("foo"), "foo.deb")
+        assert stage.library.add(stored("foo"), "foo.deb") == first
+        other = stage.library.add(stored("foo"), "bar.tar.zst", "application/x-chroot")
+    assert (first.mimetype, other.mimetype) == ("application/vnd.debian.binary-package", "application/x-chroot")
+    assert (first.sha256, first.sha1, first.size) == (stored("foo").sha256, stored("foo").sha1, 3)
+    assert stage.library.aliases(first.sha256) == (first, other)
+    assert stage.library.alias(first.id) == first
+    assert stage.library.content(first.sha256) == stored("foo")
+    assert stage.library.content("0" * 64) is None
+    with pytest.raises(UnknownFile, match="999"):
+        stage.library.alias(999)
+
+
+def test_content_that_contradicts_what_is_known_is_refused(stage: Stage) -> None:
+    with stage.acting("cli"):
+        stage.library.add(stored("foo"), "foo")
+    with pytest.raises(BadValue, match="another size or SHA-1"), stage.acting("cli"):
+        stage.library.add(replace(stored("foo"), size=4), "foo")
+    for filename in ("", "..", "a/b", "a\nb", "x" * 256):
+        with pytest.raises(BadValue, match="filename"), stage.acting("cli"):
+            stage.library.add(stored("foo"), filename)
+
+
+def test_people_are_known_by_name(stage: Stage) -> None:
+    with stage.acting("cli"):
+        anna = stage.people.add("anna")
+        assert stage.people.add("anna") == anna
+    assert stage.people.get("anna") == anna
+    with pytest.raises(UnknownPerson, match="'bob'"):
+        stage.people.get("bob")
+    with pytest.raises(BadValue), stage.acting("cli"):
+        stage.people.add("Anna Bee")
+
+
+def test_an_error_undoes_the_whole_transaction(stage: Stage) -> None:
+    last = stage.events.last_id()
+    with pytest.raises(UnknownSource), stage.acting("cli"):  # noqa: PT012 - the first call is what is undone
+        stage.people.add("anna")
+        stage.archives.source(999)
+    assert "anna" not in [person.name for person in stage.people.all()]
+    assert stage.events.last_id() == last
