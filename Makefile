@@ -8,6 +8,8 @@ unexport PYTHONDONTWRITEBYTECODE
 # No tool writes beside the sources.
 export PYTHONPYCACHEPREFIX := $(STATE)/cache/pycache
 export TMPDIR := $(STATE)/tmp
+# A short path: sockets of the tests lie below it, and may have 107 bytes.
+basetemp := --basetemp=$(STATE)/t
 export PYTHONPATH := $(CURDIR)
 
 .PHONY: help demo test test-fast lint format bench clean
@@ -19,10 +21,10 @@ demo: ## a whole farm on this machine: builds hello from its source, shows the p
 	@demo/run
 
 test: lint ## what CI runs: lint, then every test
-	@$(python) -m pytest
+	@$(python) -m pytest $(basetemp)
 
 test-fast: .state/for-test ## the tests that take under 3 s each and need no root
-	@$(python) -m pytest -m 'not slow'
+	@$(python) -m pytest $(basetemp) -m 'not slow'
 
 lint: .state/for-test ## format, ruff, mypy, who imports whom
 	@$(python) -m ruff format --check --quiet

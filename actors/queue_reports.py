@@ -135,6 +135,8 @@ def _finished(turn: Turn, report: say.Finished) -> None:
         _fenced_off(turn, report)
         return
     turn.closed(report.attempt)
+    if means.builder is BuilderBlame.COMPLETED:
+        turn.heal(report.builder)
     if means.builder is BuilderBlame.BREACH:
         turn.mark_not_ok(report.builder, report.text, NotOkKind.BREACH)
     turn.books.session[report.builder] = report.session

@@ -210,7 +210,10 @@ class Turn:
             self._builders.add(builder)
 
     def heal(self, builder: str) -> None:
-        """Clear what the machine marked and its slave has disproved."""
+        """Clear what the machine marked and its slave has disproved (dispatch-rules §6)."""
+        row = self.books.dispatch.builder(builder)
+        if row is not None and row.builderok and builder not in self._builders:
+            return  # as it nearly always is
         if self.database.builders.heal(builder):
             self._builders.add(builder)
 

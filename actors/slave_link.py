@@ -18,7 +18,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from protocol.connection import Connection, NeedData, PeerClosed, Role
-from protocol.errors import RemoteProtocolError
+from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.messages import VERSION, Hello, MasterMessage, Message, SlaveMessage
 
 READ_BYTES = 256 * 1024  #: at a time
@@ -102,7 +102,10 @@ class SlaveLink:
             reason = error.strerror if isinstance(error, OSError) else "no plain text"
             self._fail(f"the token file {self._token_file} can't be read: {reason}")
             return
-        self.send(Hello((VERSION,), farm, epoch, token))
+        try:
+            self.send(Hello((VERSION,), farm, epoch, token))
+        except LocalProtocolError:
+            self._fail(f"the token file {self._token_file} holds no token: one line of ASCII text is one")
 
     def send(self, message: MasterMessage) -> None:
         """Send `message`, now or as soon as the socket takes it; does nothing when there is no connection."""

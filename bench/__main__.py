@@ -16,7 +16,7 @@ def main() -> None:
     dispatch = benchmarks.add_parser("dispatch", help="from a job's INSERT to its `Build` at a slave; claims; memory")
     dispatch.add_argument("--builders", type=int, default=20, help="builders, each with a simulated slave")
     dispatch.add_argument("--jobs", type=int, default=500, help="jobs of each of the two rounds")
-    dispatch.add_argument("--rate", type=float, default=20.0, help="jobs a second in the first round")
+    dispatch.add_argument("--rate", type=float, default=10.0, help="jobs a second in the first round")
     dispatch.add_argument("--json", action="store_true", help="one JSON line")
     options = parser.parse_args()
     found = asdict(measure(options.builders, options.jobs, options.rate))

@@ -102,7 +102,9 @@ class MeasuredFarm:
         readable, _, _ = select.select([child.stdout], [], [], _PATIENCE)
         word, _, rest = child.stdout.readline().partition(" ") if readable else ("", "", "")
         if word.strip() != "READY":
-            raise SystemExit(f"{' '.join(words)}: did not become ready in {_PATIENCE:.0f} s")
+            raise SystemExit(
+                f"{words[0]} {words[1]}: " + (f"not ready in {_PATIENCE:.0f} s" if not readable else "ended")
+            )
         return rest
 
     def _stop(self) -> None:

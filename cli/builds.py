@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -120,7 +121,7 @@ def show_log(
     if console().is_terminal:
         console().print(log_text(octets), soft_wrap=True)
     else:
-        write_log(octets)
+        write_log(octets, sys.stdout)
 
 
 @app.command("files")
@@ -213,7 +214,7 @@ def failure(builds: Iterable[Build]) -> Failed | None:
         return None
     first = failed[0]
     more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-    return Failed(f"{end_words(first).plain}{more}; its log: `buildd-master build log {first.id}`")
+    return Failed(f"{end_words(first).plain}{more}; its log: `buildd-master build log {first.id}`", answered=True)
 
 
 def _attempt(one: Attempt) -> dict[str, object]:

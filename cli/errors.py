@@ -18,6 +18,16 @@ class CommandError(Exception):
 
     exit_code: ClassVar[int] = 1
 
+    def __init__(self, text: str, *, answered: bool = False) -> None:
+        """Say what is wrong.
+
+        Args:
+            text: one line.
+            answered: the command has printed its answer, and this only tells why it is no success.
+        """
+        super().__init__(text)
+        self.answered = answered
+
 
 class Failed(CommandError):
     """The thing asked for was tried, and failed."""

@@ -7,7 +7,7 @@ from actors.core.reasons import BuilderView
 from cli.farm import Farm
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
-from storage.records import Job
+from storage.records import Builder, BuilderRuntime, Job
 
 
 def snapshot(farm: Farm) -> tuple[tuple[Job, ...], tuple[BuilderView, ...]]:
@@ -35,6 +35,21 @@ def in_short(explanation: Explanation) -> str:
     ]
     place = f"{explanation.position} of {explanation.queue_length} for {job.family}"
     return f"{place}; {'; '.join(reasons[:3])}" if reasons else place
+
+
+def unexplained(
+    jobs: tuple[Job, ...], builders: tuple[Builder, ...], runtimes: tuple[BuilderRuntime, ...]
+) -> tuple[str, ...]:
+    """Return a line for every job that waits without a reason and would not be dispatched now (invariant 5)."""
+    seen = views(builders, runtimes, jobs)
+    lines = []
+    for job in jobs:
+        found = explain(jobs, seen, job.id)
+        if found is None or found.position is None or found.job_reason is not None or found.eligible_now is not None:
+            continue
+        if not any(answer.reason is not None for answer in found.builders):
+            lines.append(f"job {job.id} (build {job.build}, {job.source} {job.version}) waits, and nothing says why")
+    return tuple(lines)
 
 
 def why_waiting(farm: Farm, build: int) -> str:

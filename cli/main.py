@@ -42,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:
         return _stop(_usage(error), error.exit_code, arguments)
     except CommandError as error:
-        return _stop(str(error), error.exit_code, arguments)
+        return _stop(str(error), error.exit_code, () if error.answered else arguments)
     except StorageError as error:
         return _stop(str(error).partition("\n")[0], _storage_code(error), arguments)
     except (CannotRunUnprivileged, psycopg.OperationalError) as error:

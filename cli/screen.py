@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Self
+from typing import Self, TextIO
 
 from rich.console import Console
 from rich.status import Status
@@ -23,6 +23,7 @@ class Screen:
             quiet: stdout is kept for the answer; everything here goes to stderr.
         """
         self._out: Console = console(err=quiet)
+        self._raw = sys.stderr if quiet else sys.stdout
         self.live = sys.stderr.isatty() if quiet else sys.stdout.isatty()
         self._status = Status("", console=self._out) if self.live else None
         self._now: dict[int, str] = {}
@@ -61,7 +62,7 @@ class Screen:
         if self.live:
             self._out.print(log_text(octets), soft_wrap=True)
         else:
-            write_log(octets)
+            write_log(octets, self._raw)
 
 
 def log_text(octets: bytes) -> Text:
@@ -69,8 +70,8 @@ def log_text(octets: bytes) -> Text:
     return Text.from_ansi(harmless(octets.decode("utf-8", errors="replace").removesuffix("\n")))
 
 
-def write_log(octets: bytes) -> None:
-    """Write log lines to stdout as they are."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(octets)
-    sys.stdout.buffer.flush()
+def write_log(octets: bytes, stream: TextIO) -> None:
+    """Write log lines as they are."""
+    stream.flush()
+    stream.buffer.write(octets)
+    stream.buffer.flush()

@@ -16,11 +16,12 @@ from actors.core.reasons import BuilderView, Reason
 from actors.settings import Settings
 from cli.builders import state_of
 from cli.errors import Failed
-from cli.explaining import in_short, snapshot
+from cli.explaining import in_short, snapshot, unexplained
 from cli.farm import Farm, open_farm
 from cli.output import AsJson, console, note, plain, print_json, say, since, state
 from cli.tables import Facts, Rows
 from storage.builders import Builders
+from storage.check import check as check_invariants
 from storage.errors import UnknownJob
 from storage.records import Job
 
@@ -157,10 +158,8 @@ def explain_job(
 
 def check(context: typer.Context, as_json: AsJson = False) -> None:
     """Check every invariant of the farm, and every byte in the librarian; exit code 1 if anything is wrong."""
-    from storage.check import check as check_invariants
-
     with open_farm(context) as farm:
-        violations = check_invariants(farm.connection, farm.librarian)
+        violations = check_invariants(farm.connection, farm.librarian, unexplained)
         damages = tuple(farm.librarian.verify())
     if as_json:
         print_json({"violations": plain(violations), "damages": plain(damages)})
@@ -172,7 +171,7 @@ def check(context: typer.Context, as_json: AsJson = False) -> None:
         for damage in damages:
             console().print(Text.assemble(("✘ ", "#D55E00"), f"librarian: {damage.path} is damaged ({damage.found})"))
     if violations or damages:
-        raise Failed(f"{len(violations)} invariants do not hold, {len(damages)} files are damaged")
+        raise Failed(f"{len(violations)} invariants do not hold, {len(damages)} files are damaged", answered=True)
     if not as_json:
         say("all invariants hold, and every file in the librarian is what it should be")
 

@@ -206,10 +206,9 @@ def look() -> None:
         kept = Librarian(FARM / "librarian").path(digest)
         if hashlib.sha256(kept.read_bytes()).hexdigest() != digest:
             raise Trouble(f"{shown(path)} is not what the librarian has in {shown(kept)}")
-        tell(f"  {digest}  {shown(path)}")
         if path.suffix == ".deb":
             packages.append(path)
-    tell(f"  (the librarian has all of them, {shown(FARM / 'librarian')}/)")
+    tell(f"(each file is, hash for hash, in the librarian: {shown(FARM / 'librarian')}/)")
     built = [path for path in packages if field(path, "Package") == PACKAGE]
     if not built:
         raise Trouble(f"no package called {PACKAGE} came out: {[path.name for path in packages]}")

@@ -81,7 +81,7 @@ class Push:
             raise RemoteProtocolError(f"acknowledged byte {offset} of {self.sha256}, where no chunk on its way ends")
         del self._waiting[: self._waiting.index(offset) + 1]
         self.acknowledged = offset
-        self.done = offset == self.size and self._spans is None and not self._waiting
+        self.done = offset == self.size
 
 
 class Incoming:

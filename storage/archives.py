@@ -35,6 +35,7 @@ from storage.words import (
     check_architectures,
     check_family,
     check_nominated,
+    check_score,
     check_word,
     dsc_of,
     family_of,
@@ -142,6 +143,7 @@ class Archives(Repository):
             BadValue: a name can't be; a PPA without owner.
         """
         check_word("distribution", distribution)
+        check_score(relative_score)
         full, owner = archive_name(name, purpose, owner)
         found = self._values(_SQL["distribution"], distribution=distribution)
         if not found:
@@ -174,6 +176,39 @@ class Archives(Repository):
             UnknownArchive: says what there is.
         """
         return named_archive(distribution, name, self.archives())
+
+    def change_archive(
+        self,
+        distribution: str,
+        name: str,
+        *,
+        enabled: bool | None = None,
+        private: bool | None = None,
+        relative_score: int | None = None,
+    ) -> Archive:
+        """Change what is given; None leaves as it is.
+
+        Args:
+            distribution: as `ubuntu`.
+            name: as `primary`.
+            enabled: whether its builds are dispatched.
+            private: score +10000 (dispatch-rules §2).
+            relative_score: added to the score of its builds.
+
+        Raises:
+            UnknownArchive: nothing was written.
+            BadValue: score out of range.
+        """
+        check_score(relative_score)
+        before = self.archive(distribution, name)
+        self._run(
+            _SQL["change_archive"],
+            archive=before.id,
+            enabled=enabled,
+            private=private,
+            relative_score=relative_score,
+        )
+        return self.archive(distribution, name)
 
     def set_chroot(self, distroarchseries: int, pocket: Pocket, alias: int) -> Chroot:
         """Register a chroot; one that is there is replaced, never doubled.

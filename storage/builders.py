@@ -14,7 +14,7 @@ from storage.errors import BadValue, BuilderExists, UnknownBuilder, UnknownFamil
 from storage.queries import load
 from storage.records import Builder, BuilderRuntime, NotOkKind, RuntimeState
 from storage.repository import Repository
-from storage.words import check_url, check_word
+from storage.words import check_builder_name, check_url, check_word
 
 _SQL = load("builders")
 
@@ -35,7 +35,7 @@ class Builders(Repository):
         """Register a builder; it is ok until somebody finds otherwise.
 
         Args:
-            name: a word (`storage.words`); never changes.
+            name: a word (`storage.words`) that names no other actor; never changes.
             url: `buildd://host:port` of its slave.
             families: processor families it builds for; at least one.
             trusted: it builds only trusted builds; else only untrusted ones.
@@ -47,7 +47,7 @@ class Builders(Repository):
             UnknownFamily: no such family.
             BuilderExists: the name is taken.
         """
-        check_word("builder", name)
+        check_builder_name(name)
         check_url(url)
         for tag in tags:
             check_word("tag", tag)

@@ -29,7 +29,9 @@ _SQL = load("builds")
 class Builds(Repository):
     """What is to be built, is being built, and was."""
 
-    def create(self, source: int, distroarchseries: int, archive: int, pocket: Pocket, *, arch_indep: bool) -> Build:
+    def create(
+        self, source: int, distroarchseries: int, archive: int, pocket: Pocket, *, arch_indep: bool, again: bool = False
+    ) -> Build:
         """Register a build, NEEDSBUILD and without a job; `queue` gives it one.
 
         Args:
@@ -38,6 +40,7 @@ class Builds(Repository):
             archive: id.
             pocket: whose chroot and place in the order it gets.
             arch_indep: build arch-indep packages as well.
+            again: a person asks for another build of what there is a build of.
 
         Raises:
             UnknownSource, UnknownSeries, UnknownArchive: no such id.
@@ -62,6 +65,7 @@ class Builds(Repository):
             archive=archive,
             pocket=pocket,
             arch_indep=arch_indep,
+            again=again,
         )
         if made:
             return self.get(made[0])

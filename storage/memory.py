@@ -43,7 +43,7 @@ from storage.records import (
     RuntimeState,
 )
 from storage.transitions import HELD, may_move
-from storage.words import check_url, check_word
+from storage.words import check_builder_name, check_url, check_word
 
 _HEALING = frozenset({NotOkKind.UNREACHABLE, NotOkKind.CRASH, NotOkKind.MISFIT})
 
@@ -66,7 +66,7 @@ class MemoryBuilders:
         tags: Sequence[str] = (),
     ) -> Builder:
         """See `Builders.add`."""
-        check_word("builder", name)
+        check_builder_name(name)
         check_url(url)
         for tag in tags:
             check_word("tag", tag)
@@ -207,7 +207,9 @@ class MemoryBuilds:
         """Work on `farm`."""
         self._farm = farm
 
-    def create(self, source: int, distroarchseries: int, archive: int, pocket: Pocket, *, arch_indep: bool) -> Build:
+    def create(
+        self, source: int, distroarchseries: int, archive: int, pocket: Pocket, *, arch_indep: bool, again: bool = False
+    ) -> Build:
         """See `Builds.create`."""
         farm = self._farm
         if source not in farm.table("source_release"):
@@ -219,13 +221,14 @@ class MemoryBuilds:
         if farm.table("archive")[archive].distribution != farm.table("distroarchseries")[distroarchseries].distribution:
             raise BadValue("the series is of another distribution than the archive: give an archive of the series' own")
         there = self.find(source, distroarchseries, archive)
-        if there is not None:
+        if there is not None and not again:
             raise BuildExists(
                 f"{there.source} {there.version} has a build for {there.distroarchseries} in {there.archive}:"
                 f" build {there.id}, {there.state}; retry that one, or submit another version",
                 there.id,
             )
-        row = BuildRow(farm.number("build"), source, archive, distroarchseries, pocket, arch_indep, farm.now())
+        number = 0 if there is None else farm.table("build")[there.id].again + 1
+        row = BuildRow(farm.number("build"), source, archive, distroarchseries, pocket, arch_indep, farm.now(), number)
         farm.put("build", row.id, row)
         return self.get(row.id)
 
@@ -279,10 +282,10 @@ class MemoryBuilds:
 
     def find(self, source: int, distroarchseries: int, archive: int) -> Build | None:
         """See `Builds.find`."""
-        for row in self._farm.table("build").values():
-            if (row.source, row.distroarchseries, row.archive) == (source, distroarchseries, archive):
-                return self.get(row.id)
-        return None
+        rows = self._farm.table("build").values()
+        wanted = (source, distroarchseries, archive)
+        found = [row for row in rows if (row.source, row.distroarchseries, row.archive) == wanted]
+        return self.get(max(found, key=lambda row: row.again).id) if found else None
 
     def cancel(self, build: int) -> BuildState:
         """See `Builds.cancel`."""

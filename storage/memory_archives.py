@@ -38,6 +38,7 @@ from storage.words import (
     check_family,
     check_filename,
     check_nominated,
+    check_score,
     check_word,
     dsc_of,
     family_of,
@@ -198,6 +199,7 @@ class MemoryArchives:
     ) -> Archive:
         """See `Archives.add_archive`."""
         check_word("distribution", distribution)
+        check_score(relative_score)
         full, owner = archive_name(name, purpose, owner)
         if distribution not in {one.distribution for one in self.series()}:
             raise UnknownSeries(distribution)
@@ -226,6 +228,27 @@ class MemoryArchives:
     def archive(self, distribution: str, name: str) -> Archive:
         """See `Archives.archive`."""
         return named_archive(distribution, name, self.archives())
+
+    def change_archive(
+        self,
+        distribution: str,
+        name: str,
+        *,
+        enabled: bool | None = None,
+        private: bool | None = None,
+        relative_score: int | None = None,
+    ) -> Archive:
+        """See `Archives.change_archive`."""
+        check_score(relative_score)
+        before = self.archive(distribution, name)
+        after = replace(
+            before,
+            enabled=before.enabled if enabled is None else enabled,
+            private=before.private if private is None else private,
+            relative_score=before.relative_score if relative_score is None else relative_score,
+        )
+        self._farm.put("archive", before.id, after)
+        return after
 
     def set_chroot(self, distroarchseries: int, pocket: Pocket, alias: int) -> Chroot:
         """See `Archives.set_chroot`."""

@@ -124,6 +124,7 @@ class BuildRow:
     pocket: Pocket
     arch_indep: bool
     created: datetime
+    again: int = 0
     state: BuildState = BuildState.NEEDSBUILD
     dependencies: tuple[str, ...] = ()
     why: str = ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import psycopg
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 from yoyo import read_migrations
@@ -43,7 +44,13 @@ def migrate(dsn: str) -> tuple[str, ...]:
         conn.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         pending = _pending(conn, dsn)
         if pending:
-            _apply(dsn)
+            try:
+                _apply(dsn)
+            except psycopg.ProgrammingError as error:
+                raise StorageError(
+                    f"the database {shown(dsn)} can't be migrated: {str(error).splitlines()[0]};"
+                    " nothing of the migration that failed was done"
+                ) from error
     return pending
 
 

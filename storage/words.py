@@ -18,6 +18,7 @@ _SOURCE: Final = re.compile(r"[a-z0-9][a-z0-9+.-]{1,127}")
 _VERSION: Final = re.compile(r"(?=.{1,255}\Z)([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+:~-]*")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _FILENAME: Final = re.compile(r"(?!\.{1,2}\Z)[^/\x00-\x1f\x7f]{1,255}")
+_ACTORS: Final = frozenset({"supervisor", "queue", "console"})
 _LAST_PORT: Final = 65535
 _MOST_SCORE: Final = 1_000_000
 
@@ -36,6 +37,17 @@ def check_word(what: str, word: str) -> None:
         raise BadValue(
             f"{what} {word!r} can't be: 1 to 64 of a-z, 0-9, plus, dot, dash and underscore, a letter or digit first"
         )
+
+
+def check_builder_name(name: str) -> None:
+    """Refuse a name that can't be a builder's: its actor is called so, beside the supervisor and others.
+
+    Raises:
+        BadValue: says what is allowed, or that it is taken.
+    """
+    check_word("builder", name)
+    if name in _ACTORS or name.startswith("nursery-"):
+        raise BadValue(f"builder {name!r} can't be: an actor of the farm has this name; choose another")
 
 
 def check_url(url: str) -> None:
@@ -220,10 +232,10 @@ def named_archive(distribution: str, name: str, every: Sequence[Archive]) -> Arc
 
 
 def check_score(score: int | None) -> None:
-    """Refuse a manual score out of range.
+    """Refuse a score out of range, manual or of an archive.
 
     Raises:
         BadValue: says the range.
     """
     if score is not None and abs(score) > _MOST_SCORE:
-        raise BadValue(f"manual score {score} can't be: at most {_MOST_SCORE} either way")
+        raise BadValue(f"score {score} can't be: at most {_MOST_SCORE} either way")

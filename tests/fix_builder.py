@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from actors.core.attempt_in_hand import AttemptInHand
 from actors.core.builder import BuilderCore
 from actors.core.builder_events import (
     AppendLog,
@@ -41,6 +42,7 @@ from actors.core.builder_events import (
     TimeCame,
     WriteResult,
 )
+from actors.core.stages import AttemptStage
 from actors.core.timers import Timers
 from actors.messages import (
     Assign,
@@ -160,11 +162,22 @@ class Disk:
         match order:
             case SendChunk(attempt=attempt) if self.full:
                 return LibrarianRefused(at, attempt, Store.FILES, "no space left on device")
-            case OpenLog(attempt=attempt) | AppendLog(attempt=attempt) | KeepLog(attempt=attempt) if self.full:
-                return LibrarianRefused(at, attempt, Store.LOG, "no space left on device")
-            case OpenResult(attempt=attempt) | WriteResult(attempt=attempt) | KeepResult(attempt=attempt) if self.full:
-                self.incoming = None
-                return LibrarianRefused(at, attempt, Store.RESULTS, "no space left on device")
+            case OpenLog() | AppendLog() | KeepLog():
+                if self.full:
+                    return LibrarianRefused(at, order.attempt, Store.LOG, "no space left on device")
+                return self._obey_log(order, at)
+            case OpenResult() | WriteResult() | KeepResult():
+                if self.full:
+                    self.incoming = None
+                    return LibrarianRefused(at, order.attempt, Store.RESULTS, "no space left on device")
+                return self._obey_result(order, at)
+            case ReadChanges(attempt, expected):
+                return ChangesRead(at, attempt, self.library[expected])
+            case _:
+                return None
+
+    def _obey_log(self, order: OpenLog | AppendLog | KeepLog, at: float) -> Event | None:
+        match order:
             case OpenLog(attempt, fresh):
                 if fresh:
                     self.logs.pop(attempt, None)
@@ -172,9 +185,13 @@ class Disk:
             case AppendLog(attempt, offset, data):
                 assert offset == len(self.logs[attempt]), "the log has a gap"
                 self.logs[attempt] += data
+                return None
             case KeepLog(attempt, filename):
                 log = bytes(self.logs.get(attempt, b""))
                 return LogKept(at, attempt, ResultStored(filename, stored(log)) if log else None)
+
+    def _obey_result(self, order: OpenResult | WriteResult | KeepResult, at: float) -> Event | None:
+        match order:
             case OpenResult(_, _, expected, _):
                 self.incoming = (expected, bytearray())
             case WriteResult(data=data) if self.incoming is not None:
@@ -186,8 +203,6 @@ class Disk:
                     return ResultSpoilt(at, attempt, name, "content of another SHA-256 arrived")
                 self.library[expected] = content
                 return ResultKept(at, attempt, name, stored(content))
-            case ReadChanges(attempt, expected):
-                return ChangesRead(at, attempt, self.library[expected])
             case _:
                 pass
         return None
@@ -215,7 +230,10 @@ class Scene:
         made: list[Order] = []
         events = [event]
         while events:
-            for order in self.core.handle(events.pop(0)):
+            before = self.core.work
+            orders = self.core.handle(events.pop(0))
+            self._check_taken(before)
+            for order in orders:
                 made.append(order)
                 self._check(order)
                 answer = self.disk.obey(order, self.at)
@@ -341,12 +359,16 @@ class Scene:
 
     # --- the rules --------------------------------------------------------------------------------
 
+    def _check_taken(self, before: AttemptInHand | None) -> None:
+        work = self.core.work
+        if work is not None and work is not before and work.stage is AttemptStage.PREPARING:
+            assert work.order.trusted == self.core.row.trusted, "trust is matched exactly"
+
     def _check(self, order: Order) -> None:
         match order:
             case Send(Clean(attempt=attempt)):
                 assert attempt in self.closed, "a slave is never cleaned before its attempt is recorded or closed"
-            case Send(Build(attempt=attempt, args=args)):
-                assert args["trusted"] == self.core.row.trusted, "trust is matched exactly"
+            case Send(Build(attempt=attempt)):
                 assert (self.epoch, attempt) not in self.builds, "an attempt is never asked for twice in one session"
                 assert attempt not in self.closed, "an attempt that is over is never begun again"
                 self.builds.add((self.epoch, attempt))

@@ -10,6 +10,7 @@ import fcntl
 import os
 import signal
 import subprocess
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,17 +106,19 @@ def make_offline_chroot(tiny: Path, target: Path) -> None:
         sources = extra / "etc" / "apt" / "sources.list.d"
         sources.mkdir(parents=True)
         (sources / "archive.sources").write_text("Types: deb\nURIs: file:/archive\nSuites: ./\nTrusted: yes\n")
-        whole = Path(place) / "whole.tar"
-        subprocess.run(["zstd", "-dqf", str(tiny), "-o", str(whole)], check=True)
-        names = subprocess.run(["tar", "-tf", str(whole)], check=True, capture_output=True, text=True).stdout.split()
-        lists = [name for name in names if "etc/apt/sources.list" in name and not name.endswith("/")]
-        subprocess.run(["tar", "--delete", "-f", str(whole), *lists], check=True)
-        subprocess.run(
-            ["tar", "--append", "-f", str(whole), "--owner=0", "--group=0", "-C", str(extra), "./archive", "./etc"],
-            check=True,
-        )
         unfinished = target.with_suffix(".part")
-        subprocess.run(["zstd", "-1", "-qf", str(whole), "-o", str(unfinished)], check=True)
+        with (
+            subprocess.Popen(["zstd", "-dqc", str(tiny)], stdout=subprocess.PIPE) as expand,
+            subprocess.Popen(["zstd", "-1qcf", "-o", str(unfinished)], stdin=subprocess.PIPE) as compress,
+            tarfile.open(fileobj=expand.stdout, mode="r|") as before,
+            tarfile.open(fileobj=compress.stdin, mode="w|", format=tarfile.PAX_FORMAT) as after,
+        ):
+            for member in before:
+                if "etc/apt/sources.list" not in member.name or member.isdir():
+                    after.addfile(member, before.extractfile(member) if member.isreg() else None)
+            for path in sorted(extra.rglob("*")):
+                if path.is_file() or path == archive:
+                    after.add(path, f"./{path.relative_to(extra)}", recursive=False)
         unfinished.rename(target)
 
 

@@ -44,6 +44,7 @@ from storage.records import (
     Pocket,
     Urgency,
 )
+from tests.fix_postgres import new_database
 
 PROJECT = Path(__file__).resolve().parent.parent
 PATIENCE = 15.0  #: seconds until a fact that does not come is a failure
@@ -189,8 +190,14 @@ class FarmUnderTest:
 
     def pid(self, name: str) -> int:
         """Return the process of an actor, waiting until there is one."""
-        self.wait_until(lambda: name in self._pids(), f"{name} runs")
-        return self._pids()[name]
+        pids: dict[str, int] = {}
+
+        def runs() -> bool:
+            pids.update(self._pids())
+            return name in pids
+
+        self.wait_until(runs, f"{name} runs")
+        return pids[name]
 
     def _pids(self) -> dict[str, int]:
         with Attached(self.settings) as attached:
@@ -244,16 +251,27 @@ def _text(value: object) -> str:
     return json.dumps(value) if isinstance(value, dict | list | tuple) else str(value)
 
 
-@pytest.fixture
-def whole_farm(tmp_path: Path, farm_database: str) -> Iterator[FarmUnderTest]:
-    """A farm on a fresh database; not started."""
-    state_directory = tmp_path / "state"
+def _farm(directory: Path, database: str) -> Iterator[FarmUnderTest]:
+    state_directory = directory / "state"
     state_directory.mkdir(mode=0o700)
-    under_test = FarmUnderTest(state_directory, farm_database)
+    under_test = FarmUnderTest(state_directory, database)
     try:
         yield under_test
     finally:
         under_test.close()
+
+
+@pytest.fixture
+def whole_farm(tmp_path: Path, farm_database: str) -> Iterator[FarmUnderTest]:
+    """A farm on a fresh database; not started."""
+    yield from _farm(tmp_path, farm_database)
+
+
+@pytest.fixture(scope="module")
+def shared_farm(tmp_path_factory: pytest.TempPathFactory, postgres_dsn: str, _template: str) -> Iterator[FarmUnderTest]:
+    """A farm for all tests of a module; not started."""
+    for database in new_database(postgres_dsn, _template):
+        yield from _farm(tmp_path_factory.mktemp("farm"), database)
 
 
 def session_processes(session: int) -> list[int]:

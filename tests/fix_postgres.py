@@ -42,13 +42,13 @@ def _template(postgres_dsn: str) -> str:
 @pytest.fixture
 def empty_database(postgres_dsn: str) -> Iterator[str]:
     """Yield the DSN of a new database without any table."""
-    yield from _database(postgres_dsn, "template1")
+    yield from new_database(postgres_dsn, "template1")
 
 
 @pytest.fixture
 def farm_database(postgres_dsn: str, _template: str) -> Iterator[str]:
     """Yield the DSN of a new database with all migrations; dropped afterwards, whoever is still connected."""
-    yield from _database(postgres_dsn, _template)
+    yield from new_database(postgres_dsn, _template)
 
 
 @pytest.fixture
@@ -58,11 +58,14 @@ def connection(farm_database: str) -> Iterator[psycopg.Connection]:
         yield opened
 
 
-def _database(server: str, template: str) -> Iterator[str]:
+def new_database(server: str, template: str) -> Iterator[str]:
+    """Yield the DSN of a copy of `template`, and drop it."""
     name = f"test_{next(_numbers)}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(name), sql.Identifier(template))
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
         )
     yield make_conninfo(server, dbname=name)
     with psycopg.connect(server, autocommit=True) as connection:

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
@@ -21,6 +22,7 @@ from storage.builders import Builders
 from storage.builds import Builds
 from storage.database import acting, connect
 from storage.events import Events
+from storage.librarian import Librarian
 from storage.library import Library
 from storage.memory import MemoryBuilders, MemoryBuilds
 from storage.memory_archives import MemoryArchives, MemoryEvents, MemoryLibrary, MemoryPeople
@@ -155,10 +157,20 @@ def _shared_connection(shared_database: str) -> Iterator[psycopg.Connection[Any]
 
 
 @pytest.fixture
-def farm(_shared_connection: psycopg.Connection[Any]) -> Farm:
-    """Return a set-up stage on PostgreSQL; its database is emptied before each test, which is quicker than a new one."""
-    _shared_connection.execute(_EMPTY)
-    return on_postgresql(_shared_connection)
+def fresh_farm(_shared_connection: psycopg.Connection[Any]) -> Callable[[], Farm]:
+    """Return what empties the shared database and sets the stage; quicker than a database of its own."""
+
+    def make() -> Farm:
+        _shared_connection.execute(_EMPTY)
+        return on_postgresql(_shared_connection)
+
+    return make
+
+
+@pytest.fixture
+def farm(fresh_farm: Callable[[], Farm]) -> Farm:
+    """Return a set-up stage on PostgreSQL."""
+    return fresh_farm()
 
 
 # Rows only, without triggers; what migration 0001 seeds stays.
@@ -198,12 +210,23 @@ def on_postgresql(connection: psycopg.Connection[Any]) -> Farm:
     return one
 
 
+@pytest.fixture
+def librarian(tmp_path: Path) -> Librarian:
+    """Return an empty librarian."""
+    return Librarian(tmp_path / "librarian")
+
+
 @pytest.fixture(params=["postgresql", "memory"])
 def stage(request: pytest.FixtureRequest) -> Stage:
     """Return a set-up stage, on each of the two."""
     if request.param == "postgresql":
         one: Stage = request.getfixturevalue("farm")
         return one
+    return in_memory()
+
+
+def in_memory() -> Stage:
+    """Return a set-up stage in memory."""
     rows = MemoryFarm()
     one = Stage(
         MemoryBuilders(rows),

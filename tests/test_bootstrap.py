@@ -41,7 +41,7 @@ def bootstrap(machine: Path, tmp_path: Path) -> Run:
     shutil.copy(TOP / "setup.cfg", checkout)
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [checkout / ".ci" / "bootstrap", *arguments]
+        command = [str(checkout / ".ci" / "bootstrap"), *arguments]
         variables = {"PATH": str(machine), **environment}
         return subprocess.run(command, check=False, capture_output=True, text=True, env=variables)
 

@@ -162,7 +162,7 @@ def test_the_wheel_carries_the_sql(installation: Installation) -> None:
 def test_a_farm_starts_and_stops_from_the_wheel(installation: Installation, tmp_path: Path) -> None:
     state = tmp_path / "state"
     words = tmp_path / "words"
-    command = [installation.folder / "bin" / "buildd-master", "--state-directory", state, "up"]
+    command = [str(installation.folder / "bin" / "buildd-master"), "--state-directory", str(state), "up"]
     with words.open("w") as log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=outside()) as up:
         try:
             assert up.stdout is not None

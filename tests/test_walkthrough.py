@@ -68,7 +68,7 @@ def wait_asked_to_build(farm: FarmUnderTest, slave: SimulatedSlave, attempt: Att
     farm.wait_until(asked, f"{slave.name} is asked to build {attempt.id}")
 
 
-def test_the_walk_through(
+def test_the_walk_through(  # noqa: PLR0915 - one story, told from its beginning to its end
     whole_farm: FarmUnderTest, slave_host: SlaveHost, bobs_slave: SimulatedSlave, nobodys_port: int
 ) -> None:
     farm = whole_farm
@@ -81,13 +81,14 @@ def test_the_walk_through(
     # 2. foo.tar.gz becomes the chroot of ubuntu/hoary/i386; doing it twice replaces, it never duplicates.
     farm.archives.add_series("ubuntu", "hoary", {"i386": "x86"}, nominated_archindep="i386")
     farm.archives.add_series("ubuntu", "warty", {"i386": "x86"}, nominated_archindep="i386")
-    primary = farm.archives.add_archive("primary", "ubuntu", ArchivePurpose.PRIMARY)
+    farm.archives.add_archive("primary", "ubuntu", ArchivePurpose.PRIMARY)
     hoary = farm.archives.distroarchseries("ubuntu/hoary/i386")
-    for content in (b"an older base system", b"a base system"):
-        stored = farm.librarian.add_bytes(content)
-        farm.archives.set_chroot(hoary.id, Pocket.RELEASE, farm.library.add(stored, "foo.tar.gz").id)
+    for base in (b"an older base system", b"a base system"):
+        farm.archives.set_chroot(
+            hoary.id, Pocket.RELEASE, farm.library.add(farm.librarian.add_bytes(base), "foo.tar.gz").id
+        )
     (chroot,) = farm.archives.chroots()
-    assert (chroot.filename, chroot.sha256) == ("foo.tar.gz", stored.sha256)
+    assert (chroot.filename, chroot.sha256) == ("foo.tar.gz", farm.librarian.add_bytes(b"a base system").sha256)
 
     # 3. Every builder is set ok.
     for name in ("bob", "frog"):

@@ -33,12 +33,11 @@ from actors.core.preparation import Preparation
 from actors.core.session import Session, SessionState
 from actors.core.stages import AttemptStage, AttemptStep, next_attempt_stage
 from actors.core.timers import Timers
+from actors.core.translation import log_name, needs_chroot, wire_build
 from actors.messages import Finished, GatheringStarted, ResultStored, Started
 from protocol.messages import (
     Abort,
     Accepted,
-    Arg,
-    Build,
     ChunkAck,
     FetchData,
     Log,
@@ -97,8 +96,7 @@ class AttemptInHand:
 
     def begin(self, at: float, out: list[Order]) -> None:
         """Prepare the slave, which is IDLE and clean."""
-        welcome = self.session.welcome
-        with_chroot = welcome is None or welcome.backend != "host"
+        with_chroot = needs_chroot(self._backend())
         self._preparation = Preparation.of(self.order, self.timers.transfer, with_chroot=with_chroot)
         self._preparation.begin(at, self.session, out)
         self._request_when_prepared(at, out)
@@ -219,7 +217,7 @@ class AttemptInHand:
             return
         self._move(AttemptStep.PREPARED)
         self._request, self._deadline = self.session.next_id(), at + self.timers.accepted
-        out.append(Send(wire_build(self._request, self.order, self.session)))
+        out.append(Send(wire_build(self._request, self.order, self._backend())))
         out.append(OpenLog(self.order.attempt, fresh=True))
         self._log.offset = None
 
@@ -480,26 +478,8 @@ class AttemptInHand:
         if ending is not None:
             self._end(at, ending, out)
 
+    def _backend(self) -> str:
+        return "" if self.session.welcome is None else self.session.welcome.backend
+
     def _move(self, step: AttemptStep) -> None:
         self.stage = next_attempt_stage(self.stage, step, self.story)
-
-
-def log_name(order: BuildOrder) -> str:
-    """Return the filename of the compressed log, as `hello_2.10-3_amd64.log.zst`."""
-    return f"{order.source}_{order.version.rpartition(':')[2]}_{order.architecture}.log.zst"
-
-
-def wire_build(number: int, order: BuildOrder, session: Session) -> Build:
-    """Return `order` in the wire's words."""
-    bare = session.welcome is not None and session.welcome.backend == "host"
-    args: dict[str, Arg] = {
-        "dsc": order.dsc,
-        "architecture": order.architecture,
-        "arch_indep": order.arch_indep,
-        "suite": order.suite,
-        "trusted": order.trusted,
-        "wall_seconds": int(order.wall_seconds),
-    }
-    files = {file.filename: file.sha256 for file in order.files}
-    chroot = "" if bare else order.chroot.sha256
-    return Build(number, str(order.attempt), order.build_type, chroot, files, args)

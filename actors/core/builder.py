@@ -47,6 +47,8 @@ from actors.core.builder_events import (
     Tell,
     TimeCame,
 )
+from actors.core.remains import Remains
+from actors.core.runtime_telling import RuntimeTelling, runtime_state
 from actors.core.session import Session, SessionState
 from actors.core.stages import AttemptStage, Stage, Step, next_stage
 from actors.core.timers import Timers
@@ -64,28 +66,11 @@ from actors.messages import (
     RuntimeChanged,
     SessionOpened,
 )
-from protocol.messages import Abort, Clean, Rejected, SlaveMessage, SlaveState, Status
-from storage.records import Builder, BuildOrder, NotOkKind, RuntimeState
+from protocol.messages import Abort, Rejected, SlaveMessage, SlaveState, Status
+from storage.records import Builder, BuildOrder, NotOkKind
 
 STORY_LENGTH = 60  #: events and their orders kept for whoever must understand an `ImpossibleStep`
 REMEMBERED = 16  #: attempts that are over
-RUNTIME_SETTLES = 0.2  #: seconds a change of state must last before it is told; a busy builder's cycle is shorter
-
-_RUNTIME = {
-    Stage.IDLE: RuntimeState.IDLE,
-    Stage.ADOPTING: RuntimeState.BUILDING,
-    Stage.DISCARDING: RuntimeState.ABORTING,
-    Stage.CLEANING: RuntimeState.CLEANING,
-}
-_RUNTIME_WORKING = {
-    AttemptStage.PREPARING: RuntimeState.PREPARING,
-    AttemptStage.REQUESTED: RuntimeState.PREPARING,
-    AttemptStage.BUILDING: RuntimeState.BUILDING,
-    AttemptStage.STOPPING: RuntimeState.ABORTING,
-    AttemptStage.GATHERING: RuntimeState.GATHERING,
-    AttemptStage.SEALING: RuntimeState.GATHERING,
-    AttemptStage.REPORTING: RuntimeState.GATHERING,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +93,13 @@ class BuilderCore:
         self.work: AttemptInHand | None = None
         self.story: deque[str] = deque(maxlen=STORY_LENGTH)
         self._held: _Held | None = None
-        self._closed: UUID | None = None  # the attempt that was closed last: the slave may still hold it
+        self._remains = Remains(self.session, timers)
         self._over: deque[UUID] = deque(maxlen=REMEMBERED)  # whatever comes for these again comes twice
-        self._deadline = 0.0  # of ADOPTING, DISCARDING, CLEANING
-        self._pressed = False  # DISCARDING: the second Abort was sent
-        self._request = 0  # DISCARDING, CLEANING: number of the last Abort or Clean
-        self._asked = False  # DISCARDING: a `Build` is unanswered, so that IDLE does not mean idle yet
+        self._ask_again_at = 0.0  # ADOPTING
         self._ready_at = 0.0  # IDLE: when to say Ready (again)
         self._pause_until = 0.0  # no Ready before: something was refused that would only come again
         self._probed = 0  # session epoch whose probe was told of
-        self._runtime: RuntimeChanged | None = None  # as told
-        self._runtime_due: float | None = None
+        self._runtime = RuntimeTelling()
         self._left = False
         self._at = 0.0
         self._out: list[Order] = []
@@ -140,7 +121,8 @@ class BuilderCore:
         self.story.append(f"{event.at:.3f} {_brief(event)}")
         self._handle(event)
         self._look_after_work()
-        self._note_runtime()
+        if not self._left:
+            self._note_runtime()
         if any(isinstance(order, (Send, SendChunk)) for order in self._out):
             self.session.spoke(self._at)
         if self._out:
@@ -290,13 +272,13 @@ class BuilderCore:
             self._close(attempt)
             self._settle(believed=believed, asked=asked)
         elif self.stage is Stage.ADOPTING and self._slave_holds(attempt):
-            self._closed = attempt
+            self._remains.attempt = attempt
             self._over.append(attempt)
             self._discard()
 
     def _report_again(self) -> None:
         """Tell a queue actor that was restarted what it can't know."""
-        self._runtime = None
+        self._runtime.forget()
         match self.stage:
             case Stage.IDLE:
                 self._tell_ready()
@@ -321,9 +303,8 @@ class BuilderCore:
             self.work.said(self._at, message, self._out)
         elif isinstance(message, Status):
             self._status_changed(message)
-        elif isinstance(message, Rejected) and message.id == self._request and self.session.status is not None:
-            self._asked = False
-            self._status_changed(self.session.status)  # Abort or Clean came too late or too early: look again
+        elif isinstance(message, Rejected) and self._remains.refused(message) and self.session.status is not None:
+            self._status_changed(self.session.status)  # Abort or Clean came too late or too early
 
     def _session_opened(self) -> None:
         status = self.session.status
@@ -334,7 +315,7 @@ class BuilderCore:
             self.work.session_opened(self._at, status, self._out)
         elif status.state is SlaveState.IDLE:
             self._idle()
-        elif self._closed is not None and status.attempt == str(self._closed):
+        elif self._remains.held(status):
             self._discard()
         elif self._held is not None and status.attempt == str(self._held.order.attempt):
             order, self._held = self._held.order, None
@@ -347,16 +328,16 @@ class BuilderCore:
         status = self.session.status
         if status is None or status.attempt is None:
             return
-        self._deadline = self._at + self.timers.resend
+        self._ask_again_at = self._at + self.timers.resend
         self._tell(AdoptionWanted(self.row.name, self.generation, self.session.epoch, UUID(status.attempt)))
 
     def _status_changed(self, status: Status) -> None:
         """Compare what the slave says of itself, while nothing is in hand, with what was expected."""
-        closed = self._closed is not None and status.attempt == str(self._closed)
+        closed = self._remains.held(status)
         match self.stage, status.state:
             case Stage.IDLE, SlaveState.IDLE:
                 pass
-            case Stage.DISCARDING, SlaveState.IDLE if self._asked:
+            case Stage.DISCARDING, SlaveState.IDLE if self._remains.unsure:
                 pass
             case ((Stage.DISCARDING | Stage.CLEANING), SlaveState.IDLE):
                 self._idle()
@@ -397,28 +378,16 @@ class BuilderCore:
 
     def _discard(self, *, asked: bool = False) -> None:
         """Have the slave drop the closed attempt: abort it if it runs, clean what is left of it."""
-        status, name = self.session.status, str(self._closed)
+        status = self.session.status
         if status is None:
             return
-        self._asked = asked and status.state is SlaveState.IDLE
-        if status.state is SlaveState.IDLE and not asked:
-            self._idle()
-        elif status.state is not SlaveState.IDLE and status.attempt != name:
+        step = self._remains.discard(self._at, status, self._out, asked=asked)
+        if step is None:
             self._restart_session(f"the slave holds attempt {status.attempt}")
-        elif status.state is SlaveState.WAITING:
-            self._step(Step.CLEAN)
-            self._deadline = self._at + self.timers.clean
-            self._request = self.session.next_id()
-            self._out.append(Send(Clean(self._request, name)))
+        elif step is Step.SLAVE_IDLE:
+            self._idle()
         else:
-            self._step(Step.ABORT)
-            self._press(first=True)
-
-    def _press(self, *, first: bool) -> None:
-        self._pressed = not first
-        self._deadline = self._at + (self.timers.abort_polite if first else self.timers.abort_forced)
-        self._request = self.session.next_id()
-        self._out.append(Send(Abort(self._request, str(self._closed))))
+            self._step(step)
 
     def _connection_ended(self, reason: str, *, lied: bool = False) -> None:
         if self.session.state in {SessionState.RESTING, SessionState.ASKING}:
@@ -469,12 +438,14 @@ class BuilderCore:
             yield from self.work.deadlines()
         if self._held is not None and self.stage not in {Stage.CLEANING, Stage.DISCARDING}:
             yield self._held.until
-        if self.stage in {Stage.ADOPTING, Stage.DISCARDING, Stage.CLEANING}:
-            yield self._deadline
+        if self.stage is Stage.ADOPTING:
+            yield self._ask_again_at
+        elif self.stage in {Stage.DISCARDING, Stage.CLEANING}:
+            yield self._remains.deadline
         elif self.stage is Stage.IDLE and self._held is None:
             yield self._ready_at
-        if self._runtime_due is not None:
-            yield self._runtime_due
+        if self._runtime.due is not None:
+            yield self._runtime.due
 
     def _time_came(self) -> None:
         broken = self.session.tick(self._at, self._out)
@@ -486,26 +457,18 @@ class BuilderCore:
         elif self.stage is Stage.IDLE:
             if self._held is None and self._at >= self._ready_at:
                 self._tell_ready()
-        elif self.stage is not Stage.AWAY and self._at >= self._deadline:
-            self._overdue()
+        elif self.stage is Stage.ADOPTING:
+            if self._at >= self._ask_again_at:
+                self._ask_adoption()
+        elif self.stage is not Stage.AWAY and self._at >= self._remains.deadline:
+            failed = self._remains.overdue(self._at, self.stage, self._out)
+            if failed:
+                self._give_up_cleaning(failed)
         held = self._held
         if held is not None and self._at >= held.until and self.stage not in {Stage.CLEANING, Stage.DISCARDING}:
             self._held = None
             self._refuse(held.order.attempt, held.why or f"the builder is {self._doing()}")
             self._pause_until = self._ready_at = self._at + self.timers.hold
-
-    def _overdue(self) -> None:
-        match self.stage:
-            case Stage.ADOPTING:
-                self._ask_adoption()
-            case Stage.DISCARDING if not self._pressed:
-                self._press(first=False)
-            case Stage.DISCARDING:
-                waited = self.timers.abort_polite + self.timers.abort_forced
-                self._give_up_cleaning(f"did not abort attempt {self._closed} within {waited:g} seconds")
-            case _:
-                waited = self.timers.clean
-                self._give_up_cleaning(f"did not become clean of attempt {self._closed} within {waited:g} seconds")
 
     def _give_up_cleaning(self, words: str) -> None:
         held, self._held = self._held, None
@@ -527,7 +490,7 @@ class BuilderCore:
         self._settle(believed=True)
 
     def _close(self, attempt: UUID, *, recorded: bool = False) -> None:
-        self.work, self._closed = None, attempt
+        self.work, self._remains.attempt = None, attempt
         self._over.append(attempt)
         self._out.append(LetGo(attempt, log_recorded=recorded))
 
@@ -546,29 +509,11 @@ class BuilderCore:
             self._probed, self.session.troubled = self.session.epoch, None
             self._tell(ProbePassed(self.row.name, self.generation))
 
-    def runtime(self) -> RuntimeState:
-        """Return what `builder_runtime` should say."""
-        if not self.session.open:
-            resting = self.session.state is SessionState.RESTING
-            return RuntimeState.DISCONNECTED if resting else RuntimeState.CONNECTING
-        if self.work is not None:
-            return _RUNTIME_WORKING[self.work.stage]
-        return _RUNTIME.get(self.stage, RuntimeState.CONNECTING)
-
     def _note_runtime(self) -> None:
-        now = RuntimeChanged(self.row.name, self.generation, self.runtime(), self.session.open)
-        if now == self._runtime or self._left:
-            self._runtime_due = None
-        elif self._runtime is None or now.connected != self._runtime.connected:
-            self._tell_runtime(now)
-        elif self._runtime_due is None:
-            self._runtime_due = self._at + RUNTIME_SETTLES
-        elif self._at >= self._runtime_due:
-            self._tell_runtime(now)
-
-    def _tell_runtime(self, now: RuntimeChanged) -> None:
-        self._runtime, self._runtime_due = now, None
-        self._tell(now)
+        attempt = None if self.work is None else self.work.stage
+        state = runtime_state(self.session, self.stage, attempt)
+        now = RuntimeChanged(self.row.name, self.generation, state, self.session.open)
+        self._runtime.note(self._at, now, self._out)
 
     def _doing(self) -> str:
         return f"{self.stage.value}/{self.work.stage.value}" if self.work is not None else self.stage.value

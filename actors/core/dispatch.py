@@ -210,6 +210,10 @@ class Dispatch:
         """Return the names of all registered builders."""
         return frozenset(self._builders)
 
+    def builder(self, name: str) -> Builder | None:
+        """Return the builder's row, as last read."""
+        return self._builders.get(name)
+
     @property
     def lacking_files(self) -> frozenset[int]:
         """Return the jobs that new content in the librarian may set free."""

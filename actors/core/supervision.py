@@ -201,7 +201,8 @@ class Supervision:
             return ()
         self.queue_up = True
         reports, self.unreported = self.unreported, []
-        return (AnnounceQueue(), *reports)
+        # Reports first: a builder that hears of the new queue actor says that all is well again.
+        return (*reports, AnnounceQueue())
 
     # --- builders come, change, go ----------------------------------------------------------------
 

@@ -43,6 +43,14 @@ VALUES (%(distribution)s, %(name)s, %(purpose)s, (SELECT id FROM person WHERE na
 ON CONFLICT (distribution, name) DO NOTHING
 RETURNING id;
 
+-- change_archive --
+-- NULL leaves a column as it is.
+UPDATE archive
+SET enabled = coalesce(%(enabled)s::boolean, enabled),
+    private = coalesce(%(private)s::boolean, private),
+    relative_score = coalesce(%(relative_score)s::integer, relative_score)
+WHERE id = %(archive)s;
+
 -- archives --
 SELECT archive.id, archive.name, distribution.name AS distribution, archive.purpose, person.name AS owner,
        archive.private, archive.enabled, archive.relative_score

@@ -32,14 +32,20 @@ SELECT EXISTS (SELECT FROM source_release WHERE id = %(source)s) AS source,
         WHERE arch.id = %(distroarchseries)s) AS series;
 
 -- find --
+-- The latest, where a person asked for it again.
 SELECT id FROM build
-WHERE source = %(source)s AND archive = %(archive)s AND distroarchseries = %(distroarchseries)s;
+WHERE source = %(source)s AND archive = %(archive)s AND distroarchseries = %(distroarchseries)s
+ORDER BY again DESC
+LIMIT 1;
 
 -- create --
 -- No row: the source has a build there.
-INSERT INTO build (source, archive, distroarchseries, pocket, arch_indep)
-VALUES (%(source)s, %(archive)s, %(distroarchseries)s, %(pocket)s, %(arch_indep)s)
-ON CONFLICT (source, archive, distroarchseries) DO NOTHING
+INSERT INTO build (source, archive, distroarchseries, pocket, arch_indep, again)
+SELECT %(source)s, %(archive)s, %(distroarchseries)s, %(pocket)s, %(arch_indep)s,
+       coalesce(max(there.again) + 1, 0) * %(again)s::boolean::integer
+FROM build AS there
+WHERE there.source = %(source)s AND there.archive = %(archive)s AND there.distroarchseries = %(distroarchseries)s
+ON CONFLICT (source, archive, distroarchseries, again) DO NOTHING
 RETURNING id;
 
 -- hold --

@@ -23,7 +23,7 @@ from actors.settings import Settings
 from storage.database import connect
 from storage.records import Attempt, BuildState, Job, Outcome, RuntimeState
 from tests.actors.queue_farm import PassOn
-from tests.fix_postgres import _database
+from tests.fix_postgres import new_database
 from tests.fix_storage import Farm, on_postgresql
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -112,7 +112,7 @@ class QueueFarm:
 @pytest.fixture(scope="module")
 def _running(postgres_dsn: str, _template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueueFarm]:
     with (
-        contextmanager(_database)(postgres_dsn, _template) as dsn,
+        contextmanager(new_database)(postgres_dsn, _template) as dsn,
         connect(dsn, application="test") as connection,
     ):
         running = QueueFarm(on_postgresql(connection), dsn, tmp_path_factory.mktemp("farm"))

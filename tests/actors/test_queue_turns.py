@@ -380,6 +380,20 @@ def test_an_unreachable_builder_is_not_ok_with_the_error_in_words_until_its_prob
     assert kinds(desk.take(ProbePassed("bob", 1), Ready("bob", 1, 2))) == ["BuilderChanged", "Assign"]
 
 
+def test_trouble_and_its_end_in_one_turn_leave_the_builder_ok(desk: Desk) -> None:
+    trouble = BuilderTroubled("bob", 1, NotOkKind.UNREACHABLE, "connection refused")
+    desk.take(trouble, ProbePassed("bob", 1))
+    assert desk.farm.builders.get("bob").builderok
+
+
+def test_a_build_that_was_completed_heals_what_the_machine_had_marked_meanwhile(desk: Desk) -> None:
+    attempt = desk.assigned()
+    desk.take(BuilderTroubled("bob", 1, NotOkKind.UNREACHABLE, "connection lost"))
+    assert not desk.farm.builders.get("bob").builderok
+    desk.take(finished(attempt, Outcome.PACKAGEFAIL))
+    assert desk.farm.builders.get("bob").builderok
+
+
 def test_what_a_person_marked_only_a_person_clears(desk: Desk) -> None:
     desk.farm.builders.set_ok("bob", ok=False, notes="being moved to another rack")
     desk.farm.job()

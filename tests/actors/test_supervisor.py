@@ -201,7 +201,10 @@ def test_the_table_of_actors_has_a_line_for_each(small_farm: SmallFarm) -> None:
     assert "IDLE" in bob
 
 
-def test_an_actor_that_hangs_is_shown_as_such_and_holds_up_nobody(small_farm: SmallFarm) -> None:
+def test_an_actor_that_hangs_is_shown_as_such_and_holds_up_nobody(
+    small_farm: SmallFarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.attach._ANSWER_SECONDS", 0.7)
     frog = small_farm.here("frog")
     assert frog is not None
     os.kill(frog.pid, signal.SIGSTOP)
@@ -251,7 +254,10 @@ def test_commands_piped_in_are_obeyed_to_the_end_and_a_refusal_shows_in_the_exit
     assert small_farm.process.poll() is None
 
 
-def test_a_console_with_another_key_gets_no_answer(small_farm: SmallFarm, tmp_path: Path) -> None:
+def test_a_console_with_another_key_gets_no_answer(
+    small_farm: SmallFarm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.attach._ANSWER_SECONDS", 0.5)
     other = Settings(state_directory=tmp_path, user="")
     other.run_file.write_text(small_farm.settings.run_file.read_text())
     write_key(other.key_file)

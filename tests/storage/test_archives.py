@@ -110,6 +110,19 @@ def test_an_archive_that_can_not_be_is_refused(stage: Stage) -> None:
     assert stage.events.last_id() == last
 
 
+def test_an_archive_changes_in_what_is_named(stage: Stage) -> None:
+    with stage.acting("cli"):
+        changed = stage.archives.change_archive("ubuntu", "primary", enabled=False, relative_score=7)
+    assert (changed.enabled, changed.private, changed.relative_score) == (False, False, 7)
+    assert stage.archives.archive("ubuntu", "primary") == changed
+    with stage.acting("cli"):
+        assert stage.archives.change_archive("ubuntu", "primary", private=True).relative_score == 7
+    with pytest.raises(UnknownArchive), stage.acting("cli"):
+        stage.archives.change_archive("ubuntu", "partner", enabled=True)
+    with pytest.raises(BadValue, match="10000000"), stage.acting("cli"):
+        stage.archives.change_archive("ubuntu", "primary", relative_score=10_000_000)
+
+
 def test_an_unknown_archive_is_named_beside_those_there_are(stage: Stage) -> None:
     with pytest.raises(UnknownArchive, match=r"'ubuntu partner'.*ubuntu cprov/ppa, ubuntu primary"):
         stage.archives.archive("ubuntu", "partner")

@@ -36,6 +36,32 @@ def test_the_same_build_is_not_made_again(stage: Stage) -> None:
     assert stage.build(archive="cprov/ppa").id != build.id
 
 
+def test_a_person_may_ask_for_the_same_build_again(stage: Stage) -> None:
+    first = stage.build()
+    where = stage.archives.distroarchseries("ubuntu/hoary/i386")
+    primary = stage.archives.archive("ubuntu", "primary")
+    with stage.acting("anna"):
+        source = stage.source()
+        builds = [
+            stage.builds.create(source, where.id, primary.id, Pocket.RELEASE, arch_indep=False, again=True)
+            for _ in range(2)
+        ]
+    assert len({first.id, *(build.id for build in builds)}) == 3
+    assert stage.builds.find(source, where.id, primary.id) == builds[-1]
+    with pytest.raises(BuildExists) as refused:
+        stage.build()
+    assert refused.value.build == builds[-1].id
+
+
+def test_what_was_never_built_may_be_asked_for_again(stage: Stage) -> None:
+    where = stage.archives.distroarchseries("ubuntu/hoary/i386")
+    primary = stage.archives.archive("ubuntu", "primary")
+    with stage.acting("anna"):
+        stage.builds.create(stage.source(), where.id, primary.id, Pocket.RELEASE, arch_indep=False, again=True)
+    with pytest.raises(BuildExists):
+        stage.build()
+
+
 def test_what_a_build_needs_must_exist(stage: Stage) -> None:
     where = stage.archives.distroarchseries("ubuntu/hoary/i386")
     primary = stage.archives.archive("ubuntu", "primary")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
@@ -16,11 +15,6 @@ from storage.records import BuildState, Outcome, Violation
 from tests.fix_storage import Farm, Left, on_postgresql
 
 Checked = Callable[[], tuple[Violation, ...]]
-
-
-@pytest.fixture
-def librarian(tmp_path: Path) -> Librarian:
-    return Librarian(tmp_path / "librarian")
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import psycopg
@@ -106,10 +105,7 @@ def test_the_server_ends_with_the_process_that_started_it(tmp_path: Path) -> Non
     starter.send_signal(signal.SIGKILL)
     starter.wait()
     starter.stdout.close()
-    deadline = time.monotonic() + 30
-    while again.running:
-        assert time.monotonic() < deadline
-        os.sched_yield()
+    # A new one waits until the old one has stopped, which nobody but the kernel has asked it to.
     with psycopg.connect(again.start()) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
     again.stop()

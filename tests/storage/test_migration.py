@@ -1,2 +1,98 @@
-def test_migrations_apply(farm_database, connection):
-    print(connection.execute("select count(*) from event").fetchone())
+"""Migrations, and the schema they add up to."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from storage import migration
+from storage.database import connect
+from storage.errors import DatabaseUnreachable, SchemaOutdated, StorageError
+from storage.migration import MIGRATIONS, migrate, pending_migrations
+from storage.queries import FOLDER
+from storage.schema import dump
+
+NAMES = tuple(sorted(path.stem for path in MIGRATIONS.glob("*.sql")))
+
+
+def test_an_empty_database_is_brought_up_once(empty_database: str) -> None:
+    assert pending_migrations(empty_database) == NAMES
+    assert migrate(empty_database) == NAMES
+    assert pending_migrations(empty_database) == ()
+    assert migrate(empty_database) == ()
+
+
+def test_migrations_are_numbered_without_gaps() -> None:
+    assert [int(name.split(".")[0]) for name in NAMES] == list(range(1, len(NAMES) + 1))
+
+
+def test_the_schema_file_is_what_the_migrations_make(farm_database: str) -> None:
+    assert dump(farm_database) == (FOLDER / "schema.sql").read_text(), (
+        "write it again with `python -m storage.schema DSN`"
+    )
+
+
+def test_the_schema_file_makes_the_same_database(empty_database: str) -> None:
+    with psycopg.connect(empty_database) as conn:
+        conn.execute((FOLDER / "schema.sql").read_bytes())
+    assert dump(empty_database) == (FOLDER / "schema.sql").read_text()
+
+
+def test_a_dsn_may_be_a_url_with_a_socket(empty_database: str) -> None:
+    given = conninfo_to_dict(empty_database)
+    assert migrate(f"postgresql://{given['user']}@/{given['dbname']}?host={given['host']}") == NAMES
+    assert pending_migrations(empty_database) == ()
+
+
+def test_several_may_migrate_at_once(empty_database: str) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        applied = list(pool.map(migrate, [empty_database] * 3))
+    assert sorted(applied) == [(), (), NAMES]
+
+
+def test_what_a_dead_process_left_locked_is_no_obstacle(empty_database: str) -> None:
+    with psycopg.connect(empty_database) as conn:
+        conn.execute("CREATE TABLE yoyo_lock (locked int DEFAULT 1 PRIMARY KEY, ctime timestamp, pid int NOT NULL)")
+        conn.execute("INSERT INTO yoyo_lock (ctime, pid) VALUES (now(), 1)")
+    assert migrate(empty_database) == NAMES
+
+
+def test_a_database_of_a_later_version_is_left_alone(connection: psycopg.Connection, farm_database: str) -> None:
+    connection.execute(
+        """INSERT INTO _yoyo_migration (migration_hash, migration_id, applied_at_utc)
+           VALUES ('x', '9999.later', now())"""
+    )
+    for act in (migrate, pending_migrations):
+        with pytest.raises(SchemaOutdated, match=r"later version: it has 9999\.later"):
+            act(farm_database)
+
+
+def test_somebody_elses_tables_are_left_alone(empty_database: str) -> None:
+    with psycopg.connect(empty_database) as conn:
+        conn.execute("CREATE TABLE buildqueue (mine int)")
+    with pytest.raises(StorageError, match="buildqueue that is not ours"):
+        migrate(empty_database)
+
+
+def test_a_migration_that_fails_is_undone_whole(
+    empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(MIGRATIONS, tmp_path / "migrations")
+    (tmp_path / "migrations" / "9999.bad.sql").write_text("CREATE TABLE half (a int);\nSELECT no_such_thing();\n")
+    monkeypatch.setattr(migration, "MIGRATIONS", tmp_path / "migrations")
+    with pytest.raises(StorageError, match=r"can't be migrated: .*no_such_thing"):
+        migrate(empty_database)
+    with connect(empty_database, application="test") as conn:
+        row = conn.execute("SELECT to_regclass('half'), to_regclass('build')").fetchone()
+    assert row == (None, "build")
+    assert pending_migrations(empty_database) == ("9999.bad",)
+
+
+def test_a_database_that_is_not_there_is_said_so() -> None:
+    with pytest.raises(DatabaseUnreachable, match="name nowhere"):
+        migrate("host=/nonexistent dbname=nowhere")

@@ -172,14 +172,16 @@ CREATE TABLE build (
     distroarchseries bigint NOT NULL REFERENCES distroarchseries,
     pocket pocket NOT NULL,
     arch_indep boolean NOT NULL,
+    again integer NOT NULL DEFAULT 0 CHECK (again >= 0),
     state build_state NOT NULL DEFAULT 'NEEDSBUILD',
     dependencies text[] NOT NULL DEFAULT '{}',
     why text NOT NULL DEFAULT '',
     created timestamptz NOT NULL DEFAULT now(),
     started timestamptz,
     ended timestamptz,
-    UNIQUE (source, archive, distroarchseries)
+    UNIQUE (source, archive, distroarchseries, again)
 );
+COMMENT ON COLUMN build.again IS '0, unless a person asked for another build of what there was a build of.';
 COMMENT ON COLUMN build.dependencies IS 'What was missing, while MANUALDEPWAIT.';
 COMMENT ON COLUMN build.why IS 'What the last attempt ended with, for people.';
 COMMENT ON COLUMN build.started IS 'When the last attempt was claimed.';
@@ -187,7 +189,7 @@ CREATE INDEX build_state ON build (state, id);
 
 CREATE TABLE builder (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name word NOT NULL UNIQUE,
+    name word NOT NULL UNIQUE CHECK (name !~ '^(supervisor|queue|console|nursery-.*)$'),
     url text NOT NULL CHECK (url ~ '^[a-z]+://[^[:space:]/@]+:[0-9]+/?$'),
     families text[] NOT NULL CHECK (cardinality(families) > 0),
     trusted boolean NOT NULL DEFAULT false,
@@ -201,6 +203,7 @@ CREATE TABLE builder (
     CHECK (builderok = (notok_by IS NULL)),
     CHECK ((notok_by IS NOT DISTINCT FROM 'machine') = (notok_kind IS NOT NULL))
 );
+COMMENT ON COLUMN builder.name IS 'Also the name of its actor; those of the other actors are taken.';
 COMMENT ON COLUMN builder.trusted IS 'It builds only trusted builds; otherwise only untrusted ones.';
 COMMENT ON COLUMN builder.manual IS 'It gets work only when an operator assigns it.';
 

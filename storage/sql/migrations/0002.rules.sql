@@ -73,18 +73,18 @@ FOR EACH ROW EXECUTE FUNCTION complete_verdict();
 CREATE FUNCTION fence_attempt(which uuid, told text) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
-    fenced attempt;
+    held bigint;
 BEGIN
     PERFORM FROM build WHERE id = (SELECT build FROM attempt WHERE id = which) FOR NO KEY UPDATE;
     UPDATE attempt SET outcome = 'FENCED', ended = now(), text = told
     WHERE id = which AND outcome IS NULL
-    RETURNING * INTO fenced;
+    RETURNING build INTO held;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
     UPDATE build
     SET state = CASE state WHEN 'CANCELLING' THEN 'CANCELLED' ELSE 'NEEDSBUILD' END, why = told
-    WHERE id = fenced.build AND state IN ('BUILDING', 'GATHERING', 'CANCELLING');
+    WHERE id = held AND state IN ('BUILDING', 'GATHERING', 'CANCELLING');
     RETURN true;
 END
 $$;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from actors.core.builder_events import Connect, Disconnect, Greet, QueueReplaced
@@ -18,7 +20,11 @@ from protocol.messages import (
     Status,
 )
 from storage.records import NotOkKind, RuntimeState
-from tests.fix_builder import FARM, IDLE, Scene, bob, building, an_order, kinds
+from tests.fix_builder import FARM, IDLE, Scene, an_order, bob, building, kinds
+
+
+def state(scene: Scene) -> SessionState:
+    return scene.core.session.state
 
 
 def the_trouble(scene: Scene) -> BuilderTroubled:
@@ -67,12 +73,12 @@ def test_three_refused_connections_after_0_1_and_3_seconds_make_it_unreachable(s
     scene.pass_time(0.9)
     assert not scene.told(BuilderTroubled)
     scene.pass_time(0.1)
-    assert scene.core.session.state is SessionState.CONNECTING
+    assert state(scene) is SessionState.CONNECTING
     scene.fail()
     scene.pass_time(1.9)
-    assert scene.core.session.state is SessionState.RESTING
+    assert state(scene) is SessionState.RESTING
     scene.pass_time(0.1)
-    assert scene.core.session.state is SessionState.CONNECTING
+    assert state(scene) is SessionState.CONNECTING
     assert not scene.told(BuilderTroubled)
     scene.fail()
     trouble = the_trouble(scene)
@@ -117,7 +123,7 @@ def test_who_is_set_ok_by_a_person_is_tried_at_once_and_its_trouble_told_again(s
     scene.pass_time(1)
     scene.change_row(builderok=True)
     scene.pass_time(0)
-    assert scene.core.session.state is SessionState.CONNECTING
+    assert state(scene) is SessionState.CONNECTING
     for pause in (1, 2, 0):
         scene.fail()
         scene.pass_time(pause)
@@ -148,7 +154,7 @@ def test_a_connection_that_takes_over_10_seconds_counts_as_failed(scene: Scene) 
     ],
 )
 def test_a_slave_that_does_not_fit_makes_the_builder_not_ok_and_the_notes_say_which(
-    scene: Scene, fields: dict[str, object], words: str
+    scene: Scene, fields: dict[str, Any], words: str
 ) -> None:
     scene.begin()
     scene.grant()
@@ -260,7 +266,7 @@ def test_a_session_that_lasted_is_taken_up_again_at_once(scene: Scene) -> None:
     scene.pass_time(11)
     scene.fail("connection reset by peer")
     scene.pass_time(0)
-    assert scene.core.session.state is SessionState.ASKING
+    assert state(scene) is SessionState.ASKING
     assert not scene.told(BuilderTroubled)
 
 
@@ -271,7 +277,7 @@ def test_a_slave_that_drops_every_session_at_once_is_not_hammered(scene: Scene) 
         scene.fail("the slave closed the connection")
         scene.pass_time(2)
     assert the_trouble(scene).kind is NotOkKind.UNREACHABLE
-    assert scene.core.session.state is SessionState.RESTING
+    assert state(scene) is SessionState.RESTING
 
 
 def test_a_new_url_is_connected_to_at_once(scene: Scene) -> None:

@@ -58,10 +58,24 @@ def test_a_builder_that_becomes_ready_gets_the_best_job_it_may_run() -> None:
     assert claims(farm.handle(BuilderReady("bob"))) == [Pair(2, "bob")]
 
 
-def test_the_better_job_of_two_families_gets_the_builder_that_serves_both() -> None:
-    jobs = (a_job(1), a_job(2, family="amd64", manual_score=90_000))
+@pytest.mark.parametrize(("x86", "amd64", "best"), [(1, 9, 2), (9, 1, 1)])
+def test_the_better_job_of_two_families_gets_the_builder_that_serves_both(x86: int, amd64: int, best: int) -> None:
+    jobs = (a_job(1, manual_score=x86), a_job(2, family="amd64", manual_score=amd64))
     farm = a_farm(a_builder("bob", families=("x86", "amd64")), jobs=jobs)
-    assert claims(farm.handle(BuilderReady("bob"))) == [Pair(2, "bob")]
+    assert claims(farm.handle(BuilderReady("bob"))) == [Pair(best, "bob")]
+
+
+def test_a_job_that_was_given_away_is_not_offered_to_the_next_builder() -> None:
+    farm = a_farm(a_builder("bob"), a_builder("zoe"), jobs=(a_job(1),))
+    assert claims(farm.handle(BuilderReady("bob"))) == [Pair(1, "bob")]
+    assert farm.handle(ClaimSettled((Pair(1, "bob"),))) == ()
+    assert farm.handle(BuilderReady("zoe")) == ()
+
+
+def test_a_builder_that_says_it_is_ready_while_it_is_claimed_gets_no_second_job() -> None:
+    farm = a_farm(a_builder("bob"), jobs=(a_job(1), a_job(2)))
+    assert claims(farm.handle(BuilderReady("bob"))) == [Pair(1, "bob")]
+    assert farm.handle(BuilderReady("bob")) == ()
 
 
 def test_many_jobs_and_builders_are_claimed_in_one_order_best_first() -> None:
@@ -146,7 +160,7 @@ _ANY_JOB = st.builds(
     st.integers(1, 9),
     hours=st.integers(-3, 3),
     family=st.sampled_from(["x86", "amd64"]),
-    trusted=st.booleans(),
+    trusted=st.sampled_from([True, True, True, False]),
     has_chroot=st.sampled_from([True, True, True, False]),
     manual_score=st.none() | st.integers(0, 60),
 )
@@ -218,10 +232,10 @@ class AnyFarm(RuleBasedStateMachine):
 
     @rule(
         name=st.sampled_from("abcd"),
-        families=st.sampled_from([(), ("x86",), ("amd64",), ("x86", "amd64")]),
-        trusted=st.booleans(),
-        ok=st.sampled_from([True, True, False]),
-        manual=st.sampled_from([False, False, True]),
+        families=st.sampled_from([("x86", "amd64"), ("x86",), ("amd64",), ()]),
+        trusted=st.sampled_from([True, True, True, False]),
+        ok=st.sampled_from([True, True, True, False]),
+        manual=st.sampled_from([False, False, False, True]),
     )
     def builder_changed(self, name: str, families: tuple[str, ...], trusted: bool, ok: bool, manual: bool) -> None:
         self.builders[name] = a_builder(name, families=families, trusted=trusted, builderok=ok, manual=manual)

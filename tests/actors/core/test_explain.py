@@ -54,6 +54,11 @@ def test_a_pause_of_dispatch_is_the_reason_of_every_job_that_has_no_earlier_one(
     assert found.eligible_now is None
 
 
+def test_while_dispatch_is_paused_no_builder_is_said_to_take_another_job() -> None:
+    found = answer(a_job(2), idle(), others=(a_job(1),), paused="disk full")
+    assert found.builders[0].reason is None
+
+
 @pytest.mark.parametrize(
     ("view", "code", "words"),
     [

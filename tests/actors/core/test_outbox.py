@@ -214,6 +214,8 @@ class AnyOutbox(RuleBasedStateMachine):
         if held:
             del self.open[held.attempt]
             self.feed(AttemptClosed(held.attempt))
+            assert self.outbox.of_job(held.job) is None
+            assert self.outbox.of_attempt(held.attempt) is None
 
     @rule(back=st.integers(0, 3))
     def fenced_by_somebody(self, back: int) -> None:

@@ -40,6 +40,10 @@ def test_a_manual_score_replaces_the_base_and_is_shown_as_such() -> None:
     assert str(score(job)) == "M-3 = -3"
 
 
+def test_a_manual_score_of_nothing_is_a_score_too() -> None:
+    assert score(a_job(manual_score=0)).base == 0
+
+
 def test_a_job_gains_25_points_an_hour_without_end() -> None:
     job = a_job()
     assert [age(job, EPOCH + timedelta(hours=hours)) for hours in (0, 1, 2.02, 10_000)] == [0, 25, 50, 250_000]

@@ -136,8 +136,8 @@ def test_a_crash_while_the_queue_actor_is_away_is_reported_when_it_is_back(farm:
     assert farm.handle(Ended("bob", 1, "y", 5.1)) == (StartBuilder("nursery-1", BOB, 2),)
     assert farm.handle(QueueUp(1, 5.2)) == ()
     assert farm.handle(QueueUp(2, 5.3)) == (
-        AnnounceQueue(),
         ReportGone("bob", 1, "actor of the builder crashed: y"),
+        AnnounceQueue(),
     )
 
 

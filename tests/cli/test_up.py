@@ -1,0 +1,109 @@
+"""`buildd-master up`, as a person with one machine runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+
+class OneMachine:
+    """Command lines on one state directory, each a process of its own."""
+
+    def __init__(self, state_directory: Path) -> None:
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("BUILDD_MASTER_")},
+            "PYTHONPATH": str(PROJECT),
+            "BUILDD_MASTER_STATE_DIRECTORY": str(state_directory),
+        }
+        self.up: subprocess.Popen[str] | None = None
+
+    def start(self, *arguments: str) -> str:
+        """Start `up`, and return its first line once it is up."""
+        self.up = subprocess.Popen(
+            [sys.executable, "-m", "buildd_master", "up", *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.up.stdout is not None
+        return self.up.stdout.readline()
+
+    def stop(self) -> int:
+        """Tell `up` to stop, and see that none of its processes is left."""
+        assert self.up is not None
+        assert self.up.stdout is not None
+        family = psutil.Process(self.up.pid).children(recursive=True)
+        self.up.send_signal(signal.SIGTERM)
+        code = self.up.wait(30)
+        self.up.stdout.close()
+        self.up = None
+        assert [process for process in family if process.is_running()] == []
+        return code
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "buildd_master", *arguments]
+        return subprocess.run(command, env=self.environment, check=False, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneMachine]:
+    """Give a machine without any farm."""
+    one = OneMachine(tmp_path_factory.mktemp("up") / "state")
+    yield one
+    if one.up is not None:
+        one.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="a slave that builds in chroots needs root")
+def test_up_with_a_slave_is_a_farm_with_one_builder_and_leaves_nothing(machine: OneMachine) -> None:
+    line = machine.start("--with-slave")
+    assert line.startswith("READY builder ")
+    (builder,) = json.loads(machine.run("builder", "list", "--json").stdout)["builders"]
+    assert builder["url"] in line
+    assert (builder["trusted"], builder["builderok"]) == (True, True)
+    assert json.loads(machine.run("status", "--json").stdout)["master"]["running"] is True
+    second = machine.run("up")
+    assert second.returncode != 0
+    assert "another master runs in" in second.stderr
+    assert machine.stop() == 0
+    refused = machine.run("status")
+    assert refused.returncode == 3
+    assert "start it with `buildd-master up`" in refused.stderr
+    # The slave's URL stays, so that the builder's history does not fill up with changes.
+    assert builder["url"] in machine.start("--with-slave")
+    (again,) = json.loads(machine.run("builder", "list", "--json").stdout)["builders"]
+    assert (again["url"], again["builderok"]) == (builder["url"], True)
+    assert machine.stop() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="a slave that builds in chroots needs root")
+def test_up_ends_when_its_slave_does(machine: OneMachine) -> None:
+    machine.start("--with-slave")
+    assert machine.up is not None
+    (slave,) = [
+        process
+        for process in psutil.Process(machine.up.pid).children()
+        if any("slave" in word for word in process.cmdline())
+    ]
+    slave.kill()
+    assert machine.up.wait(30) == 1
+
+
+def test_up_with_a_slave_needs_root(machine: OneMachine) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("needs an ordinary user")
+    ran = machine.run("up", "--with-slave")
+    assert (ran.returncode, ran.stderr.count("\n")) == (3, 1)
+    assert "as root" in ran.stderr

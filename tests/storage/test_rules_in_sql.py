@@ -1,0 +1,186 @@
+"""What holds for a person at the SQL prompt: the walkthrough's rules as triggers and constraints."""
+
+from __future__ import annotations
+
+from typing import LiteralString
+
+import psycopg
+import pytest
+
+from storage.check import check
+from storage.librarian import Librarian
+from storage.records import BuildState, NotOkBy, NotOkKind, Outcome
+from storage.transitions import MOVES
+from tests.fix_storage import Farm
+
+RUNNING = [BuildState.BUILDING, BuildState.GATHERING, BuildState.CANCELLING]
+
+
+def test_a_left_over_job_is_deleted_and_its_builder_free(farm: Farm) -> None:
+    # Walkthrough 4.
+    left_over = farm.claim(farm.job("old"), farm.builder("bob"))
+    farm.sql("DELETE FROM buildqueue WHERE id = 1")
+    closed = farm.queue.attempt(left_over.id)
+    assert (closed.outcome, closed.text) == (Outcome.FENCED, "job 1 was removed")
+    assert farm.builds.get(left_over.build).state == BuildState.NEEDSBUILD
+    assert farm.builders.get("bob").builderok
+    assert farm.claim(farm.job("foo"), "bob").job == 2
+
+
+@pytest.mark.parametrize("running", RUNNING)
+@pytest.mark.parametrize("verdict", ["FAILEDTOBUILD", "CANCELLED", "SUPERSEDED"])
+def test_a_verdict_in_mid_build_stands(farm: Farm, running: BuildState, verdict: str, librarian: Librarian) -> None:
+    # Walkthrough 11: the operator marks the build and deletes its job.
+    job = farm.job()
+    attempt = farm.claim(job, farm.builder("bob"))
+    if running != BuildState.BUILDING:
+        farm.sql("UPDATE build SET state = %s WHERE id = %s", running, job.build)
+    farm.sql("UPDATE build SET state = %s WHERE id = %s", verdict, job.build)
+    farm.sql("DELETE FROM buildqueue WHERE id = %s", job.id)
+    assert farm.queue.attempt(attempt.id).outcome == Outcome.FENCED
+    assert farm.builds.get(job.build).state == verdict
+    assert farm.queue.jobs() == ()
+    assert farm.builders.get("bob").builderok
+    assert check(farm.conn, librarian) == ()
+
+
+def test_trust_lowered_at_the_prompt_fences_in_that_very_transaction(farm: Farm, librarian: Librarian) -> None:
+    # Walkthrough 17.
+    job = farm.job()
+    attempt = farm.claim(job, farm.builder("bob"))
+    with farm.conn.transaction():
+        farm.conn.execute("UPDATE builder SET trusted = false WHERE name = 'bob'")
+        assert farm.queue.attempt(attempt.id).outcome == Outcome.FENCED
+        assert farm.queue.job(job.id).builder is None
+    assert farm.queue.job(job.id).created == job.created
+    assert farm.builds.get(job.build).state == BuildState.NEEDSBUILD
+    assert check(farm.conn, librarian) == ()
+
+
+def test_trust_lowered_and_rolled_back_has_fenced_nothing(farm: Farm) -> None:
+    attempt = farm.claim(farm.job(), farm.builder("bob"))
+    with farm.conn.transaction(force_rollback=True):
+        farm.conn.execute("UPDATE builder SET trusted = false WHERE name = 'bob'")
+    assert farm.queue.open_attempts() == (attempt,)
+
+
+def test_trust_raised_at_the_prompt_changes_nothing_for_what_runs(farm: Farm, librarian: Librarian) -> None:
+    # Walkthrough 16.
+    attempt = farm.claim(farm.job("foo", "cprov/ppa"), farm.builder("bob", trusted=False))
+    farm.sql("UPDATE builder SET trusted = true WHERE name = 'bob'")
+    assert farm.queue.open_attempts() == (attempt,)
+    assert check(farm.conn, librarian) == ()
+
+
+def test_every_builder_set_ok_at_the_prompt_loses_its_fail_notes(farm: Farm) -> None:
+    # Walkthrough 3.
+    farm.builder("bob")
+    farm.builder("frog")
+    with farm.acting("queue"):
+        farm.builders.mark_not_ok("frog", "no answer", NotOkKind.UNREACHABLE)
+        farm.builders.set_ok("bob", ok=False, notes="broken")
+    farm.sql("UPDATE builder SET builderok = true")
+    assert [(one.builderok, one.failnotes, one.notok_by) for one in farm.builders.all()] == [(True, "", None)] * 2
+
+
+def test_a_builder_set_not_ok_at_the_prompt_is_a_persons_doing(farm: Farm) -> None:
+    farm.builder("bob")
+    farm.sql("UPDATE builder SET builderok = false, failnotes = 'hands off'")
+    assert farm.builders.get("bob").notok_by == NotOkBy.PERSON
+    assert not farm.builders.heal("bob")
+
+
+def test_a_person_at_the_prompt_takes_over_what_the_machine_marked(farm: Farm) -> None:
+    farm.builder("bob")
+    with farm.acting("queue"):
+        farm.builders.mark_not_ok("bob", "no answer", NotOkKind.UNREACHABLE)
+    farm.sql("UPDATE builder SET builderok = false")
+    assert farm.builders.get("bob").notok_by == NotOkBy.PERSON
+    assert not farm.builders.heal("bob")
+
+
+def test_cancelling_at_the_prompt_shortens_the_deadline(farm: Farm) -> None:
+    attempt = farm.claim(farm.job(), farm.builder("bob"))
+    farm.sql("UPDATE build SET state = 'CANCELLING'")
+    (held,) = farm.queue.open_attempts()
+    assert (held.deadline - attempt.started).total_seconds() < 80
+
+
+def test_a_job_taken_from_its_builder_at_the_prompt_is_fenced(farm: Farm, librarian: Librarian) -> None:
+    attempt = farm.claim(farm.job(), farm.builder("bob"))
+    farm.sql("UPDATE buildqueue SET builder = NULL, buildstart = NULL")
+    assert farm.queue.attempt(attempt.id).outcome == Outcome.FENCED
+    assert check(farm.conn, librarian) == ()
+
+
+def test_a_builder_removed_at_the_prompt_gives_its_job_back(farm: Farm, librarian: Librarian) -> None:
+    job = farm.job()
+    farm.claim(job, farm.builder("bob"))
+    farm.sql("DELETE FROM builder WHERE name = 'bob'")
+    assert farm.queue.job(job.id).builder is None
+    assert check(farm.conn, librarian) == ()
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE build SET state = 'FULLYBUILT'", "build 1 is NEEDSBUILD and can't become FULLYBUILT"),
+        ("UPDATE build SET state = 'BUILDING'", "build 1 can't be BUILDING: no attempt at it is open"),
+        ("UPDATE build SET state = 'BUILT'", "build_state"),
+        ("UPDATE buildqueue SET builder = 'bob', buildstart = now()", "without an attempt"),
+        ("UPDATE buildqueue SET builder = 'bob'", "buildqueue_check"),
+        ("UPDATE builder SET name = 'ann'", "keeps its name"),
+        ("UPDATE builder SET families = '{pdp11}'", "no processor family 'pdp11'"),
+        ("UPDATE builder SET families = '{}'", "builder_families_check"),
+        ("UPDATE builder SET url = 'somewhere'", "builder_url_check"),
+        ("UPDATE archive SET purpose = 'PRIMARY'", "keeps its purpose"),
+        ("UPDATE archive SET trusted = true", "generated column"),
+        ("UPDATE event SET who = 'nobody'", "append-only"),
+        ("DELETE FROM event", "append-only"),
+        ("TRUNCATE event", "append-only"),
+        ("INSERT INTO farm DEFAULT VALUES", "farm_pkey"),
+        ("INSERT INTO builder (name, url, families) VALUES ('queue', 'buildd://h:1', '{x86}')", "builder_name_check"),
+        ("INSERT INTO builder (name, url, families) VALUES ('B', 'buildd://h:1', '{x86}')", "word_check"),
+    ],
+)
+def test_what_can_not_be_is_refused_at_the_prompt_too(farm: Farm, statement: LiteralString, said: str) -> None:
+    farm.job()
+    farm.builder("bob")
+    last = farm.events.last_id()
+    with pytest.raises(psycopg.Error, match=said):
+        farm.sql(statement)
+    assert farm.events.last_id() == last
+
+
+def test_a_closed_attempt_is_never_opened_again(farm: Farm) -> None:
+    attempt = farm.claim(farm.job(), farm.builder("bob"))
+    farm.queue.release(attempt.id)
+    with pytest.raises(psycopg.Error, match="its outcome stands"):
+        farm.sql("UPDATE attempt SET outcome = NULL, ended = NULL")
+    with pytest.raises(psycopg.Error, match="its outcome stands"):
+        farm.sql("UPDATE attempt SET outcome = 'OK'")
+
+
+def test_two_open_attempts_are_impossible(farm: Farm) -> None:
+    farm.claim(farm.job(), farm.builder("bob"))
+    for builder, said in (("bob", "attempt_open_build"), ("eve", "attempt_open_build")):
+        with pytest.raises(psycopg.errors.UniqueViolation, match=said):
+            farm.sql(
+                """INSERT INTO attempt (build, job, builder, session, trusted, chroot, wall_seconds, deadline)
+                   SELECT build, job, %s, session, trusted, chroot, wall_seconds, deadline FROM attempt""",
+                builder,
+            )
+    other = farm.build("other")
+    with pytest.raises(psycopg.errors.UniqueViolation, match="attempt_open_builder"):
+        farm.sql(
+            """INSERT INTO attempt (build, job, builder, session, trusted, chroot, wall_seconds, deadline)
+               SELECT %s, job, builder, session, trusted, chroot, wall_seconds, deadline FROM attempt""",
+            other.id,
+        )
+
+
+def test_the_moves_of_a_build_are_the_same_in_sql(farm: Farm) -> None:
+    rows = farm.sql("SELECT now, wanted FROM build_move")
+    assert {(BuildState(now), BuildState(wanted)) for now, wanted in rows} == {
+        (now, wanted) for now, ends in MOVES.items() for wanted in ends
+    }
