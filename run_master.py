@@ -7,6 +7,7 @@ becomes the unprivileged user of the settings first.  What the farm consists of 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import logging
 import os
 import signal
@@ -26,6 +27,7 @@ from storage.unprivileged import (
 )
 
 _GIVEN = "_BUILDD_MASTER_GIVEN"  #: settings handed over when root becomes the unprivileged user: never in argv
+_PR_GET_PDEATHSIG = 2
 _RESTART_SECONDS = 60.0  #: a farm that dies twice in this time is left dead: systemd, or a person, takes over
 
 
@@ -60,12 +62,23 @@ def _become_unprivileged(settings: Settings) -> None:
         return
     if ensure_user(settings.user):
         sys.stderr.write(f"buildd-master: made the system user {settings.user}\n")
-    give_directory(settings.state_directory, settings.user)
+    try:
+        give_directory(settings.state_directory, settings.user)
+    except OSError as error:
+        message = f"can't make the state directory {settings.state_directory}: {error.strerror}; set state_directory"
+        raise CannotStart(message) from error
     reach = (*interpreter_paths(), settings.state_directory)
-    command = command_as(settings.user, [sys.executable, __file__], reach=reach, die_with_parent=False)
+    command = command_as(settings.user, [sys.executable, __file__], reach=reach, die_with_parent=_dies_with_parent())
     os.environ[_GIVEN] = settings.model_dump_json()
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606 - our own interpreter
+
+
+def _dies_with_parent() -> bool:
+    """Return whether who started us wants us to end with it; a change of user would make the kernel forget."""
+    number = ctypes.c_int()
+    ctypes.CDLL(None).prctl(_PR_GET_PDEATHSIG, ctypes.byref(number))
+    return number.value != 0
 
 
 def _run(farm: Farm) -> int:

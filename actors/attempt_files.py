@@ -54,14 +54,18 @@ class AttemptFiles:
         return content
 
     def note_push(self, attempt: UUID, name: str, sent: int, size: int, at: float) -> None:
-        """Leave `logs/<attempt>.push` for whoever draws a progress bar: a few times a second, and at the end."""
+        """Leave `logs/<attempt>.push` for whoever draws a progress bar: a few times a second, and at the end.
+
+        A note that can't be written is left out: no build waits for it.
+        """
         if sent < size and at - self._noted_at < _NOTE_EVERY:
             return
         self._noted_at = at
         place = self._logs / f"{attempt}.push"
         fresh = place.with_suffix(".push-new")
-        fresh.write_text(json.dumps({"name": name, "sent": sent, "size": size}))
-        fresh.replace(place)
+        with suppress(OSError):
+            fresh.write_text(json.dumps({"name": name, "sent": sent, "size": size}))
+            fresh.replace(place)
 
     # --- the log ----------------------------------------------------------------------------------
 

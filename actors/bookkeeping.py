@@ -1,6 +1,6 @@
 """The queue actor's books, in step with the database.
 
-One call is one turn (`actors.queue_turn`) and at most one transaction; its letters are posted only after the commit.
+One call is one turn (`actors.queue_turn`) and one transaction; its letters are posted only after the commit.
 After an error nothing of the turn is in the database: `load`, and take the same reports again.  Knows no Thespian;
 `actors.queue` brings reports in and letters out.
 """
@@ -73,18 +73,18 @@ class Bookkeeping:
             at: monotonic seconds.
 
         Raises:
-            DatabaseUnreachable: nothing was written (or all of it, if the commit's answer was lost).
+            DatabaseUnreachable: nothing was written, or all of it: the commit's answer was lost.
             StorageError: the database refuses a report for good; nothing was written.
         """
         turn = self._begin(at)
         turn.read(changes)
-        if reports or self.books.dispatch.ready or self.books.dispatch.set_aside:
-            with self._db.transaction(""):
+        if reports:
+            with self._db.transaction():
                 for report in reports:
                     take(turn, report)
                 turn.decide()
-        else:
-            turn.decide()  # nobody to claim for: nothing is written
+        else:  # at most claims, and each is one statement: three round trips from a notification to its letter
+            turn.decide()
         return self._end(turn)
 
     def tick(self, at: float) -> tuple[Letter, ...]:
@@ -92,8 +92,7 @@ class Bookkeeping:
         turn = self._begin(at)
         turn.obey(self.books.outbox.handle(TimePassed(at)))
         if self.books.dispatch.set_aside:
-            with self._db.transaction(""):
-                turn.decide(TriedAgain())
+            turn.decide(TriedAgain())
         return self._end(turn)
 
     def miss_deadlines(self, grace_seconds: float, at: float) -> tuple[Letter, ...]:

@@ -186,7 +186,7 @@ class BuilderActor(FarmActor):
             case SendChunk():
                 self._on_disk(order.attempt, Store.FILES, lambda: self._send_chunk(order))
             case ShowPush(attempt, name, sent, size):
-                self._on_disk(attempt, Store.FILES, lambda: self._files.note_push(attempt, name, sent, size, _now()))
+                self._files.note_push(attempt, name, sent, size, _now())
             case OpenLog() | AppendLog() | KeepLog():
                 self._on_disk(order.attempt, Store.LOG, lambda: self._obey_log(order))
             case OpenResult() | WriteResult() | KeepResult() | ReadChanges():

@@ -7,12 +7,11 @@ other works.  What is decided with the rows stands in `actors.core`; when, in `a
 from __future__ import annotations
 
 import json
+import select
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
-
-from psycopg import Connection
 
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
@@ -21,6 +20,7 @@ from storage.repository import in_words
 
 CHANNEL: Final = "farm"
 WHO: Final = "queue"  #: who, in the event log
+_MOST_READS: Final = 1000  #: buffers read before something else gets its turn
 
 
 @dataclass(slots=True)
@@ -95,6 +95,7 @@ class QueueDatabase:
             with in_words():
                 self._listening.execute(f"LISTEN {CHANNEL}")  # autocommit: in force when this returns
             self._working = connect(dsn, application=WHO)
+            self._working.prepare_threshold = 0  # the same few statements all day, and the first job waits too
         except BaseException:
             self._listening.close()
             raise
@@ -136,12 +137,17 @@ class QueueDatabase:
 
     def _notifications(self) -> Iterator[tuple[int, str]]:
         pgconn = self._listening.pgconn
-        with in_words():
-            pgconn.consume_input()
-        while (notify := pgconn.notifies()) is not None:
-            yield notify.be_pid, notify.extra.decode()
+        waiting = select.poll()  # `select.select` ends at descriptor 1024, and this actor has one for each builder
+        waiting.register(pgconn.socket, select.POLLIN)
+        for _ in range(_MOST_READS):
+            with in_words():
+                pgconn.consume_input()  # one buffer's worth
+            while (notify := pgconn.notifies()) is not None:
+                yield notify.be_pid, notify.extra.decode()
+            if not waiting.poll(0):
+                return
 
-    def transaction(self, why: str) -> AbstractContextManager[Connection[Any]]:
+    def transaction(self, why: str = "") -> AbstractContextManager[object]:
         """Return a transaction whose changes are the queue actor's doing, because of `why`."""
         return acting(self._working, WHO, why)
 

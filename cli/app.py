@@ -16,6 +16,7 @@ app = typer.Typer(
     help="Run a package build farm: queue, builders, chroots, results.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain and dense; boxes eat half the lines
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 what was asked for failed, 2 bad usage or input (nothing was changed), "
     "3 farm, database or a tool of this machine not reachable, 130 interrupted.",
@@ -28,7 +29,7 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with 
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(no_args_is_help=True)
 def _begin(
     context: typer.Context,
     config: Annotated[

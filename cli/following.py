@@ -28,6 +28,8 @@ from storage.records import Attempt, Build, BuildState
 _LOOK_SECONDS = 0.2  #: between looks at a growing log, and at the clock of a terminal
 _REASON_SECONDS = 1.0  #: a build that waits longer is told why, and no oftener than this
 
+_BAR = 20  #: characters of a progress bar
+
 _WHY_TABLES = frozenset({"builder", "buildqueue", "chroot", "archive", "farm"})  #: they decide why a build waits
 
 
@@ -176,7 +178,8 @@ def _pushed(farm: Farm, attempt: Attempt | None) -> str:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         told = json.loads(log_path(farm, attempt.id).with_suffix(".push").read_text(encoding="utf-8"))
         done, total = int(told["sent"]), int(told["size"])
-        return f"pushing {str(told['name'])[:40]}: {size(done)} of {size(total)}, {100 * done // max(total, 1)} %"
+        bar = "━" * (_BAR * done // max(total, 1))
+        return f"pushing {str(told['name'])[:40]} {bar:─<{_BAR}} {size(done)} of {size(total)}"
     return ""
 
 

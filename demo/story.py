@@ -45,6 +45,7 @@ _PHASES = {
     "INSTALL_DEPS": "build-dependencies (apt)",
     "BUILD": "the package's own build",
 }
+_QUEUED = re.compile(r"build (?P<number>[0-9]+): .* queued")
 _APT = re.compile(r"apt in (?P<seconds>[0-9.]+) s")
 
 
@@ -187,10 +188,19 @@ def build(clock: Clock) -> None:
     tell(f"$ buildd-master {' '.join(arguments)}")
     live = {**os.environ, "PYTHONUNBUFFERED": "1"}
     command = [str(COMMAND), *arguments]
+    number = None
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=live) as submit:
-        for line in submit.stdout or ():
-            tell(line.rstrip("\n"))
-            clock.hear(line)
+        try:
+            for line in submit.stdout or ():
+                tell(line.rstrip("\n"))
+                clock.hear(line)
+                if found := _QUEUED.match(line):
+                    number = found["number"]
+        except (KeyboardInterrupt, SystemExit):
+            submit.terminate()
+            if number is not None:  # or it would go on at the next start
+                buildd("build", "cancel", number)
+            raise
     checked(submit)
 
 

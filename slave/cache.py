@@ -189,8 +189,7 @@ class FileCache:
         if arriving.descriptor is not None:
             os.fsync(arriving.descriptor)
         arriving.path.rename(self._files / sha256)
-        for place in (self._files, self._incoming):
-            _sync_directory(place)
+        _sync_directory(self._files)
         arriving.close()
         del self._arriving[sha256]
         self._sizes[sha256] = arriving.incoming.size

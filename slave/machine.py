@@ -40,6 +40,7 @@ from protocol.messages import (
     Welcome,
     WireOutcome,
 )
+from protocol.shapes import fit_text
 from slave.build_args import BINARYPACKAGE, BadArgs, read_args
 from slave.errors import ImpossibleMove
 from slave.events import (
@@ -65,6 +66,8 @@ from slave.events import (
 from slave.record import Record
 
 RESTARTED = "slave restarted during the build"
+MOST_DEPENDENCIES = 100  #: relations in one `Status`
+RELATION_BYTES = 2000  #: of one of them; a stranger wrote it
 STORY_LENGTH = 200  #: moves kept for the story of an `ImpossibleMove`
 
 
@@ -266,7 +269,7 @@ class Machine:
             lacking = sorted(f"{names.get(sha256, 'a file')} ({sha256})" for sha256 in event.missing)
             code, text = RejectionCode.MISSING_FILE, f"not in the cache: {', '.join(lacking)}"
         if code is not None or isinstance(args, BadArgs):
-            return (Send(event.session, Rejected(build.id, code or RejectionCode.BAD_ARGS, text)),)
+            return (Send(event.session, Rejected(build.id, code or RejectionCode.BAD_ARGS, fit_text(text))),)
         self.phase, self.log_size = None, 0
         self._move(Move.BUILD, attempt=build.attempt, accepted_at=event.at)
         return (
@@ -342,9 +345,9 @@ class Machine:
             self._move(
                 Move.ENDED,
                 outcome=event.outcome,
-                text=event.text,
+                text=fit_text(event.text),
                 files=event.files if event.outcome is WireOutcome.OK else (),
-                dependencies=event.dependencies if event.outcome is WireOutcome.DEPFAIL else (),
+                dependencies=_fitting(event.dependencies) if event.outcome is WireOutcome.DEPFAIL else (),
                 duration=duration,
             )
         return (SaveState(self.record), *self._announce(event.at))
@@ -367,3 +370,14 @@ class Machine:
             raise ImpossibleMove(f"{move} while {before}", tuple(self._story))
         self.record = replace(self.record, state=TRANSITIONS[before][move], **changes)  # type: ignore[arg-type]
         self._story.append(f"{before} --{move}--> {self.record.state}, attempt {self.record.attempt}")
+
+
+def _fitting(dependencies: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what fits a frame: whole relations only, of each as many alternatives as fit."""
+    lines = (fit_text(relation) for relation in dependencies)
+    short = (line if len(line.encode()) <= RELATION_BYTES else _first_alternatives(line) for line in lines)
+    return tuple(line for line in short if line)[:MOST_DEPENDENCIES]
+
+
+def _first_alternatives(relation: str) -> str:
+    return relation.encode()[:RELATION_BYTES].decode(errors="ignore").rpartition(" | ")[0]

@@ -33,7 +33,10 @@ log = logging.getLogger("buildd-slave")
 
 DEFAULT_PORT = 8221
 PROGRAMS = ("unshare", "setpriv", "tar", "rm", "dpkg")  #: of every backend
-HOST_PROGRAMS = ("dpkg-source", "dpkg-buildpackage", "dpkg-checkbuilddeps", "make")
+BACKEND_PROGRAMS = {
+    "chroot": ("zstd",),
+    "host": ("dpkg-source", "dpkg-buildpackage", "dpkg-checkbuilddeps", "make"),
+}
 CRASHED = 3
 
 app = typer.Typer(add_completion=False, help="Build Debian packages that a buildd-master sends.")
@@ -199,11 +202,11 @@ def _check_machine(options: Options) -> tuple[str, ...]:
         raise CannotStart(f"--backend {options.backend!r} is none of {', '.join(BACKENDS)}")
     if options.backend == "chroot" and os.geteuid() != 0:
         raise CannotStart("the backend 'chroot' needs root: start the slave as root")
-    needed = PROGRAMS + (HOST_PROGRAMS if options.backend == "host" else ())
+    needed = PROGRAMS + BACKEND_PROGRAMS[options.backend]
     lacking = [program for program in needed if shutil.which(program) is None]
     if lacking:
         raise CannotStart(
-            f"not found on this machine: {', '.join(lacking)}; apt-get install util-linux tar dpkg-dev make"
+            f"not found on this machine: {', '.join(lacking)}; apt-get install util-linux tar zstd dpkg-dev make"
         )
     if options.architectures:
         return options.architectures

@@ -17,6 +17,8 @@ from storage.rows import record_row
 
 R = TypeVar("R")
 
+_AWAY = ("08", "57P")  #: SQLSTATE of broken connections and of a server that goes down or comes up
+
 
 @contextmanager
 def in_words() -> Iterator[None]:
@@ -31,7 +33,9 @@ def in_words() -> Iterator[None]:
     try:
         yield
     except psycopg.OperationalError as error:
-        raise DatabaseUnreachable(f"the database does not answer: {_first_line(error)}") from error
+        away = error.sqlstate is None or error.sqlstate.startswith(_AWAY)
+        said = "does not answer" if away else "can't do that now"
+        raise DatabaseUnreachable(f"the database {said}: {_first_line(error)}") from error
     except (psycopg.errors.CheckViolation, psycopg.errors.NotNullViolation) as error:
         raise BadValue(_first_line(error)) from error
     except (psycopg.errors.ForeignKeyViolation, psycopg.errors.UniqueViolation) as error:

@@ -26,9 +26,10 @@ def record_row(record: type[R]) -> RowFactory[R]:
     """Return a psycopg row factory that makes `record`s; the query's columns are named like its fields."""
 
     def factory(cursor: Cursor[Any]) -> RowMaker[R]:
-        if cursor.description is None:
+        result = cursor.pgresult  # not `description`: its objects cost more than all the rest of a short query
+        if result is None or not result.nfields:
             return lambda values: record(*values)
-        names = tuple(column.name for column in cursor.description)
+        names = tuple((result.fname(place) or b"").decode() for place in range(result.nfields))
         makers = _makers(record)
         lasting = tuple((name, makers[name]) for name in names)
 

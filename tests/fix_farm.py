@@ -10,6 +10,7 @@ import io
 import itertools
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -148,9 +149,15 @@ class FarmUnderTest:
                 text=True,
             )
         if wait:
-            assert self.process.stdout is not None
-            line = self.process.stdout.readline()
-            assert line.startswith("READY"), self.log.read_text()
+            self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Wait until run_master says READY."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        heard, _, _ = select.select([self.process.stdout], [], [], 2 * PATIENCE)
+        line = self.process.stdout.readline() if heard else ""
+        assert line.startswith("READY"), self.log.read_text()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Stop the farm and return its exit code."""

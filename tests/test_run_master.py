@@ -96,9 +96,7 @@ def test_when_it_is_killed_all_die_and_when_a_root_of_the_actors_dies_it_starts_
     whole_farm.start()
     session = session_of(whole_farm)
     os.kill(whole_farm.pid("supervisor"), signal.SIGKILL)
-    assert whole_farm.process is not None
-    assert whole_farm.process.stdout is not None
-    assert whole_farm.process.stdout.readline().startswith("READY")
+    whole_farm.wait_ready()
     assert session_processes(session) == []
 
     session = session_of(whole_farm)

@@ -122,11 +122,12 @@ class AttemptInHand:
         elif self.stage is _S.PREPARING:
             self.adopt(at, status, out)
         else:
+            gathering = self._gathering
             if self.stage is _S.STOPPING and status.state is SlaveState.BUILDING:
                 self._abort(at, out)
             self._follow_status(at, status, out)
-            if self.stage is _S.GATHERING and self._gathering is not None:
-                self._gathering.resume(at, self.session, out)
+            if self.stage is _S.GATHERING and gathering is not None:
+                gathering.resume(at, self.session, out)
             self._follow_log(at, out)
 
     def _forgotten(self, at: float, out: list[Order]) -> None:

@@ -17,7 +17,7 @@ from slave.backends import Step, Task
 from slave.build_args import ALL
 from slave.collect import collect
 from slave.outcomes import Ending, builderfail, chrootfail, depfail, givenback, packagefail
-from slave.sandbox import LINUX32, Command, PutFile, Ran, Sandbox
+from slave.sandbox import LINUX32, PATH, Command, PutFile, Ran, Sandbox
 
 BUILDER = "builder"
 BUILDER_ID = 59990  #: user and group; near the end of what Debian leaves to machines, so that it is nobody on the host
@@ -199,7 +199,7 @@ class ChrootBuild:
         return packagefail(f"dpkg-buildpackage ended with {ran.code}{by_signal}: {build_error(ran)}")
 
     async def _as_builder(self, cwd: str, *argv: str) -> Ran:
-        env = BUILD_ENV | {"DEB_BUILD_OPTIONS": f"parallel={self.task.parallel}"}
+        env = BUILD_ENV | {"PATH": f"{PATH}:/usr/games", "DEB_BUILD_OPTIONS": f"parallel={self.task.parallel}"}
         self.task.log.say(" ".join(argv))
         return await self.sandbox.run(Command(argv, env=env, cwd=cwd, user=BUILDER_ID), self.task.log.write)
 

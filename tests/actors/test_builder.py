@@ -116,6 +116,16 @@ def test_a_big_chroot_arrives_whole_and_its_progress_can_be_watched(builder_stag
     assert not note.exists()
 
 
+def test_a_note_on_a_push_that_can_not_be_written_stops_nothing(builder_stage: BuilderStage) -> None:
+    order = builder_stage.order()
+    (builder_stage.settings.logs_directory / f"{order.attempt}.push-new").mkdir()
+    slave = builder_stage.slaves.add("bob")
+    builder = builder_stage.builder(slave.url)
+    builder.wait_told(Ready)
+    builder.hear(Assign("bob", 1, order))
+    assert builder.wait_told(Finished).outcome is Outcome.OK
+
+
 def test_a_second_build_pushes_nothing_again(builder_stage: BuilderStage) -> None:
     slave = builder_stage.slaves.add("bob")
     builder = builder_stage.builder(slave.url)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
+import termios
 import time
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -137,6 +140,17 @@ def test_a_queued_job_goes_to_the_builder_that_waits_with_all_that_it_needs(desk
     held = desk.farm.queue.job(job.id)
     assert (held.builder, held.state) == ("bob", BuildState.BUILDING)
     assert held.buildstart is not None
+
+
+def test_everything_that_was_notified_is_heard_before_a_match(desk: Desk) -> None:
+    several_buffers = 50
+    for _ in range(several_buffers):
+        desk.farm.sql("SELECT pg_notify('farm', %s)", "x" * 1000)
+    there, deadline = array("i", [0]), time.monotonic() + 5.0
+    while there[0] < 1000 * several_buffers:
+        assert time.monotonic() < deadline
+        fcntl.ioctl(desk.database.fileno(), termios.FIONREAD, there)
+    assert len(list(desk.database._notifications())) == several_buffers
 
 
 def test_a_builder_that_becomes_ready_gets_the_job_that_waits(desk: Desk) -> None:
@@ -518,9 +532,8 @@ def test_a_report_that_met_a_dead_database_is_recorded_when_it_is_sent_again(des
     assert desk.farm.builders.get("bob").builderok, "nobody is blamed"
 
 
-def test_a_claim_whose_commit_was_lost_is_not_held_against_the_builder(desk: Desk, monkeypatch: Any) -> None:
-    desk.ready()
-    job = desk.farm.job()
+def die_after_claiming(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the connections cut just when a claim has come back."""
     claim = desk.database.queue.claim
 
     def claim_then_die(*args: Any) -> Any:
@@ -529,9 +542,27 @@ def test_a_claim_whose_commit_was_lost_is_not_held_against_the_builder(desk: Des
         return won
 
     monkeypatch.setattr(desk.database.queue, "claim", claim_then_die)
+
+
+def test_a_claim_that_was_rolled_back_is_forgotten(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = desk.farm.job()
+    die_after_claiming(desk, monkeypatch)
+    with pytest.raises(DatabaseUnreachable):
+        desk.ready()
+    assert desk.farm.queue.job(job.id).builder is None
+    assert kinds(desk.open()) == ["BuildersKnown"]
+    assert only(Assign, desk.ready()).order.job == job.id
+
+
+def test_a_claim_whose_answer_was_lost_is_assigned_when_the_database_is_back(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.ready()
+    job = desk.farm.job()
+    die_after_claiming(desk, monkeypatch)
     with pytest.raises(DatabaseUnreachable):
         desk.take()
-    assert desk.books.books.outbox.held != ()
+    assert desk.farm.queue.job(job.id).builder == "bob"
     letters = desk.open()
     assert only(Assign, letters).order.job == job.id
     assert "Disown" not in kinds(letters)

@@ -8,12 +8,31 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 
 PROJECT = Path(__file__).parents[2]
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the pids of all processes below `pid`."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found[1:]
+
+
+def command_of(pid: int) -> str:
+    """Return the words of a running process; empty if it is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    return ""
 
 
 class OneMachine:
@@ -42,12 +61,12 @@ class OneMachine:
         """Tell `up` to stop, and see that none of its processes is left."""
         assert self.up is not None
         assert self.up.stdout is not None
-        family = psutil.Process(self.up.pid).children(recursive=True)
+        family = descendants(self.up.pid)
         self.up.send_signal(signal.SIGTERM)
         code = self.up.wait(30)
         self.up.stdout.close()
         self.up = None
-        assert [process for process in family if process.is_running()] == []
+        assert [process for process in family if command_of(process)] == []
         return code
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -92,12 +111,8 @@ def test_up_with_a_slave_is_a_farm_with_one_builder_and_leaves_nothing(machine: 
 def test_up_ends_when_its_slave_does(machine: OneMachine) -> None:
     machine.start("--with-slave")
     assert machine.up is not None
-    (slave,) = [
-        process
-        for process in psutil.Process(machine.up.pid).children()
-        if any("slave" in word for word in process.cmdline())
-    ]
-    slave.kill()
+    (slave,) = [process for process in descendants(machine.up.pid) if "buildd_master.slave" in command_of(process)]
+    os.kill(slave, signal.SIGKILL)
     assert machine.up.wait(30) == 1
 
 

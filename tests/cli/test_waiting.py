@@ -220,6 +220,23 @@ def test_json_is_all_that_a_waiting_submit_prints(farm: PretendFarm, source: Sou
     assert (build["state"], [file["filename"] for file in build["files"]]) == ("FULLYBUILT", ["tiny_1.0_all.deb"])
 
 
+def test_what_was_built_is_built_once_more_only_when_asked(
+    farm: PretendFarm, source: SourceMaker, command: Command
+) -> None:
+    dsc = source()
+    command("submit", dsc)
+    attempt = farm.claim(farm.wait_job())
+    farm.log(attempt, b"x\n")
+    farm.end(attempt, Outcome.OK, BuildState.FULLYBUILT, result=b"deb")
+    same = command("submit", dsc, "--wait", "--json")
+    assert (same.code, same.json["builds"][0]["id"]) == (0, 1)
+    assert "was built already (--again builds it once more)" in same.err
+    (again,) = command("submit", dsc, "--again", "--json").json["builds"]
+    assert (again["id"], again["state"]) == (2, "NEEDSBUILD")
+    (kept,) = command("submit", dsc, "--again", "--json").json["builds"]
+    assert kept["id"] == 2
+
+
 def test_damaged_content_is_not_handed_out(
     farm: PretendFarm, source: SourceMaker, command: Command, tmp_path: Path
 ) -> None:

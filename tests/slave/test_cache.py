@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -235,3 +236,4 @@ class AnyPushes(RuleBasedStateMachine):
 
 
 test_any_pushes = AnyPushes.TestCase
+test_any_pushes.settings = settings(stateful_step_count=25)  # each push is synced to the disk

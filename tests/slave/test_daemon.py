@@ -82,7 +82,7 @@ class DaemonThread:
 
 @pytest.fixture
 def patient(tmp_path: Path) -> Iterator[DaemonThread]:
-    daemon = DaemonThread(tmp_path / "state", Timing())
+    daemon = DaemonThread(tmp_path / "state", Timing(greeting=600))
     yield daemon
     daemon.stop()
 
@@ -173,7 +173,7 @@ def test_a_peer_that_asks_and_never_reads_fills_no_memory(patient: DaemonThread)
 
 
 def test_a_log_and_results_larger_than_every_buffer_arrive_whole(tmp_path: Path) -> None:
-    log = os.urandom(5 << 20)
+    log = os.urandom(1 << 20) * 24
     record = Record(
         farm=FARM,
         state=SlaveState.WAITING,

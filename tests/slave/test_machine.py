@@ -6,9 +6,11 @@ import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from protocol.codec import encode
 from protocol.messages import (
     Abort,
     Accepted,
@@ -249,6 +251,26 @@ def test_results_are_announced_with_ok_only_and_dependencies_with_depfail_only()
     assert waiting(WireOutcome.DEPFAIL).status(0).files == ()
     assert waiting(WireOutcome.DEPFAIL).status(0).dependencies == ("nonesuch (>= 2)",)
     assert waiting(WireOutcome.PACKAGEFAIL).status(0).dependencies == ()
+
+
+@given(
+    text=st.text(max_size=6000),
+    dependencies=st.lists(st.text(max_size=400).map(lambda relation: relation * 12), max_size=130).map(tuple),
+)
+def test_whatever_words_a_build_ends_with_fit_the_wire(text: str, dependencies: tuple[str, ...]) -> None:
+    machine = building()
+    machine.handle(BuildEnded(ATTEMPTS[0], WireOutcome.DEPFAIL, text, 30.0, (), dependencies))
+    encode(machine.status(31.0))
+
+
+def test_of_a_relation_too_long_for_the_wire_the_first_alternatives_are_told() -> None:
+    machine = building()
+    many = " | ".join(f"alternative-{number}" for number in range(500))
+    machine.handle(BuildEnded(ATTEMPTS[0], WireOutcome.DEPFAIL, "", 30.0, (), ("a (>= 1)", many, "x" * 3000)))
+    first, second = machine.status(31.0).dependencies
+    assert first == "a (>= 1)"
+    assert many.startswith(second)
+    assert second[-1].isdigit()
 
 
 def test_an_end_is_on_the_disk_before_the_master_hears_of_it() -> None:

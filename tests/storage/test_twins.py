@@ -124,7 +124,7 @@ def actor(stage: Stage) -> Actor:
     return Actor(stage, [job.build for job in jobs])
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, max_size=25))
 def test_any_history_gives_the_same_rows_and_breaks_no_invariant(
     fresh_farm: Callable[[], Farm], librarian: Librarian, steps: list[Step]

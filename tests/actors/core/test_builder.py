@@ -650,6 +650,7 @@ def test_a_build_that_ended_while_nobody_listened_is_gathered(scene: Scene) -> N
     results = results_of_foo()
     break_for(scene, 1)
     scene.open_session(waiting(order.attempt, files=announced(results)))
+    assert scene.count(Fetch) == 1
     scene.hand_out(results)
     assert the_end(scene).outcome is Outcome.OK
 
@@ -818,6 +819,17 @@ def test_a_cancelled_build_is_aborted_and_reported(scene: Scene) -> None:
     scene.slave_says(waiting(order.attempt, WireOutcome.ABORTED))
     end = the_end(scene)
     assert (end.outcome, end.slave_usable) == (Outcome.ABORTED, True)
+
+
+def test_a_cancellation_is_carried_out_when_a_slave_that_was_away_is_back(scene: Scene) -> None:
+    order = scene.begin_building()
+    break_for(scene, 1)
+    scene.queue_says(Cancel("bob", 1, order.attempt))
+    assert not scene.count(Abort)
+    assert kinds(scene.open_session(building(order.attempt)))[-1] == "LogFrom"
+    assert scene.count(Abort) == 1
+    scene.slave_says(waiting(order.attempt, WireOutcome.ABORTED))
+    assert the_end(scene).outcome is Outcome.ABORTED
 
 
 def test_a_build_cancelled_while_its_files_are_pushed_is_reported_at_once(scene: Scene) -> None:

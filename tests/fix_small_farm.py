@@ -1,0 +1,104 @@
+"""A farm of doubles (`tests.actors.small_farm`) for tests of supervision and console."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from actors.attach import Attached
+from actors.console import Console
+from actors.farm_actor import Here
+from actors.messages import Description
+from actors.settings import Settings
+from tests.fix_farm import PROJECT
+
+
+class SmallFarm:
+    """A farm of doubles, and a way in."""
+
+    def __init__(self, settings: Settings, process: subprocess.Popen[str]) -> None:
+        self.settings = settings
+        self.process = process
+        self.attached = Attached(settings)
+
+    def here(self, name: str) -> Here | None:
+        return next((one for one in self.attached.census().here if one.name == name), None)
+
+    def said(self, name: str) -> Description:
+        found = self.here(name)
+        assert found is not None
+        return self.attached.describe((found,))[name]
+
+    def facts(self) -> dict[str, str]:
+        """What the double of the queue actor has heard."""
+        return dict(self.said("queue").state) if self.here("queue") else {}
+
+    def obey(self, line: str) -> str:
+        out = io.StringIO()
+        Console(self.attached, out).obey(line)
+        return out.getvalue()
+
+    def kill(self, name: str) -> None:
+        found = self.here(name)
+        assert found is not None
+        os.kill(found.pid, signal.SIGKILL)
+
+    def generation(self, name: str) -> int:
+        """Return which life of an actor runs."""
+        found = self.here(name)
+        assert found is not None
+        return found.generation
+
+    def wait_generation(self, name: str, generation: int) -> None:
+        """Wait until this life of an actor runs."""
+        wait_until(lambda: (one := self.here(name)) is not None and one.generation == generation)
+
+
+def wait_until(fact: Callable[[], object], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not fact():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def run_small_farm(postgres_dsn: str, _template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallFarm]:
+    state_directory = tmp_path_factory.mktemp("small") / "state"
+    state_directory.mkdir()
+    (state_directory / "builders").write_text("bob frog toad")
+    database = re.sub(r"dbname=\S+", f"dbname={_template}", postgres_dsn)
+    settings = Settings(state_directory=state_directory, database=database, user="", builders_per_nursery=2, crashes=8)
+    with (
+        (state_directory / "log").open("w") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.actors.small_farm", settings.model_dump_json(exclude={"timers"})],
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stdout.readline() == "READY\n", (state_directory / "log").read_text()
+        farm = SmallFarm(settings, process)
+        try:
+            yield farm
+        finally:
+            farm.attached.close()
+            process.terminate()
+            assert process.stdout.readline() == "ASKED\n"
+
+
+@pytest.fixture
+def small_farm(run_small_farm: SmallFarm) -> SmallFarm:
+    """The small farm, with everybody there."""
+    wait_until(lambda: not run_small_farm.attached.census().absent)
+    return run_small_farm
