@@ -14,7 +14,7 @@ from actors import messages as say
 from actors.core.dispatch import Dispatch, TriedAgain
 from actors.core.outbox import AttemptClosed, DeadlineMissed, Outbox, TimePassed
 from actors.queue_database import Changes, QueueDatabase
-from actors.queue_reports import Report, fence, take
+from actors.queue_reports import UNHURRIED, Report, fence, take
 from actors.queue_turn import Books, Letter, Turn
 from storage.errors import StorageError
 
@@ -79,10 +79,15 @@ class Bookkeeping:
         turn = self._begin(at)
         turn.read(changes)
         if reports:
+            hurry = not all(isinstance(report, UNHURRIED) for report in reports)
             with self._db.transaction():
+                if not hurry:
+                    self._db.wait_for_disk(wait=False)  # its commit would keep the next job waiting
                 for report in reports:
                     take(turn, report)
                 turn.decide()
+                if turn.claimed and not hurry:
+                    self._db.wait_for_disk(wait=True)
         else:  # at most claims, and each is one statement: three round trips from a notification to its letter
             turn.decide()
         return self._end(turn)

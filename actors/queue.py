@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final, get_args
 from actors.bookkeeping import Bookkeeping
 from actors.core.outbox import SendDisown
 from actors.farm_actor import FarmActor, Start
-from actors.messages import BuilderGone, BuildersKnown, GatheringStarted, RuntimeChanged, Started
+from actors.messages import BuilderGone, BuildersKnown
 from actors.queue_database import Changes, QueueDatabase
-from actors.queue_reports import Report
+from actors.queue_reports import UNHURRIED, Report
 from actors.queue_turn import Letter
 from storage.errors import DatabaseUnreachable, StorageError
 
@@ -30,7 +30,6 @@ _TICK: Final = "tick"
 _CONNECT: Final = "connect"
 _TICK_SECONDS: Final = 1.0
 _MOST_REPORTS: Final = 100  #: in one turn: under a steady stream timers come late
-_UNHURRIED: Final = (RuntimeChanged, Started, GatheringStarted)  #: nobody waits for an answer to these
 
 
 class QueueActor(FarmActor):
@@ -66,7 +65,7 @@ class QueueActor(FarmActor):
         key = (type(report), report.builder, getattr(report, "attempt", None))
         self._inbox.pop(key, None)
         self._inbox[key] = report
-        self._plan_turn(hurry=not isinstance(report, _UNHURRIED))
+        self._plan_turn(hurry=not isinstance(report, UNHURRIED))
 
     def readable(self, descriptors: tuple[int, ...]) -> None:  # noqa: ARG002 - there is only one
         """Somebody changed rows: see which, and dispatch at once."""

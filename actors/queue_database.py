@@ -151,6 +151,11 @@ class QueueDatabase:
         """Return a transaction whose changes are the queue actor's doing, because of `why`."""
         return acting(self._working, WHO, why)
 
+    def wait_for_disk(self, *, wait: bool) -> None:
+        """Say whether the commit of the present transaction waits until it is on disk; at first it does."""
+        with in_words():
+            self._working.execute(f"SET LOCAL synchronous_commit TO {'on' if wait else 'off'}")
+
     def close(self) -> None:
         """Close both connections; harmless twice."""
         self._listening.close()

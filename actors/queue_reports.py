@@ -27,6 +27,9 @@ AboutBuilder = (
 AboutAttempt = say.AdoptionWanted | say.Started | say.GatheringStarted | say.Finished | say.JobRefused
 Report = AboutBuilder | AboutAttempt
 
+#: nobody waits for an answer to these, and a crash of the database may forget the last of them
+UNHURRIED: Final = (say.RuntimeChanged, say.Started, say.GatheringStarted)
+
 #: after these the slave may have its next job at once; after a failure it is cleaned first, and another builder may
 #: have the job
 _USABLE_AFTER: Final = frozenset({BuilderBlame.NONE, BuilderBlame.COMPLETED})

@@ -77,7 +77,10 @@ def _console(
         str | None, typer.Argument(metavar="COMMAND", help="One command; else a prompt, or stdin.", show_default=False)
     ] = None,
 ) -> None:
-    """Look at the actors of the running farm, and send them messages (for debugging)."""
+    """Look at the actors of the running farm.
+
+    For debugging: `actors`, `show NAME`, `send NAME Message(…)`; `help` tells more.
+    """
     from actors.console import run_console  # noqa: PLC0415 - the actor system's modules slow down every other command
 
     raise typer.Exit(run_console(settings_of(context), command))

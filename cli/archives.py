@@ -73,7 +73,10 @@ def add_archive(
     score: Score = None,
     as_json: AsJson = False,
 ) -> None:
-    """Register an archive; the owner of a PPA is the first part of its name."""
+    """Register an archive.
+
+    The owner of a PPA is the first part of its name.
+    """
     distribution, archive = split(name)
     owner = archive.partition("/")[0] if purpose is ArchivePurpose.PPA else None
     if purpose is ArchivePurpose.PPA and "/" not in archive:

@@ -132,7 +132,10 @@ def add_builder(
     tag: Tags = None,
     as_json: AsJson = False,
 ) -> None:
-    """Register a builder; the running farm connects to its slave at once."""
+    """Register a builder.
+
+    The running farm connects to its slave at once.
+    """
     with open_farm(context) as farm, farm.acting(f"builder add {name}"):
         builder = Builders(farm.connection).add(name, url, family or [], trusted=trusted, manual=manual, tags=tag or [])
     if as_json:
@@ -160,7 +163,10 @@ def set_builder(
     tag: Tags = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change a builder; the running farm follows within milliseconds."""
+    """Change a builder.
+
+    The running farm follows within milliseconds.
+    """
     changes = {"url": url, "families": family, "trusted": trusted, "manual": manual, "tags": tag}
     given = {key: value for key, value in changes.items() if value is not None}
     if not given and ok is None:
@@ -184,7 +190,10 @@ def set_builder(
 
 @app.command("remove")
 def remove_builder(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """Forget a builder; a build that runs there goes back into the queue, with its place."""
+    """Forget a builder.
+
+    A build that runs there goes back into the queue, with its place.
+    """
     with open_farm(context) as farm, farm.acting(f"builder remove {name}"):
         Builders(farm.connection).remove(name)
     if as_json:

@@ -108,7 +108,7 @@ def show_log(
     build: Id,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the build has ended.")] = False,
 ) -> None:
-    """Print the log of a build's last attempt; with --follow, as it is written.
+    """Print a build's log; with --follow, as it is written.
 
     With --follow the exit code is 1 if the build fails.
     """
@@ -126,7 +126,7 @@ def show_log(
 
 @app.command("files")
 def list_files(context: typer.Context, build: Id, output: Output = None, as_json: AsJson = False) -> None:
-    """List the results of a build, or copy them out of the librarian."""
+    """List a build's results, or copy them out."""
     with open_farm(context) as farm:
         one = Builds(farm.connection).get(build)
         files = Builds(farm.connection).files(build)
@@ -143,7 +143,10 @@ def list_files(context: typer.Context, build: Id, output: Output = None, as_json
 
 @app.command("cancel")
 def cancel_build(context: typer.Context, build: Id, as_json: AsJson = False) -> None:
-    """Cancel a build: at once if it waits; if it runs, its slave is told to abort."""
+    """Cancel a build.
+
+    At once if it waits; if it runs, its slave is told to abort.
+    """
     with open_farm(context) as farm, farm.acting(f"build cancel {build}"):
         now = Builds(farm.connection).cancel(build)
     if as_json:

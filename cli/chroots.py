@@ -64,7 +64,10 @@ def make_chroot(
     pocket: PocketOption = Pocket.RELEASE,
     as_json: AsJson = False,
 ) -> None:
-    """Make a chroot from this machine's own mirrors, and register it (and its series, if that is new)."""
+    """Make a chroot from this machine's own mirrors.
+
+    It is registered, and so is its series, if that is new.
+    """
     suite = suite or host_apt.codename()
     if not suite:
         raise BadInput("this machine does not say which series it runs: name one")
@@ -91,7 +94,10 @@ def add_chroot(
     pocket: PocketOption = Pocket.RELEASE,
     as_json: AsJson = False,
 ) -> None:
-    """Register a tarball as the chroot of a series that the farm has; one that is there is replaced."""
+    """Register a tarball as a chroot.
+
+    The farm must have the series; a chroot that it has is replaced.
+    """
     parts = name.split("/")
     if len(parts) != 3 or not all(parts):  # noqa: PLR2004
         raise BadInput(

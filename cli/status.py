@@ -80,7 +80,10 @@ def queue(
     limit: Annotated[int, typer.Option(min=1, help="At most so many jobs.")] = 30,
     as_json: AsJson = False,
 ) -> None:
-    """List the jobs that run and wait, in the order they will be dispatched, with the reason each waits."""
+    """List the jobs that run and wait, and why they wait.
+
+    Waiting jobs stand in the order they will be dispatched.
+    """
     with open_farm(context) as farm:
         jobs, views = snapshot(farm)
     told = [found for job in jobs if (found := explain(jobs, views, job.id)) is not None]
@@ -122,7 +125,10 @@ def explain_job(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Say why a job is not building: its place, its own reason, and each builder's."""
+    """Say why a job is not building.
+
+    Its place in the queue, its own reason, and one line for each builder.
+    """
     with open_farm(context) as farm:
         jobs, views = snapshot(farm)
         found = explain(jobs, views, job)
@@ -157,7 +163,10 @@ def explain_job(
 
 
 def check(context: typer.Context, as_json: AsJson = False) -> None:
-    """Check every invariant of the farm, and every byte in the librarian; exit code 1 if anything is wrong."""
+    """Check every invariant, and every byte in the librarian.
+
+    The exit code is 1 if anything is wrong.
+    """
     with open_farm(context) as farm:
         violations = check_invariants(farm.connection, farm.librarian, unexplained)
         damages = tuple(farm.librarian.verify())

@@ -76,7 +76,7 @@ def submit(
     again: Annotated[bool, typer.Option("--again", help="Build it once more, though it was built already.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Build a source package: `submit hello`, or `submit ./hello_2.10-3.dsc`."""
+    """Build a source package, as `submit hello` or `submit ./hello_2.10-3.dsc`."""
     with open_farm(context) as farm:
         place = _place(farm, series, archive, pocket)
         with _dsc(farm, what, place.series) as dsc:

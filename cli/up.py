@@ -46,7 +46,10 @@ def up(
         typer.Option("--with-slave", help="Also run a slave on this machine and register it as a builder (as root)."),
     ] = False,
 ) -> None:
-    """Run the farm in the foreground until Ctrl-C or SIGTERM; it says READY when it is up."""
+    """Run the farm in the foreground.
+
+    It says READY when it is up, and stops at Ctrl-C or SIGTERM.
+    """
     told = given(context)
     settings = told.settings()
     if not with_slave:

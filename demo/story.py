@@ -33,6 +33,7 @@ COMMAND = STATE / "bin" / "buildd-master"
 CHROOT_MADE = FARM / "demo-chroot-made"  #: spares the second run a question
 USER_ADDED = STATE / "user.added"
 
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
@@ -45,7 +46,6 @@ _PHASES = {
     "INSTALL_DEPS": "build-dependencies (apt)",
     "BUILD": "the package's own build",
 }
-_QUEUED = re.compile(r"build (?P<number>[0-9]+): .* queued")
 _APT = re.compile(r"apt in (?P<seconds>[0-9.]+) s")
 
 
@@ -67,10 +67,9 @@ class Clock:
     """Where the time went: what others took, by name; the rest is ours."""
 
     def __init__(self) -> None:
-        """Start with what `demo/run` measured: installing packages is not ours."""
-        started = os.environ.get("DEMO_STARTED")
-        self.begin = float(started) if started else time.time()
-        self.others: dict[str, float] = {"installing packages": time.time() - self.begin}
+        """Start with what `demo/run` measured: what it installed is not ours."""
+        self.begin = float(os.environ["DEMO_STARTED"])
+        self.others = {"installing packages": float(os.environ["DEMO_INSTALLED"]) - self.begin}
 
     @contextmanager
     def other(self, name: str) -> Iterator[None]:
@@ -89,7 +88,7 @@ class Clock:
         """Take the times that apt and the slave tell in what `submit` prints."""
         if found := _APT.search(line):
             self.add("fetching the source (apt)", float(found["seconds"]))
-        if found := _PHASE.match(line):
+        if (found := _PHASE.match(line)) and found["name"] in _PHASES:
             self.add(_PHASES[found["name"]], float(found["seconds"]))
 
     def lines(self) -> Iterator[str]:
@@ -188,19 +187,10 @@ def build(clock: Clock) -> None:
     tell(f"$ buildd-master {' '.join(arguments)}")
     live = {**os.environ, "PYTHONUNBUFFERED": "1"}
     command = [str(COMMAND), *arguments]
-    number = None
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=live) as submit:
-        try:
-            for line in submit.stdout or ():
-                tell(line.rstrip("\n"))
-                clock.hear(line)
-                if found := _QUEUED.match(line):
-                    number = found["number"]
-        except (KeyboardInterrupt, SystemExit):
-            submit.terminate()
-            if number is not None:  # or it would go on at the next start
-                buildd("build", "cancel", number)
-            raise
+        for line in submit.stdout or ():
+            tell(line.rstrip("\n"))
+            clock.hear(line)
     checked(submit)
 
 
@@ -296,20 +286,21 @@ def tale(clock: Clock) -> None:
         tell(line)
 
 
+def end(number: int, _frame: object) -> NoReturn:
+    """Stop everything in order, once: what comes after the first ^C is ignored until that is done."""
+    for each in STOPPING:
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Run the demonstration; ^C and SIGTERM stop everything in order."""
-
-    def end(number: int, _frame: object) -> NoReturn:
-        sys.exit(128 + number)
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGHUP, end)
+    for each in STOPPING:
+        signal.signal(each, end)
     try:
         tale(Clock())
     except Trouble as trouble:
         sys.exit(f"demo: {trouble}")
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == "__main__":

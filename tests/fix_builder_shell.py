@@ -146,3 +146,4 @@ def builder_stage(tmp_path: Path, slave_host: SlaveHost) -> Iterator[BuilderStag
     yield stage
     for builder in stage.builders:
         builder.ended()
+        builder._link.release()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +19,7 @@ from actors.farm_actor import Here
 from actors.messages import Description
 from actors.settings import Settings
 from tests.fix_farm import PROJECT
+from tests.fix_postgres import new_database
 
 
 class SmallFarm:
@@ -71,20 +72,19 @@ def wait_until(fact: Callable[[], object], seconds: float = 15.0) -> None:
 
 @pytest.fixture(scope="session")
 def run_small_farm(postgres_dsn: str, _template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallFarm]:
-    state_directory = tmp_path_factory.mktemp("small") / "state"
+    """One small farm for all tests."""
+    for database in new_database(postgres_dsn, _template):
+        yield from _run(database, tmp_path_factory.mktemp("small") / "state")
+
+
+def _run(database: str, state_directory: Path) -> Iterator[SmallFarm]:
     state_directory.mkdir()
     (state_directory / "builders").write_text("bob frog toad")
-    database = re.sub(r"dbname=\S+", f"dbname={_template}", postgres_dsn)
     settings = Settings(state_directory=state_directory, database=database, user="", builders_per_nursery=2, crashes=8)
+    command = [sys.executable, "-m", "tests.actors.small_farm", settings.model_dump_json(exclude={"timers"})]
     with (
         (state_directory / "log").open("w") as log,
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.actors.small_farm", settings.model_dump_json(exclude={"timers"})],
-            cwd=PROJECT,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        ) as process,
+        subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=log, text=True) as process,
     ):
         assert process.stdout is not None
         assert process.stdout.readline() == "READY\n", (state_directory / "log").read_text()

@@ -1,7 +1,7 @@
 """What `builder_runtime` is told of a builder: changes that people see, not every step of a busy cycle.
 
-Part of `actors.core.builder`.  A connection that comes or goes is told at once, any other change when it has lasted:
-heartbeats and states of 1,000 busy builders would fill the queue actor's day.
+Part of `actors.core.builder`.  That a connection comes or goes, and that a builder is IDLE no longer, is told at once;
+any other change when it has lasted: the states of 1,000 busy builders would fill the queue actor's day.
 """
 
 from __future__ import annotations
@@ -54,10 +54,16 @@ class RuntimeTelling:
 
     def note(self, at: float, now: RuntimeChanged, out: list[Order]) -> None:
         """Take what holds now; tell it if it is new and has lasted."""
-        if now == self._told:
+        told = self._told
+        if now == told:
             self.due = None
-        elif self._told is None or now.connected != self._told.connected or (self.due is not None and at >= self.due):
+        elif told is None or self._pressing(told, now) or (self.due is not None and at >= self.due):
             self._told, self.due = now, None
             out.append(Tell(now))
         elif self.due is None:
             self.due = at + SETTLES
+
+    @staticmethod
+    def _pressing(told: RuntimeChanged, now: RuntimeChanged) -> bool:
+        """Return whether what was told must not stand any longer: nobody is called IDLE or connected who is not."""
+        return now.connected != told.connected or told.state is RuntimeState.IDLE

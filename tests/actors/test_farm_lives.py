@@ -72,8 +72,12 @@ def expect_it_ends_well(
 ) -> None:
     """The very attempt that was interrupted is the one whose results count."""
     assert farm.open_attempt(build).id == attempt
-    slave_host.call(bob.finish)
-    farm.wait_build(build, BuildState.FULLYBUILT)
+
+    def built() -> bool:
+        slave_host.call(bob.finish)  # again: the slave may not have come to where it waits
+        return farm.builds.get(build).state is BuildState.FULLYBUILT
+
+    farm.wait_until(built, f"build {build} is built")
     assert [one.id for one in farm.builds.attempts(build)] == [attempt]
     assert farm.builds.files(build)
 

@@ -254,7 +254,9 @@ def test_results_are_announced_with_ok_only_and_dependencies_with_depfail_only()
 
 
 @given(
-    text=st.text(max_size=6000),
+    text=st.sampled_from([1, 1000]).flatmap(
+        lambda times: st.text(min_size=5, max_size=20).map(lambda word: word * times)
+    ),
     dependencies=st.lists(st.text(max_size=400).map(lambda relation: relation * 12), max_size=130).map(tuple),
 )
 def test_whatever_words_a_build_ends_with_fit_the_wire(text: str, dependencies: tuple[str, ...]) -> None:

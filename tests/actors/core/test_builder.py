@@ -33,6 +33,7 @@ from actors.messages import (
     ProbePassed,
     Ready,
     Recorded,
+    RuntimeChanged,
     Started,
 )
 from protocol.messages import (
@@ -57,7 +58,7 @@ from protocol.messages import (
     Status,
     WireOutcome,
 )
-from storage.records import BuildOrder, NamedFile, NotOkKind, Outcome
+from storage.records import BuildOrder, NamedFile, NotOkKind, Outcome, RuntimeState
 from tests.fix_builder import (
     IDLE,
     Scene,
@@ -275,6 +276,20 @@ def test_a_log_whose_rest_never_comes_is_waited_for_60_seconds(scene: Scene) -> 
         scene.slave_says(waiting(order.attempt, WireOutcome.PACKAGEFAIL, log_size=5))
         scene.pass_time(10)
     assert the_end(scene).outcome is Outcome.PACKAGEFAIL
+
+
+def test_who_is_idle_no_longer_says_so_at_once_and_shorter_states_are_left_out(scene: Scene) -> None:
+    ready(scene)
+    order = an_order()
+    scene.assign(order)
+    assert scene.told(RuntimeChanged)[-1].state is RuntimeState.PREPARING
+    told = len(scene.told(RuntimeChanged))
+    scene.all_present()
+    scene.accept(order.attempt)
+    scene.slave_says(waiting(order.attempt, WireOutcome.PACKAGEFAIL))
+    assert len(scene.told(RuntimeChanged)) == told
+    scene.pass_time(0.2)
+    assert scene.told(RuntimeChanged)[-1].state is RuntimeState.GATHERING
 
 
 # --- results that do not hang together ------------------------------------------------------------
