@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from cli import host_apt
 from cli.errors import BadInput, NotReachable
 from cli.private_apt import entries_for, in_private_view, private_place
+from storage.unprivileged import command_as
 
 #: mmdebstrap's steps that take time; what else it says goes to its log only
 _STEP = re.compile(r"I: (?P<step>(?:running apt-get|downloading|extracting|installing|cleaning|creating).*)")
@@ -94,7 +95,7 @@ def make(recipe: Recipe, directory: Path, progress: Progress) -> Path:
     with (
         log.open("w", encoding="utf-8") as record,
         subprocess.Popen(
-            in_private_view(directory, inside, command, where=inside),
+            command_as(None, in_private_view(directory, inside, command, where=inside), reach=(), die_with_parent=True),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -68,6 +68,14 @@ def wait_asked_to_build(farm: FarmUnderTest, slave: SimulatedSlave, attempt: Att
     farm.wait_until(asked, f"{slave.name} is asked to build {attempt.id}")
 
 
+def wait_cleaned(farm: FarmUnderTest, slave: SimulatedSlave, attempt: Attempt) -> None:
+    def cleaned() -> bool:
+        cleans = [passed.message for passed in tuple(slave.heard) if isinstance(passed.message, Clean)]
+        return any(message.attempt == str(attempt.id) for message in cleans)
+
+    farm.wait_until(cleaned, f"{slave.name} is cleaned of {attempt.id}")
+
+
 def test_the_walk_through(  # noqa: PLR0915 - one story, told from its beginning to its end
     whole_farm: FarmUnderTest, slave_host: SlaveHost, bobs_slave: SimulatedSlave, nobodys_port: int
 ) -> None:
@@ -172,12 +180,10 @@ def test_the_walk_through(  # noqa: PLR0915 - one story, told from its beginning
     farm.queue.remove(job.id)
     assert farm.queue.attempt(running.id).outcome is Outcome.FENCED
     slave_host.run(bobs_slave.start())
+    wait_cleaned(farm, bobs_slave, running)
     farm.wait_runtime("bob", RuntimeState.IDLE)
     bob = farm.wait_builder("bob", ok=True)
     assert bob.failnotes == ""
-    assert str(running.id) in {
-        passed.message.attempt for passed in tuple(bobs_slave.heard) if isinstance(passed.message, Clean)
-    }
     assert farm.builds.get(job.build).state is BuildState.FAILEDTOBUILD
     assert candidates(farm) == []
 

@@ -287,10 +287,14 @@ def test_what_a_killed_slave_left_running_and_mounted_is_gone_after_its_next_sta
     straggler = subprocess.Popen(
         ["setsid", "unshare", "--pid", "--fork", "sleep", "98765"], env=os.environ | {leftovers.MARKER: str(state)}
     )
-    chroot_slave_process.start()
-    assert straggler.wait(5) != 0
-    wait_until(lambda: nothing_is_left(chroot_slave_process))
-    assert not mountpoint.exists()
+    try:
+        chroot_slave_process.start()
+        assert straggler.wait(5) != 0
+        wait_until(lambda: nothing_is_left(chroot_slave_process))
+        assert not mountpoint.exists()
+    finally:  # should the slave not have done it
+        straggler.kill()
+        subprocess.run(["umount", str(mountpoint)], check=False, capture_output=True)
 
 
 def test_sigterm_ends_slave_and_build_within_five_seconds(
