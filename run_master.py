@@ -15,9 +15,9 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from actors.settings import BadSetting, Settings, load_settings
-from actors.wiring import CannotStart, Farm, Halt
 from storage.unprivileged import (
     CannotRunUnprivileged,
     command_as,
@@ -25,6 +25,9 @@ from storage.unprivileged import (
     give_directory,
     interpreter_paths,
 )
+
+if TYPE_CHECKING:
+    from actors.wiring import Farm
 
 _GIVEN = "_BUILDD_MASTER_GIVEN"  #: settings handed over when root becomes the unprivileged user: never in argv
 _PR_GET_PDEATHSIG = 2
@@ -36,13 +39,23 @@ def main(settings: Settings | None = None) -> int:
     try:
         settings = settings or _settings()
         _become_unprivileged(settings)
-        logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-        logging.getLogger("buildd_master").setLevel(settings.log_level)
+    except (BadSetting, CannotRunUnprivileged) as error:
+        return _refuse(error)
+    # Only now: as root, all of it would be loaded twice.
+    from actors.wiring import CannotStart, Farm  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("buildd_master").setLevel(settings.log_level)
+    try:
         return _run(Farm(settings))
-    except (BadSetting, CannotStart, CannotRunUnprivileged) as error:
-        for line in str(error).splitlines():
-            sys.stderr.write(f"buildd-master: {line}\n")
-        return 1
+    except CannotStart as error:
+        return _refuse(error)
+
+
+def _refuse(error: Exception) -> int:
+    for line in str(error).splitlines():
+        sys.stderr.write(f"buildd-master: {line}\n")
+    return 1
 
 
 def _settings() -> Settings:
@@ -66,7 +79,7 @@ def _become_unprivileged(settings: Settings) -> None:
         give_directory(settings.state_directory, settings.user)
     except OSError as error:
         message = f"can't make the state directory {settings.state_directory}: {error.strerror}; set state_directory"
-        raise CannotStart(message) from error
+        raise CannotRunUnprivileged(message) from error
     reach = (*interpreter_paths(), settings.state_directory)
     command = command_as(settings.user, [sys.executable, __file__], reach=reach, die_with_parent=_dies_with_parent())
     os.environ[_GIVEN] = settings.model_dump_json()
@@ -96,6 +109,8 @@ def _run(farm: Farm) -> int:
 
 
 def _keep_running(farm: Farm, wake: socket.socket) -> int:
+    from actors.wiring import Halt  # noqa: PLC0415 - loaded by now
+
     restarted = -_RESTART_SECONDS
     while True:
         up = farm.start()

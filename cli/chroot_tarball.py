@@ -6,19 +6,21 @@ resolv.conf and no hostname: the slave brings its own.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from cli import host_apt
 from cli.errors import BadInput, NotReachable
-from cli.private_apt import entries_for, in_private_view, private_place
-from storage.unprivileged import command_as
+from cli.private_apt import dying, entries_for, in_private_view, private_place
 
 #: mmdebstrap's steps that take time; what else it says goes to its log only
 _STEP = re.compile(r"I: (?P<step>(?:running apt-get|downloading|extracting|installing|cleaning|creating).*)")
@@ -66,12 +68,13 @@ class Recipe:
                 raise BadInput(f"{word!r} is neither a package nor an architecture")
 
 
-def make(recipe: Recipe, directory: Path, progress: Progress) -> Path:
-    """Make a chroot tarball below `directory` and return its path; the caller removes it.
+@contextmanager
+def made(recipe: Recipe, directory: Path, progress: Progress) -> Iterator[Path]:
+    """Make a chroot tarball, and give its path for the length of the block.
 
     Args:
         recipe: what goes into it.
-        directory: the farm's own for apt; temporary files and the log are written there.
+        directory: the farm's own for apt; all is written below it, and a log is kept there.
         progress: told each step.
 
     Raises:
@@ -81,37 +84,57 @@ def make(recipe: Recipe, directory: Path, progress: Progress) -> Path:
     recipe.check()
     if shutil.which("mmdebstrap") is None:
         raise NotReachable("mmdebstrap makes the chroot and is not installed: run `apt-get install mmdebstrap` as root")
-    entries = entries_for(host_apt.own_entries(), recipe.suite)
+    entries = tuple(map(reachable, entries_for(host_apt.own_entries(), recipe.suite)))
     directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o755)
-    tarball = directory / f"{recipe.suite}-{recipe.architecture}.tar.zst"
-    tarball.unlink(missing_ok=True)
-    (directory / "chroot.sources").write_text("\n".join(entry.stanza("deb") for entry in map(reachable, entries)))
-    (directory / "chroot.conf").write_text(_apt_settings())
-    command = _command(recipe, tarball.name, entries)
-    inside = private_place(directory)
-    environment = {**os.environ, "TMPDIR": str(inside), "LC_ALL": "C.UTF-8"}
-    log = directory / "mmdebstrap.log"
-    with (
-        log.open("w", encoding="utf-8") as record,
-        subprocess.Popen(
-            command_as(None, in_private_view(directory, inside, command, where=inside), reach=(), die_with_parent=True),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env=environment,
-        ) as child,
-    ):
+    with _workshop(directory) as place:
+        (place / "chroot.sources").write_text("\n".join(entry.stanza("deb") for entry in entries))
+        (place / "chroot.conf").write_text(_apt_settings())
+        tarball = place / f"{recipe.suite}-{recipe.architecture}.tar.zst"
+        log = directory / "mmdebstrap.log"
+        code = _run(_command(recipe, tarball.name, entries), place, log, progress)
+        if code != 0:
+            raise NotReachable(f"mmdebstrap {recipe.suite} failed: {_last_words(log)}; its log is {log}")
+        yield tarball
+
+
+def _run(command: list[str], place: Path, log: Path, progress: Progress) -> int:
+    """Run mmdebstrap in `place` and return its exit code."""
+    inside = private_place(place)
+    child = subprocess.Popen(
+        in_private_view(place, inside, command, where=inside),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env={**os.environ, "TMPDIR": str(inside), "LC_ALL": "C.UTF-8"},
+    )
+    with log.open("w", encoding="utf-8") as record, dying(child):
         for line in child.stderr or ():
             record.write(line)
             if found := _STEP.match(line):
-                progress(found["step"].rstrip(".\n"))
-    if child.returncode != 0:
-        tarball.unlink(missing_ok=True)
-        raise NotReachable(f"mmdebstrap {recipe.suite} failed: {_last_words(log)}; its log is {log}")
-    return tarball
+                progress(found["step"].rstrip("."))
+    return child.returncode
+
+
+@contextmanager
+def _workshop(directory: Path) -> Iterator[Path]:
+    """Give an empty directory below `directory`, and remove it; those that killed processes left go as well."""
+    for old in directory.glob("chroot-*"):
+        descriptor = os.open(old, os.O_RDONLY | os.O_DIRECTORY)
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(old)
+        os.close(descriptor)
+    place = Path(tempfile.mkdtemp(prefix="chroot-", dir=directory))
+    held = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        place.chmod(0o755)  # apt's sandbox user passes through
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        os.close(held)
 
 
 def reachable(entry: host_apt.SourceEntry) -> host_apt.SourceEntry:

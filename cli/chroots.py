@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli import host_apt
-from cli.chroot_tarball import Recipe, make
+from cli.chroot_tarball import Recipe, made
 from cli.errors import BadInput, NotReachable
 from cli.farm import Farm, open_farm
 from cli.output import AsJson, print_json, say, since, size, when
@@ -76,12 +77,11 @@ def make_chroot(
     recipe.check()
     with open_farm(context) as farm:
         Archives(farm.connection).family_of(recipe.architecture)
-        with steps(f"chroot {suite}/{recipe.architecture}") as step:
-            tarball = make(recipe, farm.settings.state_directory / "apt", step)
-        try:
-            _register(farm, (host_apt.distribution(), suite, recipe.architecture), tarball, pocket, as_json=as_json)
-        finally:
-            tarball.unlink(missing_ok=True)
+        series = (host_apt.distribution(), suite, recipe.architecture)
+        with ExitStack() as stack:
+            with steps(f"chroot {suite}/{recipe.architecture}") as step:
+                tarball = stack.enter_context(made(recipe, farm.settings.state_directory / "apt", step))
+            _register(farm, series, tarball, pocket, as_json=as_json)
 
 
 @app.command("add")
@@ -118,13 +118,13 @@ def _register(farm: Farm, series: tuple[str, str, str], tarball: Path, pocket: P
     except OSError as error:
         raise NotReachable(f"can't read {tarball}: {error.strerror}") from error
     with farm.acting(f"chroot of {name} {pocket}"):
-        place, made = ensure(farm, *series)
+        place, new = ensure(farm, *series)
         alias = Library(farm.connection).add(stored, tarball.name)
         chroot = Archives(farm.connection).set_chroot(place.id, pocket, alias.id)
     if as_json:
-        print_json({**_document(chroot), "registered": made})
+        print_json({**_document(chroot), "registered": new})
         return
-    for line in made:
+    for line in new:
         say(line)
     say(f"registered chroot {name} {pocket}: {tarball.name}, {size(stored.size)}, {when(chroot.created)}")
 

@@ -24,6 +24,8 @@ _MOUNT_POINT = Path("/var/cache/apt")  #: there on every machine that has apt, a
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?:=[A-Za-z0-9.+~:-]+)?")
 _STATUS = re.compile(r"(?:dl|pm)status:[^:]*:(?P<percent>[0-9.]+):(?P<text>.*)")
 _BIND = 'mount --bind "$1" "$2" && cd "$3" && shift 3 && exec "$@"'
+#: a view of its own, whose processes all die with the one that started it, however that ends
+_VIEW = "setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc --propagation private sh -c"
 
 Progress = Callable[[float, str], None]  #: percent, and what is being done
 
@@ -113,7 +115,7 @@ class PrivateApt:
                 ) from error
             finally:
                 os.close(writing)
-            with child:
+            with dying(child):
                 for line in status:
                     found = _STATUS.match(line)
                     if found is not None:
@@ -193,8 +195,18 @@ def in_private_view(directory: Path, inside: Path, command: list[str], where: Pa
     """Return the argv that runs `command` where `directory` is seen as `inside`, in the directory `where`."""
     if inside == directory:
         return command if where is None else ["env", f"--chdir={where}", *command]
-    view = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _BIND, "sh"]
-    return [*view, str(directory), str(inside), str(where or inside), *command]
+    return [*_VIEW.split(), _BIND, "sh", str(directory), str(inside), str(where or inside), *command]
+
+
+@contextmanager
+def dying(child: subprocess.Popen[str]) -> Iterator[None]:
+    """Wait for a child at the end of the block; kill it if the block is left by Ctrl-C or an error."""
+    with child:
+        try:
+            yield
+        except BaseException:
+            child.kill()
+            raise
 
 
 def private_place(directory: Path) -> Path:

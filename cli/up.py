@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +23,7 @@ import typer
 
 import buildd_master
 from actors.settings import Settings
+from buildd_master import rooms
 from cli import host_apt
 from cli.errors import Failed, NotReachable
 from cli.farm import dsn_of, given, login_name
@@ -67,14 +68,13 @@ def _run_both(config: Path | None, settings: Settings) -> int:
     with _stop_signals() as stop, ExitStack() as children:
         master = _Child("master", _master_command(config, settings), {"BUILDD_MASTER_DATABASE": settings.database})
         children.callback(master.end)
-        if master.ready(stop, _MASTER_SECONDS) is None:
-            return 0
+        _wait_token(settings, master, stop)
+        # Beside the master, not after it: a builder known from before is then met by its slave at the first attempt.
         slave = _Child("slave", _slave_command(settings), {})
         children.pop_all()
         children.callback(slave.end)
         children.callback(master.end)  # first, so that it does not see its slave go
-        url = slave.ready(stop, _SLAVE_SECONDS)
-        if url is None:
+        if master.ready(stop, _MASTER_SECONDS) is None or (url := slave.ready(stop, _SLAVE_SECONDS)) is None:
             return 0
         name = _register(settings, url)
         _port_file(settings).write_text(url.rpartition(":")[2], encoding="ascii")
@@ -142,10 +142,21 @@ class _Child:
         os.close(self._stdout)
 
 
-def _master_command(config: Path | None, settings: Settings) -> list[str]:
-    import run_master  # noqa: PLC0415 - only where it is run
+def _wait_token(settings: Settings, master: _Child, stop: int) -> None:
+    """Wait until the master has made the slave's token; or until it ended, or is told to, which others will notice."""
+    deadline = time.monotonic() + _MASTER_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(OSError):
+            if settings.token_file.stat().st_size:
+                return
+        ended, _, _ = select.select([stop, master.pidfd], [], [], 0.02)
+        if ended:
+            return
 
-    command = [sys.executable, str(run_master.__file__), "--state-directory", str(settings.state_directory)]
+
+def _master_command(config: Path | None, settings: Settings) -> list[str]:
+    program = rooms.folder() / "run_master.py"
+    command = [sys.executable, str(program), "--state-directory", str(settings.state_directory)]
     return command if config is None else [*command, "--settings", str(config)]
 
 

@@ -244,6 +244,9 @@ class FileCache:
         del self._sizes[sha256]
 
     def _fits(self, needed: int) -> bool:
+        """Say whether `needed` bytes more fit beside what other open pushes were promised."""
+        opened = (arriving.incoming for arriving in self._arriving.values() if arriving.descriptor is not None)
+        needed += sum(incoming.size - incoming.offset for incoming in opened)
         return self._used() + needed <= self.limit and needed + SPARE_BYTES <= self._disk_free()
 
     def _disk_free(self) -> int:

@@ -11,10 +11,6 @@ from typing import Any, Final
 import psycopg
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
-from yoyo import read_migrations
-from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
-from yoyo.connections import DatabaseURI
-from yoyo.migrations import default_migration_table
 
 from storage.database import connect, shown
 from storage.errors import SchemaOutdated, StorageError
@@ -23,6 +19,7 @@ from storage.repository import in_words
 
 MIGRATIONS: Final = FOLDER / "migrations"
 
+_HISTORY: Final = "_yoyo_migration"  #: yoyo's own name for its table
 _LOCK: Final = int.from_bytes(b"migrate", "big")
 
 
@@ -68,7 +65,7 @@ def pending_migrations(dsn: str) -> tuple[str, ...]:
 def _pending(conn: Connection[Any], dsn: str) -> tuple[str, ...]:
     ours = sorted(path.stem for path in MIGRATIONS.glob("[0-9]*.sql"))
     with in_words():
-        row = conn.execute("SELECT to_regclass(%s), to_regclass('buildqueue')", (default_migration_table,)).fetchone()
+        row = conn.execute("SELECT to_regclass(%s), to_regclass('buildqueue')", (_HISTORY,)).fetchone()
         history, queue = row or (None, None)
         if history is None:
             if queue is not None:
@@ -76,7 +73,7 @@ def _pending(conn: Connection[Any], dsn: str) -> tuple[str, ...]:
                     f"the database {shown(dsn)} has a table buildqueue that is not ours; use a database of its own"
                 )
             return tuple(ours)
-        applied = {str(name) for (name,) in conn.execute(f"SELECT migration_id FROM {default_migration_table}")}  # noqa: S608 - yoyo's constant
+        applied = {str(name) for (name,) in conn.execute(f"SELECT migration_id FROM {_HISTORY}")}  # noqa: S608 - our constant
     strangers = sorted(applied - set(ours))
     if strangers:
         raise SchemaOutdated(
@@ -88,6 +85,11 @@ def _pending(conn: Connection[Any], dsn: str) -> tuple[str, ...]:
 
 def _apply(dsn: str) -> None:
     """Let yoyo apply what is missing; we hold the lock, so a lock of yoyo's is a dead process's."""
+    # Imported only where it is needed: every start of every command would pay for it.
+    from yoyo import read_migrations  # noqa: PLC0415
+    from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend  # noqa: PLC0415
+    from yoyo.connections import DatabaseURI  # noqa: PLC0415
+
     words = {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}
     where = DatabaseURI(
         scheme="postgresql+psycopg",
@@ -98,7 +100,7 @@ def _apply(dsn: str) -> None:
         database=words.pop("dbname", None),
         args={**words, "application_name": "migrate"},
     )
-    backend = PostgresqlPsycopgBackend(where, default_migration_table)
+    backend = PostgresqlPsycopgBackend(where, _HISTORY)
     try:
         backend.init_database()
         backend.break_lock()

@@ -147,6 +147,15 @@ def test_what_was_asked_for_stays_until_a_build_begins(cache: FileCache) -> None
     assert isinstance(push(cache, source), ChunkAck)
 
 
+def test_two_pushes_at_a_time_do_not_share_the_same_room(cache: FileCache) -> None:
+    first, second = b"1" * 900, b"2" * 600
+    push(cache, first, most=1)
+    push(cache, second, most=1)
+    push(cache, first)
+    push(cache, second)
+    assert cache.size <= LIMIT
+
+
 def test_an_abandoned_part_goes_before_any_whole_file(cache: FileCache, tmp_path: Path) -> None:
     whole, part, new = b"w" * 400, b"p" * 500, b"n" * 300
     push(cache, whole)
