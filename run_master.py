@@ -73,18 +73,34 @@ def _become_unprivileged(settings: Settings) -> None:
     """As root, replace this process by the same one, run by the settings' user."""
     if os.geteuid() != 0 or not settings.user:
         return
-    if ensure_user(settings.user):
-        sys.stderr.write(f"buildd-master: made the system user {settings.user}\n")
-    try:
-        give_directory(settings.state_directory, settings.user)
-    except OSError as error:
-        message = f"can't make the state directory {settings.state_directory}: {error.strerror}; set state_directory"
-        raise CannotRunUnprivileged(message) from error
-    reach = (*interpreter_paths(), settings.state_directory)
-    command = command_as(settings.user, [sys.executable, __file__], reach=reach, die_with_parent=_dies_with_parent())
-    os.environ[_GIVEN] = settings.model_dump_json()
+    command, environment = own_process(settings, die_with_parent=_dies_with_parent())
+    os.environ.update(environment)
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606 - our own interpreter
+
+
+def own_process(settings: Settings, *, die_with_parent: bool) -> tuple[list[str], dict[str, str]]:
+    """Return argv and additional environment of a process that runs a farm, as the settings' user if we are root.
+
+    The user and the state directory are made if they are missing.
+
+    Raises:
+        CannotRunUnprivileged: they can't be.
+    """
+    reach: tuple[Path, ...] = ()
+    user = settings.user if os.geteuid() == 0 and settings.user else None
+    if user is not None:
+        if ensure_user(user):
+            sys.stderr.write(f"buildd-master: made the system user {user}\n")
+        try:
+            give_directory(settings.state_directory, user)
+        except OSError as error:
+            where = settings.state_directory
+            message = f"can't make the state directory {where}: {error.strerror}; set state_directory"
+            raise CannotRunUnprivileged(message) from error
+        reach = (*interpreter_paths(), settings.state_directory)
+    command = command_as(user, [sys.executable, __file__], reach=reach, die_with_parent=die_with_parent)
+    return command, {_GIVEN: settings.model_dump_json()}
 
 
 def _dies_with_parent() -> bool:

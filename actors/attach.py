@@ -57,10 +57,11 @@ class Attached:
             if farm is None:
                 message = f"no farm runs in {place}: start it with `buildd-master up`, or name another state directory"
                 raise NotAttached(message)
-            secure(read_key(settings.key_file))
+            self._key = read_key(settings.key_file)
         except (OSError, ValueError) as error:
             message = f"the farm in {place} is not ours to enter: {error}; ask as its user, or as root"
             raise NotAttached(message) from error
+        secure(self._key)
         self._supervisor = ActorAddress(TCPv4ActorAddress(LOOPBACK, farm.supervisor_port))
         self._who = os.environ.get("SUDO_USER") or getpass.getuser()
         self._guest: Any = _Guest(farm.admin_port)
@@ -139,6 +140,7 @@ class Attached:
 
         Thespian's own `tell` waits a minute for every message under way, those to an actor that hangs included.
         """
+        secure(self._key)  # Thespian has one key a process, and another farm may have been asked in between
         taken: list[object] = []
 
         def note(result: object, intent: object) -> None:  # noqa: ARG001 - the signature is Thespian's

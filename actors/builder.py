@@ -151,6 +151,7 @@ class BuilderActor(FarmActor):
         while self._waiting:
             for order in self._core.handle(self._waiting.popleft()):
                 self._obey(order)
+        self._link.flush()
 
     def _pump(self) -> None:
         for happening in self._link.pump():
@@ -212,6 +213,7 @@ class BuilderActor(FarmActor):
 
     def _on_disk(self, attempt: UUID, store: Store, act: Callable[[], None]) -> None:
         """Do what touches this machine's own disk; its refusal is an event, and nobody else's fault."""
+        self._link.flush()  # the slave need not wait for our disk
         try:
             act()
         except (OSError, StorageError) as error:

@@ -96,6 +96,8 @@ class QueueDatabase:
                 self._listening.execute(f"LISTEN {CHANNEL}")  # autocommit: in force when this returns
             self._working = connect(dsn, application=WHO)
             self._working.prepare_threshold = 0  # the same few statements all day, and the first job waits too
+            with in_words():  # planning them anew each time costs more than they do
+                self._working.execute("SET plan_cache_mode TO force_generic_plan")
         except BaseException:
             self._listening.close()
             raise

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import islice
 from pathlib import Path
 
 from protocol.connection import Connection, NeedData, PeerClosed, Role
@@ -23,6 +24,7 @@ from protocol.messages import VERSION, Hello, MasterMessage, Message, SlaveMessa
 
 READ_BYTES = 256 * 1024  #: at a time
 READS = 4  #: a pump, so that a slave that never stops talking does not keep the actor from its other messages
+_AT_ONCE = 64  #: messages in one call
 UNSENT_LIMIT = 16 * 1024 * 1024  #: bytes; a full window of a push is 4 MiB
 
 
@@ -61,6 +63,7 @@ class SlaveLink:
         self._connecting = False
         self._unsent: deque[memoryview] = deque()
         self._unsent_bytes = 0
+        self._wanted = 0  # what the epoll is asked for
         self._failed: Down | None = None  # happened outside of `pump`, which will say so
 
     def fileno(self) -> int:
@@ -92,7 +95,8 @@ class SlaveLink:
         if code not in {0, errno.EINPROGRESS}:
             self._fail(_words(code))
             return
-        self._epoll.register(self._socket, select.EPOLLIN | select.EPOLLOUT)
+        self._wanted = select.EPOLLIN | select.EPOLLOUT
+        self._epoll.register(self._socket, self._wanted)
 
     def greet(self, epoch: int, farm: str) -> None:
         """Say `Hello`, with the token."""
@@ -108,7 +112,7 @@ class SlaveLink:
             self._fail(f"the token file {self._token_file} holds no token: one line of ASCII text is one")
 
     def send(self, message: MasterMessage) -> None:
-        """Send `message`, now or as soon as the socket takes it; does nothing when there is no connection."""
+        """Have `message` sent by the next `flush`; does nothing when there is no connection."""
         if self._socket is None:
             return
         frame = self._connection.send(message)
@@ -116,8 +120,13 @@ class SlaveLink:
         self._unsent_bytes += len(frame)
         if self._unsent_bytes > UNSENT_LIMIT:
             self._fail(f"the slave does not read what it is sent: {self._unsent_bytes} bytes wait")
-            return
-        if not self._connecting:
+
+    def flush(self) -> None:
+        """Send all that waits, or as much as the socket takes now; the rest goes when there is room.
+
+        Once for several messages: a slave that is woken by each of them answers each by itself.
+        """
+        if self._unsent and not self._connecting:
             self._flush()
 
     def pump(self) -> Iterator[Happening]:
@@ -152,7 +161,7 @@ class SlaveLink:
             if not events & select.EPOLLOUT:
                 return
             self._connecting = False
-            self._epoll.modify(ours, select.EPOLLIN)
+            self._want(ours, select.EPOLLIN)
             yield Up()
         if self._socket is ours and events & select.EPOLLOUT:
             self._flush()
@@ -197,19 +206,26 @@ class SlaveLink:
             return
         try:
             while self._unsent:
-                sent = ours.send(self._unsent[0])
-                self._unsent_bytes -= sent
-                if sent < len(self._unsent[0]):
-                    self._unsent[0] = self._unsent[0][sent:]
-                else:
-                    self._unsent.popleft()
+                self._sent(ours.sendmsg(tuple(islice(self._unsent, _AT_ONCE))))
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as error:
             self._fail(_words(error.errno))
             return
-        wanted = select.EPOLLIN | (select.EPOLLOUT if self._unsent else 0)
-        self._epoll.modify(ours, wanted)
+        self._want(ours, select.EPOLLIN | (select.EPOLLOUT if self._unsent else 0))
+
+    def _sent(self, count: int) -> None:
+        """Take `count` bytes off what waits."""
+        self._unsent_bytes -= count
+        while count and count >= len(self._unsent[0]):
+            count -= len(self._unsent.popleft())
+        if count:
+            self._unsent[0] = self._unsent[0][count:]
+
+    def _want(self, ours: socket.socket, wanted: int) -> None:
+        if wanted != self._wanted:
+            self._epoll.modify(ours, wanted)
+            self._wanted = wanted
 
     def _fail(self, reason: str, *, lied: bool = False) -> None:
         self._close()

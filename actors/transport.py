@@ -31,6 +31,8 @@ from typing import TYPE_CHECKING, Any, cast
 from thespian.system import multiprocCommon, utilis
 from thespian.system.transport import IPBase, TCPTransport, asyncTransportBase, streamBuffer
 
+from actors import transport_loop
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -143,6 +145,7 @@ def secure(key: bytes) -> None:
     TCPTransport.ackMsg = streamBuffer.toSendBuffer(streamBuffer.ackPacket, serializer.dumps)
     TCPTransport.ackDataErrMsg = streamBuffer.toSendBuffer(streamBuffer.ackDataErrPacket, serializer.dumps)
     TCPTransport.ReceiveBuffer = _BoundedBuffer
+    transport_loop.install()
     _die_with_parents()
 
 

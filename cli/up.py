@@ -22,11 +22,11 @@ from typing import Annotated
 import typer
 
 import buildd_master
+import run_master
 from actors.settings import Settings
-from buildd_master import rooms
 from cli import host_apt
 from cli.errors import Failed, NotReachable
-from cli.farm import dsn_of, given, login_name
+from cli.farm import dsn_of, login_name, settings_of
 from cli.output import say
 from storage.archives import Archives
 from storage.builders import Builders
@@ -51,29 +51,26 @@ def up(
 
     It says READY when it is up, and stops at Ctrl-C or SIGTERM.
     """
-    told = given(context)
-    settings = told.settings()
+    settings = settings_of(context)
     if not with_slave:
-        import run_master  # noqa: PLC0415 - the actor system's modules would make every other command slower
-
         raise typer.Exit(run_master.main(settings))
     if os.geteuid() != 0:
         raise NotReachable(
             "--with-slave builds in chroots, which only root can: run `buildd-master up --with-slave` as root"
         )
-    raise typer.Exit(_run_both(told.config, settings))
+    raise typer.Exit(_run_both(settings))
 
 
-def _run_both(config: Path | None, settings: Settings) -> int:
+def _run_both(settings: Settings) -> int:
     with _stop_signals() as stop, ExitStack() as children:
-        master = _Child("master", _master_command(config, settings), {"BUILDD_MASTER_DATABASE": settings.database})
+        master = _Child("master", *run_master.own_process(settings, die_with_parent=True))
         children.callback(master.end)
         _wait_token(settings, master, stop)
         # Beside the master, not after it: a builder known from before is then met by its slave at the first attempt.
         slave = _Child("slave", _slave_command(settings), {})
-        children.pop_all()
         children.callback(slave.end)
-        children.callback(master.end)  # first, so that it does not see its slave go
+        children.callback(slave.process.terminate)  # both stop at the same time
+        children.callback(master.process.terminate)
         if master.ready(stop, _MASTER_SECONDS) is None or (url := slave.ready(stop, _SLAVE_SECONDS)) is None:
             return 0
         name = _register(settings, url)
@@ -95,14 +92,13 @@ class _Child:
         path = os.pathsep.join(
             filter(None, (str(Path(buildd_master.__file__).parents[1]), os.environ.get("PYTHONPATH")))
         )
-        given_too = {key: value for key, value in environment.items() if value}
         self._stdout, writing = os.pipe()
         self.process = subprocess.Popen(
-            command_as(None, command, reach=(), die_with_parent=True),
+            command,
             stdin=subprocess.DEVNULL,
             stdout=writing,
             process_group=0,  # Ctrl-C is for us, who stop both in order
-            env={**os.environ, "PYTHONPATH": path, **given_too},
+            env={**os.environ, "PYTHONPATH": path, **environment},
         )
         os.close(writing)
         self.pidfd = os.pidfd_open(self.process.pid)
@@ -154,14 +150,8 @@ def _wait_token(settings: Settings, master: _Child, stop: int) -> None:
             return
 
 
-def _master_command(config: Path | None, settings: Settings) -> list[str]:
-    program = rooms.folder() / "run_master.py"
-    command = [sys.executable, str(program), "--state-directory", str(settings.state_directory)]
-    return command if config is None else [*command, "--settings", str(config)]
-
-
 def _slave_command(settings: Settings) -> list[str]:
-    return [
+    command = [
         *(sys.executable, "-m", "buildd_master.slave"),
         *("--listen", f"127.0.0.1:{_port(settings)}"),
         *("--state-directory", str(settings.state_directory / "slave")),
@@ -169,6 +159,7 @@ def _slave_command(settings: Settings) -> list[str]:
         *("--backend", "chroot"),
         *("--name", _host_name()),
     ]
+    return command_as(None, command, reach=(), die_with_parent=True)
 
 
 def _port_file(settings: Settings) -> Path:

@@ -108,6 +108,7 @@ def greeted(link: SlaveLink, peer: Peer) -> SlaveLink:
     assert wait_happening(link) == Up()
     peer.accept()
     link.greet(7, FARM)
+    link.flush()
     assert peer.hear() == Hello((1,), FARM, 7, "secret")
     peer.say(WELCOME)
     assert wait_happening(link) == Heard(WELCOME)
@@ -135,6 +136,7 @@ def test_loopback_has_many_names(host: str, address: str) -> None:
 
 def test_messages_pass_in_both_directions(greeted: SlaveLink, peer: Peer) -> None:
     greeted.send(Query(1))
+    greeted.flush()
     assert peer.hear() == Query(1)
     peer.say(Heartbeat(1.5))
     assert wait_happening(greeted) == Heard(Heartbeat(1.5))
@@ -188,10 +190,24 @@ def test_what_came_before_the_garbage_is_heard(greeted: SlaveLink, peer: Peer) -
     assert isinstance(wait_happening(greeted), Down)
 
 
+def test_what_is_said_together_arrives_together(greeted: SlaveLink, peer: Peer) -> None:
+    said = [Query(number) for number in range(100)]
+    for message in said:
+        greeted.send(message)
+    assert peer.socket is not None
+    peer.socket.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        peer.socket.recv(1)
+    greeted.flush()
+    assert greeted.unsent == 0
+    assert [peer.hear() for _ in said] == said
+
+
 def test_more_than_the_socket_takes_waits_and_arrives_in_order(greeted: SlaveLink, peer: Peer) -> None:
     pieces = [PutChunk("ab" * 32, number * CHUNK, bytes([number]) * CHUNK) for number in range(32)]
     for piece in pieces:
         greeted.send(piece)
+    greeted.flush()
     assert greeted.unsent > 0
     assert peer.socket is not None
     heard: list[Message] = []
@@ -208,6 +224,7 @@ def test_a_slave_that_never_reads_is_given_up(greeted: SlaveLink, monkeypatch: p
     monkeypatch.setattr(slave_link, "UNSENT_LIMIT", 4 * CHUNK)
     for number in range(64):
         greeted.send(PutChunk("ab" * 32, number * CHUNK, bytes(CHUNK)))
+        greeted.flush()
     happening = wait_happening(greeted)
     assert isinstance(happening, Down)
     assert "does not read" in happening.reason

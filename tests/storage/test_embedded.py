@@ -51,7 +51,7 @@ def test_roots_server_runs_as_the_farms_user_in_a_closed_directory(tmp_path: Pat
 
 @AS_ROOT
 def test_another_user_is_refused_even_where_the_directory_lets_it_pass() -> None:
-    directory = tempfile.TemporaryDirectory(prefix="farm-")
+    directory = tempfile.TemporaryDirectory(prefix="farm-", dir="/tmp")  # open to all, as a home may not be
     server = Embedded(Path(directory.name) / "postgres", durable=False)
     try:
         dsn = server.start()
@@ -77,7 +77,7 @@ def test_a_server_below_a_closed_home_works_and_the_home_stays_as_it_is(tmp_path
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     (home / "secret").write_text("mine")
-    server = Embedded(home / "state" / "postgres", durable=False)
+    server = Embedded(home / "db", durable=False)
     try:
         with psycopg.connect(server.start()) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
