@@ -7,9 +7,8 @@ python := $(STATE)/venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 # No tool writes beside the sources.
 export PYTHONPYCACHEPREFIX := $(STATE)/cache/pycache
-export TMPDIR := $(STATE)/tmp
-# A short path: sockets of the tests lie below it, and may have 107 bytes.
-basetemp := --basetemp=$(STATE)/t
+# One file's tests stay in one process: they share their farm.
+fast := -n 2 --dist loadfile -m 'not slow'
 export PYTHONPATH := $(CURDIR)
 
 .PHONY: help demo test test-fast lint format bench clean
@@ -21,10 +20,11 @@ demo: ## a whole farm on this machine: builds hello from its source, shows the p
 	@demo/run
 
 test: lint ## what CI runs: lint, then every test
-	@$(python) -m pytest $(basetemp)
+	@$(python) -m pytest $(fast)
+	@$(python) -m pytest -m slow
 
 test-fast: .state/for-test ## the tests that take under 3 s each and need no root
-	@$(python) -m pytest $(basetemp) -m 'not slow'
+	@$(python) -m pytest $(fast)
 
 lint: .state/for-test ## format, ruff, mypy, who imports whom
 	@$(python) -m ruff format --check --quiet
@@ -45,4 +45,3 @@ clean: ## remove .state/ (nothing of it is running)
 .PHONY: .state/for-test
 .state/for-test:
 	@.ci/bootstrap test
-	@mkdir -p $(TMPDIR)
