@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -41,7 +42,8 @@ def main(settings: Settings | None = None) -> int:
         _become_unprivileged(settings)
     except (BadSetting, CannotRunUnprivileged) as error:
         return _refuse(error)
-    # Only now: as root, all of it would be loaded twice.
+    # Only now: as root, all of it would be loaded twice.  `Farm.start` freezes what is loaded, and turns this on again.
+    gc.disable()
     from actors.wiring import CannotStart, Farm  # noqa: PLC0415
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")

@@ -1,0 +1,1 @@
+"""Who acts: the messages of the farm, thin Thespian shells over `actors.core`, and the wiring."""

@@ -97,16 +97,21 @@ class AttemptFiles:
         except FileNotFoundError:
             return
         with source, self._librarian.incoming() as file:
-            packer = zstandard.ZstdCompressor(level=3, write_checksum=True).compressobj()
-            empty = True
-            while block := source.read(BLOCK):
-                empty = False
-                file.write(packer.compress(block))
-                if len(block) == BLOCK:
-                    yield None
-            if not empty:
+            compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
+            block = source.read(BLOCK)
+            if not block:
+                return
+            if len(block) < BLOCK:  # as most are: at once, for which it takes less memory than a stream
+                file.write(compressor.compress(block))
+            else:
+                packer = compressor.compressobj()
+                while block:
+                    file.write(packer.compress(block))
+                    if len(block) == BLOCK:
+                        yield None
+                    block = source.read(BLOCK)
                 file.write(packer.flush())
-                yield ResultStored(filename, file.commit())
+            yield ResultStored(filename, file.commit())
 
     # --- results ----------------------------------------------------------------------------------
 

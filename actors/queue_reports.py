@@ -137,7 +137,7 @@ def _finished(turn: Turn, report: say.Finished) -> None:
     if recording is Recording.FENCED:
         _fenced_off(turn, report)
         return
-    turn.closed(report.attempt)
+    turn.closed(report.attempt, with_job=recording is Recording.RECORDED and not means.keep_job)
     if means.builder is BuilderBlame.COMPLETED:
         turn.heal(report.builder)
     if means.builder is BuilderBlame.BREACH:

@@ -225,10 +225,12 @@ class Turn:
         cancelling = held is not None and held.stage is Stage.CANCELLING
         return verdict(outcome, BuildState.CANCELLING if cancelling else BuildState.BUILDING)
 
-    def closed(self, attempt: UUID) -> None:
-        """Take the attempt, which the database has closed, off the books."""
+    def closed(self, attempt: UUID, *, with_job: bool = False) -> None:
+        """Take the attempt, which the database has closed, off the books; `with_job`: its job is gone too."""
         held = self.books.outbox.of_attempt(attempt)
-        if held is not None:
+        if held is not None and with_job:
+            self._news.append(JobsRead((), frozenset({held.job})))
+        elif held is not None:
             self._jobs.add(held.job)
         self.books.outbox.handle(AttemptClosed(attempt))
 

@@ -177,7 +177,8 @@ def _receive(self: Any, descriptor: int, ready: _Ready, *, sending_only: bool) -
     elif descriptor in self._incomingSockets:
         _keep(self, descriptor, self._incomingSockets.pop(descriptor))
     elif self._processIntents(descriptor):
-        pass
+        if descriptor in self._transmitIntents and not _sends(self, descriptor) and _more(descriptor):
+            self._processIntents(descriptor)
     elif (idle := ready.idle.get(descriptor)) is not None:
         current = self._openSockets.get(opsKey(idle.rmtaddr))
         if current is not None and current is not idle:  # the peer connected anew
@@ -190,8 +191,19 @@ def _receive(self: Any, descriptor: int, ready: _Ready, *, sending_only: bool) -
 def _keep(self: Any, descriptor: int, incoming: Any) -> None:  # noqa: ANN401
     """Read what there is of a message; keep it if that is not all."""
     unfinished = self._handlePossibleIncoming(incoming, descriptor, has_exclusive_flag=True)
+    if unfinished and _more(descriptor):
+        unfinished = self._handlePossibleIncoming(unfinished, descriptor, has_exclusive_flag=True)
     if unfinished:
         self._incomingSockets[unfinished.socket.fileno()] = unfinished
+
+
+def _more(descriptor: int) -> bool:
+    """Return whether the rest is there: Thespian reads the length of a message first, and then waits for it anew."""
+    if descriptor < 0:
+        return False
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _drop_old(self: Any) -> None:  # noqa: ANN401

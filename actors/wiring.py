@@ -8,7 +8,9 @@ builders or jobs.
 from __future__ import annotations
 
 import fcntl
+import gc
 import importlib
+import logging
 import os
 import secrets
 import select
@@ -33,13 +35,16 @@ if TYPE_CHECKING:
 
 SUPERVISOR = "actors.supervisor.Supervisor"
 _UP_SECONDS = 30.0  #: for the supervisor to answer, and again for every actor to run
-_LOCK_CHECK_SECONDS = 5.0
+_CHECK_SECONDS = 5.0  #: between two looks at the database's server and lock
 _LOG = {
     "version": 1,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s thespian: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"level": "WARNING", "handlers": ["stderr"]},
 }
+
+
+log = logging.getLogger("buildd_master.actors.wiring")
 
 
 class CannotStart(Exception):
@@ -64,6 +69,7 @@ class Farm:
         self._cast = cast or Cast()
         self._open = ExitStack()
         self._lock: MasterLock | None = None
+        self._embedded: Embedded | None = None
         self._system: Any = None
         self._supervisor: ActorAddress | None = None
         self._session = 0
@@ -102,11 +108,12 @@ class Farm:
         for root in self._roots:
             poll.register(root, select.POLLIN)
         while True:
-            ready = {descriptor for descriptor, _ in poll.poll(_LOCK_CHECK_SECONDS * 1000)}
+            ready = {descriptor for descriptor, _ in poll.poll(_CHECK_SECONDS * 1000)}
             if wake in ready:
                 return Halt.ASKED
             if ready:
                 return Halt.ROOT_DIED
+            pass
             if not self._keep_lock():
                 return Halt.LOCK_LOST
 
@@ -165,9 +172,9 @@ class Farm:
                 )
                 raise CannotStart(message)
             return self.settings.database
-        embedded = Embedded(self.settings.state_directory / "postgres", user=self.settings.user)
-        self._open.callback(embedded.stop)
-        dsn = embedded.start()
+        self._embedded = Embedded(self.settings.state_directory / "postgres", user=self.settings.user)
+        self._open.callback(self._embedded.stop)
+        dsn = self._embedded.start()
         migrate(dsn)
         return dsn
 
@@ -181,6 +188,8 @@ class Farm:
     def _fork_actor_system(self, port: int) -> None:
         for name in (SUPERVISOR, self._cast.queue, self._cast.nursery, self._cast.builder):
             importlib.import_module(name.rpartition(".")[0])  # once here, instead of once in every process
+        gc.freeze()  # all that is loaded stays shared between the actors' processes: no collector touches it again
+        gc.enable()
         raise_open_files()
         adopt_orphans()
         secure(write_key(self.settings.key_file))
@@ -205,6 +214,17 @@ class Farm:
         self._roots = (*self._roots, descriptor)
 
     # --- while it runs ----------------------------------------------------------------------------
+
+    def _keep_server(self) -> None:
+        """Start the embedded server again if it died (killed, or no room for its log); the actors wait for it."""
+        if self._embedded is None or not self._embedded.ended:
+            return
+        try:
+            self._embedded.start()
+        except (StorageError, OSError) as error:
+            log.error("the embedded database is down and does not start: %s", " ".join(str(error).split()))
+        else:
+            log.warning("the embedded database had ended and was started again")
 
     def _keep_lock(self) -> bool:
         """Take the lock again after the database was away; False if somebody else was faster."""

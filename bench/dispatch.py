@@ -29,6 +29,7 @@ from storage.records import ArchivePurpose, BuildState, NamedFile, NewSource, Pi
 
 SEED: Final = 2  #: of the moments at which jobs arrive
 _BATCH_SECONDS: Final = 600.0
+_LOOK_SECONDS: Final = 0.25  #: between two looks at the builds: to watch costs the farm's processors
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +140,14 @@ def _wait_built(connection: Connection[Any], ids: list[int]) -> None:
     """Wait until all of these builds have succeeded; one that failed ends the benchmark."""
 
     def all_built() -> bool:
-        states = "SELECT state::text FROM build WHERE id = ANY (%s)"
+        states = "SELECT DISTINCT state::text FROM build WHERE id = ANY (%s)"
         found = [BuildState(state) for (state,) in connection.execute(states, (ids,)).fetchall()]
         wrong = {state for state in found if state.final} - {BuildState.FULLYBUILT}
         if wrong:
             raise SystemExit(f"a build ended {', '.join(wrong)}")
         return all(state.final for state in found)
 
-    wait_until(all_built, "every build has ended", _BATCH_SECONDS)
+    wait_until(all_built, "every build has ended", _BATCH_SECONDS, every=_LOOK_SECONDS)
 
 
 def _raw_claims_per_s(dsn: str, jobs: int) -> float:

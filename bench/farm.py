@@ -114,13 +114,19 @@ class MeasuredFarm:
         shutil.rmtree(self.state_directory)
 
 
-def wait_until(fact: Any, what: str, seconds: float = _PATIENCE) -> None:  # noqa: ANN401 - anything that is true or not
-    """Look for a fact until it is there."""
+def wait_until(
+    fact: Any,  # noqa: ANN401 - anything that is true or not
+    what: str,
+    seconds: float = _PATIENCE,
+    *,
+    every: float = 0.02,
+) -> None:
+    """Look for a fact until it is there, once in `every` seconds."""
     deadline = time.monotonic() + seconds
     while not fact():
         if time.monotonic() > deadline:
             raise SystemExit(f"waited {seconds:.0f} s in vain until {what}")
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def memory_mb(root: int) -> float:

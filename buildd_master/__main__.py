@@ -7,8 +7,8 @@ from buildd_master import rooms
 
 def main() -> None:
     """Run the command line."""
-    rooms.come_first()
-    from cli.main import main as command_line  # noqa: PLC0415 - found only now
+    with rooms.loading():
+        from cli.main import main as command_line  # noqa: PLC0415 - found only now
 
     command_line()
 

@@ -9,7 +9,10 @@ Nothing is imported as `buildd_master.app.…`: a class would get a second ident
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -25,3 +28,18 @@ def come_first() -> None:
     first = str(folder())
     if sys.path[:1] != [first]:
         sys.path.insert(0, first)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Import what a program consists of: ours first, and without the collector looking through it again and again.
+
+    A sixth of the time that a short command takes would go into that.
+    """
+    come_first()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -7,8 +7,8 @@ from buildd_master import rooms
 
 def main() -> None:
     """Run the slave daemon."""
-    rooms.come_first()
-    from slave.main import main as daemon  # noqa: PLC0415 - found only now
+    with rooms.loading():
+        from slave.main import main as daemon  # noqa: PLC0415 - found only now
 
     daemon()
 

@@ -1,26 +1,67 @@
-"""The commands of `buildd-master`, put together; each concept has a module of its own beside this one."""
+"""The commands of `buildd-master`, put together; each concept has a module of its own beside this one.
+
+A command's module is loaded only where the command is meant: all of them together take longer than most commands.
+"""
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from buildd_master import __version__
-from cli import archives, builders, builds, chroots, database, series, status, submit, up
-from cli.farm import Given, settings_of
+from cli.given import Given, settings_of
 
-app = typer.Typer(
-    name="buildd-master",
-    help="Run a package build farm: queue, builders, chroots, results.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain and dense; boxes eat half the lines
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 what was asked for failed, 2 bad usage or input (nothing was changed), "
-    "3 farm, database or a tool of this machine not reachable, 130 interrupted.",
-)
+#: command → module and function, in the order of the help
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "up": ("cli.up", "up"),
+    "status": ("cli.status", "status"),
+    "submit": ("cli.submit", "submit"),
+    "queue": ("cli.status", "queue"),
+    "explain": ("cli.status", "explain_job"),
+    "check": ("cli.status", "check"),
+    "console": ("cli.app", "console"),
+}
+#: group of commands → module, which has them as `app`
+GROUPS: Mapping[str, str] = {
+    "build": "cli.builds",
+    "builder": "cli.builders",
+    "chroot": "cli.chroots",
+    "series": "cli.series",
+    "archive": "cli.archives",
+    "db": "cli.database",
+}
+
+
+def meant(arguments: Iterable[str]) -> frozenset[str]:
+    """Return the commands and groups that an argument may name; all of them if none does."""
+    everything = frozenset(COMMANDS) | frozenset(GROUPS)
+    return everything.intersection(arguments) or everything
+
+
+def command_line(names: frozenset[str]) -> typer.Typer:
+    """Return the command line with the commands and groups of these names."""
+    app = typer.Typer(
+        name="buildd-master",
+        help="Run a package build farm: queue, builders, chroots, results.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # plain and dense; boxes eat half the lines
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog="Exit codes: 0 done, 1 what was asked for failed, 2 bad usage or input (nothing was changed), "
+        "3 farm, database or a tool of this machine not reachable, 130 interrupted.",
+    )
+    app.callback(no_args_is_help=True)(_begin)
+    for name, (module, function) in COMMANDS.items():
+        if name in names:
+            app.command(name)(getattr(importlib.import_module(module), function))
+    for name, module in GROUPS.items():
+        if name in names:
+            app.add_typer(importlib.import_module(module).app, name=name)
+    return app
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
@@ -29,7 +70,6 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with 
         raise typer.Exit
 
 
-@app.callback(no_args_is_help=True)
 def _begin(
     context: typer.Context,
     config: Annotated[
@@ -56,22 +96,7 @@ def _begin(
     context.obj = Given(config, state_directory, database_dsn)
 
 
-app.command("up")(up.up)
-app.command("status")(status.status)
-app.command("submit")(submit.submit)
-app.command("queue")(status.queue)
-app.command("explain")(status.explain_job)
-app.command("check")(status.check)
-app.add_typer(builds.app, name="build")
-app.add_typer(builders.app, name="builder")
-app.add_typer(chroots.app, name="chroot")
-app.add_typer(series.app, name="series")
-app.add_typer(archives.app, name="archive")
-app.add_typer(database.app, name="db")
-
-
-@app.command("console")
-def _console(
+def console(
     context: typer.Context,
     command: Annotated[
         str | None, typer.Argument(metavar="COMMAND", help="One command; else a prompt, or stdin.", show_default=False)
@@ -81,6 +106,6 @@ def _console(
 
     For debugging: `actors`, `show NAME`, `send NAME Message(…)`; `help` tells more.
     """
-    from actors.console import run_console  # noqa: PLC0415 - the actor system's modules slow down every other command
+    from actors.console import run_console  # noqa: PLC0415 - the actor system's modules, for nobody else
 
     raise typer.Exit(run_console(settings_of(context), command))

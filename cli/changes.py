@@ -13,7 +13,8 @@ import psycopg
 from psycopg import Connection
 
 from cli.errors import NotReachable
-from cli.farm import Farm, login_name
+from cli.farm import Farm
+from cli.given import login_name
 from storage.database import CHANNEL, connect
 
 

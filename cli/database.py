@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from cli.farm import dsn_of, settings_of
+from cli.farm import dsn_of
+from cli.given import settings_of
 from cli.output import AsJson, print_json, say
 from storage.migration import migrate
 

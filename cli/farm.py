@@ -5,44 +5,22 @@ Commands never talk to actors: they change rows, and triggers tell the running f
 
 from __future__ import annotations
 
-import os
-import pwd
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import typer
 from psycopg import Connection
 
-from actors.settings import BadSetting, Settings, load_settings
-from cli.errors import BadInput, NotReachable
+from actors.settings import Settings
+from cli.errors import NotReachable
+from cli.given import login_name, settings_of
 from storage.database import acting, connect
 from storage.embedded import Embedded
 from storage.errors import DatabaseUnreachable, SchemaOutdated
 from storage.librarian import Librarian
 from storage.migration import pending_migrations
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What the command line said before the command's name."""
-
-    config: Path | None = None
-    state_directory: Path | None = None
-    database: str | None = None
-
-    def settings(self) -> Settings:
-        """Return the settings of the farm that is meant.
-
-        Raises:
-            BadInput: a setting can't be; which, where, and what would do.
-        """
-        try:
-            return load_settings(self.config, state_directory=self.state_directory, database=self.database)
-        except BadSetting as error:
-            raise BadInput("; ".join(str(error).splitlines())) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +39,6 @@ class Farm:
     def acting(self, why: str) -> AbstractContextManager[Connection[Any]]:
         """Return a transaction in the person's name; `why` stands with each event of it."""
         return acting(self.connection, login_name(), why)
-
-
-def settings_of(context: typer.Context) -> Settings:
-    """Return the settings that the command line, the environment and the file give."""
-    return given(context).settings()
-
-
-def given(context: typer.Context) -> Given:
-    """Return what stood before the command's name."""
-    found = context.find_object(Given)
-    return found if found is not None else Given()
 
 
 @contextmanager
@@ -122,13 +89,3 @@ def dsn_of(settings: Settings) -> str:
             f"no farm runs in {where}: start it with `buildd-master up`, or name another with --state-directory or --database"
         )
     return embedded.dsn
-
-
-def login_name() -> str:
-    """Return who is at the keyboard: behind sudo, the one who called it."""
-    if os.geteuid() == 0 and os.environ.get("SUDO_USER"):
-        return os.environ["SUDO_USER"]
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return f"uid {os.geteuid()}"

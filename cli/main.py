@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NoReturn, cast
 
-import psycopg
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from cli.app import app
+from cli.app import command_line, meant
 from cli.errors import INTERRUPTED, CommandError
 from cli.output import console, print_json
 from storage.errors import BadValue, Exists, ImpossibleMove, StorageError, Unknown
@@ -34,7 +33,7 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; whatever is wrong is one line on stderr."""
     try:
-        result = _program().main(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
+        result = _program(meant(arguments)).main(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:  # as in `buildd-master build list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -47,7 +46,7 @@ def run(arguments: Sequence[str]) -> int:
         return _stop(str(error), error.exit_code, () if error.answered else arguments)
     except StorageError as error:
         return _stop(str(error).partition("\n")[0], _storage_code(error), arguments)
-    except (CannotRunUnprivileged, psycopg.OperationalError) as error:
+    except _unreachable() as error:
         return _stop(" ".join(str(error).split()), 3, arguments)
     except OSError as error:
         named = f"{error.filename}: " if error.filename else ""
@@ -56,9 +55,16 @@ def run(arguments: Sequence[str]) -> int:
 
 
 @cache
-def _program() -> TyperGroup:
-    """Return the commands; reading them off the functions' signatures takes 70 ms."""
-    return cast("TyperGroup", get_command(app))
+def _program(names: frozenset[str]) -> TyperGroup:
+    """Return the commands of these names; reading all of them off the functions' signatures takes 70 ms."""
+    return cast("TyperGroup", get_command(command_line(names)))
+
+
+def _unreachable() -> tuple[type[Exception], ...]:
+    """Return what says that this machine or the database fails us; asked only when something was raised."""
+    import psycopg  # noqa: PLC0415 - what never opens the database need not load it
+
+    return CannotRunUnprivileged, psycopg.OperationalError
 
 
 def _storage_code(error: StorageError) -> int:

@@ -24,14 +24,9 @@ import typer
 import buildd_master
 import run_master
 from actors.settings import Settings
-from cli import host_apt
 from cli.errors import Failed, NotReachable
-from cli.farm import dsn_of, login_name, settings_of
+from cli.given import settings_of
 from cli.output import say
-from storage.archives import Archives
-from storage.builders import Builders
-from storage.database import acting, connect
-from storage.errors import UnknownBuilder
 from storage.unprivileged import command_as
 
 _MASTER_SECONDS = 120.0  #: to be ready; making the embedded database takes some, the first time
@@ -71,9 +66,12 @@ def _run_both(settings: Settings) -> int:
         children.callback(slave.end)
         children.callback(slave.process.terminate)  # both stop at the same time
         children.callback(master.process.terminate)
+        from cli.own_slave import register  # noqa: PLC0415 - loaded while the two start
+
         if master.ready(stop, _MASTER_SECONDS) is None or (url := slave.ready(stop, _SLAVE_SECONDS)) is None:
             return 0
-        name = _register(settings, url)
+        name = _host_name()
+        register(settings, name, url)
         _port_file(settings).write_text(url.rpartition(":")[2], encoding="ascii")
         say(f"READY builder {name} at {url}, state in {settings.state_directory}")
         sys.stdout.flush()
@@ -181,21 +179,6 @@ def _port(settings: Settings) -> int:
 def _host_name() -> str:
     """Return this machine's name as a builder's may be."""
     return _UNNAMEABLE.sub("-", socket.gethostname().partition(".")[0].lower()).strip("-+.")[:60] or "local"
-
-
-def _register(settings: Settings, url: str) -> str:
-    """Register the slave as a builder of trusted code, or tell the builder where its slave is now."""
-    name = _host_name()
-    who = login_name()
-    with connect(dsn_of(settings), application=who) as connection, acting(connection, who, "up --with-slave"):
-        builders = Builders(connection)
-        try:
-            if builders.get(name).url != url:
-                builders.change(name, url=url)
-        except UnknownBuilder:
-            family = Archives(connection).family_of(host_apt.architecture())
-            builders.add(name, url, [family], trusted=True)
-    return name
 
 
 @contextmanager

@@ -200,26 +200,21 @@ def look() -> None:
     Raises:
         Trouble: a file differs, or there is no package of that name.
     """
-    packages = []
     for path in sorted(OUTPUT.iterdir()):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         kept = Librarian(FARM / "librarian").path(digest)
         if hashlib.sha256(kept.read_bytes()).hexdigest() != digest:
             raise Trouble(f"{shown(path)} is not what the librarian has in {shown(kept)}")
-        if path.suffix == ".deb":
-            packages.append(path)
     tell(f"(each file is, hash for hash, in the librarian: {shown(FARM / 'librarian')}/)")
-    built = [path for path in packages if field(path, "Package") == PACKAGE]
-    if not built:
-        raise Trouble(f"no package called {PACKAGE} came out: {[path.name for path in packages]}")
-    tell(f"$ dpkg-deb -f {shown(built[0])} Package Version Architecture")
-    for name in ("Package", "Version", "Architecture"):
-        tell(f"{name}: {field(built[0], name)}")
-
-
-def field(package: Path, name: str) -> str:
-    """Return a control field of a binary package."""
-    return subprocess.run(["dpkg-deb", "-f", package, name], check=True, capture_output=True, text=True).stdout.strip()
+    built = next(OUTPUT.glob(f"{PACKAGE}_*.deb"), None)
+    if built is None:
+        raise Trouble(f"no package called {PACKAGE} came out")
+    tell(f"$ dpkg-deb -f {shown(built)} Package Version Architecture")
+    words = ["dpkg-deb", "-f", str(built), "Package", "Version", "Architecture"]
+    fields = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    tell(fields.rstrip())
+    if f"Package: {PACKAGE}\n" not in fields:
+        raise Trouble(f"{shown(built)} does not say that it is {PACKAGE}")
 
 
 def left_behind() -> Iterator[str]:

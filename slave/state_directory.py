@@ -21,7 +21,7 @@ from slave.errors import CannotStart, CorruptRecord
 from slave.record import Record
 
 #: rm opens directories without following links, and one file system keeps it off whatever is mounted
-REMOVE = ("rm", "-rf", "--one-file-system", "--")
+REMOVE = ("nice", "-n", "19", "rm", "-rf", "--one-file-system", "--")
 
 
 class StateDirectory:

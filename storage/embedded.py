@@ -83,6 +83,11 @@ class Embedded:
         return psycopg.conninfo.make_conninfo(host=str(self.directory), user=self._owner(), dbname=DATABASE)
 
     @property
+    def ended(self) -> bool:
+        """Return whether the server that this object started is gone, or never came up."""
+        return self._server is None or self._server.poll() is not None
+
+    @property
     def running(self) -> bool:
         """Return whether a server says it is ready, whoever started it."""
         try:

@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from actors.run_file import running_farm
 from actors.settings import Settings
 from actors.wiring import CannotStart, Farm
+from storage.embedded import Embedded
 from tests.fix_farm import PROJECT, session_processes
 
 if TYPE_CHECKING:
@@ -154,6 +156,41 @@ def test_as_root_it_becomes_the_unprivileged_user_with_a_database_of_its_own_and
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     assert [pid for pid in everybody if (Path("/proc") / str(pid)).exists()] == []
+
+
+@pytest.mark.slow
+def test_an_embedded_database_that_is_killed_is_started_again_and_dispatch_goes_on(tmp_path: Path) -> None:
+    state = tmp_path / "s"
+    settings = Settings(state_directory=state)
+    command = [sys.executable, str(PROJECT / "run_master.py"), "--state-directory", str(state)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("READY")
+            server = Embedded(state / "postgres", user=settings.user)
+            leader = int((state / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+            os.kill(leader, signal.SIGKILL)
+            wait_queue_listens(server, besides=leader)
+            assert process.poll() is None
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=15)
+    assert process.returncode == 0
+    assert "the embedded database had ended and was started again" in said
+
+
+def wait_queue_listens(server: Embedded, *, besides: int) -> None:
+    """Wait until another server than `besides` answers, and the queue actor listens to it."""
+    deadline = time.monotonic() + 40
+    leader = server.directory / "data" / "postmaster.pid"
+    while True:
+        if server.running and int(leader.read_text().split()[0]) != besides:
+            with psycopg.connect(server.dsn) as connection:
+                names = connection.execute("SELECT application_name FROM pg_stat_activity").fetchall()
+            if ("queue (listens)",) in names:
+                return
+        assert time.monotonic() < deadline, "no database, or nobody listens to it"
+        time.sleep(0.05)
 
 
 def children_of(pid: int) -> list[int]:

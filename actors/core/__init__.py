@@ -1,0 +1,1 @@
+"""The deciders: events in, orders out; no clock, socket, database, random or log."""

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
-from thespian.actors import Actor, ActorSystem
+from thespian.actors import Actor, ActorSystem, ThespianWatch, WatchMessage
 
 from actors.transport import adopt_orphans, free_port, read_key, secure
 
 
 class Echo(Actor):  # type: ignore[misc]  # Thespian is untyped
-    """Answers a text with itself."""
+    """Answers a text with itself, `megabytes N` with so much text, and `watch` with what it watches from then on."""
 
-    def receiveMessage(self, message: object, sender: object) -> None:  # noqa: N802 - Thespian's name
-        if isinstance(message, str):
-            self.send(sender, message)
+    def receiveMessage(self, message: object, sender: object) -> ThespianWatch | None:  # noqa: N802 - Thespian's name
+        match message:
+            case WatchMessage():
+                return None  # and nothing is watched any more
+            case "watch":
+                readable, written = os.pipe()
+                os.write(written, b"!")
+                os.close(readable)
+                self.send(sender, message)
+                return ThespianWatch([readable])  # closed: the loop has to get over it
+            case str():
+                word, _, count = message.partition(" ")
+                self.send(sender, "x" * (int(count) << 20) if word == "megabytes" else message)
+        return None
 
 
 def say(line: str) -> None:

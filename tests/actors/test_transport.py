@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import secrets
+import select
 import socket
 import subprocess
 import sys
@@ -109,6 +110,45 @@ def test_an_odd_header_does_no_harm(
     process, admin, actor = actor_system
     assert b"DATAERR" in send_and_hear(admin if kind == "admin" else actor, packet)
     assert echoed(process, "still alive") == "still alive"
+
+
+def test_a_large_message_arrives_whole(actor_system: tuple[subprocess.Popen[str], int, int]) -> None:
+    process, _, _ = actor_system
+    assert echoed(process, "megabytes 5") == "x" * (5 << 20)
+    assert echoed(process, "still alive") == "still alive"
+
+
+def test_a_message_that_stops_half_way_keeps_nobody_else_waiting(
+    actor_system: tuple[subprocess.Popen[str], int, int],
+) -> None:
+    process, admin, actor = actor_system
+    for port in (admin, actor):
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
+            for piece in (b"1", b"00", b">ab", b"c"):
+                peer.sendall(piece)
+                assert echoed(process, "still alive") == "still alive"
+
+
+def test_a_watched_descriptor_that_is_closed_is_forgotten(
+    actor_system: tuple[subprocess.Popen[str], int, int],
+) -> None:
+    process, _, actor = actor_system
+    assert echoed(process, "watch") == "watch"
+    (pid,) = [pid for pid in descendants(process.pid) if actor in ports_of(pid)]
+    before = processor_ticks(pid)
+    select.select([], [], [], 0.3)  # in which a loop that spins uses up to 30 ticks
+    assert processor_ticks(pid) - before < 5
+    assert echoed(process, "still alive") == "still alive"
+
+
+def ports_of(pid: int) -> set[int]:
+    listening = listening_sockets()
+    return {listening[inode][1] for inode in sockets_of(pid) if inode in listening}
+
+
+def processor_ticks(pid: int) -> int:
+    fields = (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def test_every_port_listens_on_loopback_only(actor_system: tuple[subprocess.Popen[str], int, int]) -> None:

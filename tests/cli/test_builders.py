@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cli.farm import login_name
+from cli.given import login_name
 from tests.fix_cli import Command
 
 URL = "buildd://127.0.0.1:8221"
