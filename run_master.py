@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from actors.settings import BadSetting, Settings, load_settings
 from storage.unprivileged import (
     CannotRunUnprivileged,
-    command_as,
+    become,
     ensure_user,
     give_directory,
     interpreter_paths,
@@ -30,8 +30,9 @@ from storage.unprivileged import (
 if TYPE_CHECKING:
     from actors.wiring import Farm
 
-_GIVEN = "_BUILDD_MASTER_GIVEN"  #: settings handed over when root becomes the unprivileged user: never in argv
+_PR_SET_PDEATHSIG = 1
 _PR_GET_PDEATHSIG = 2
+_PR_SET_DUMPABLE = 4
 _RESTART_SECONDS = 60.0  #: a farm that dies twice in this time is left dead: systemd, or a person, takes over
 
 
@@ -42,7 +43,7 @@ def main(settings: Settings | None = None) -> int:
         _become_unprivileged(settings)
     except (BadSetting, CannotRunUnprivileged) as error:
         return _refuse(error)
-    # Only now: as root, all of it would be loaded twice.  `Farm.start` freezes what is loaded, and turns this on again.
+    # `Farm.start` freezes what is loaded, and turns this on again.
     gc.disable()
     from actors.wiring import CannotStart, Farm  # noqa: PLC0415
 
@@ -61,9 +62,6 @@ def _refuse(error: Exception) -> int:
 
 
 def _settings() -> Settings:
-    given = os.environ.pop(_GIVEN, None)
-    if given is not None:
-        return Settings.model_validate_json(given)
     parser = argparse.ArgumentParser(description="Run a build farm's master in the foreground.")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="TOML file")
     parser.add_argument("--state-directory", type=Path, metavar="DIR")
@@ -72,37 +70,26 @@ def _settings() -> Settings:
 
 
 def _become_unprivileged(settings: Settings) -> None:
-    """As root, replace this process by the same one, run by the settings' user."""
-    if os.geteuid() != 0 or not settings.user:
+    """As root, become the settings' user, making it and the state directory if they are missing."""
+    user = settings.user
+    if os.geteuid() != 0 or not user:
         return
-    command, environment = own_process(settings, die_with_parent=_dies_with_parent())
-    os.environ.update(environment)
-    sys.stdout.flush()
-    os.execv(command[0], command)  # noqa: S606 - our own interpreter
-
-
-def own_process(settings: Settings, *, die_with_parent: bool) -> tuple[list[str], dict[str, str]]:
-    """Return argv and additional environment of a process that runs a farm, as the settings' user if we are root.
-
-    The user and the state directory are made if they are missing.
-
-    Raises:
-        CannotRunUnprivileged: they can't be.
-    """
-    reach: tuple[Path, ...] = ()
-    user = settings.user if os.geteuid() == 0 and settings.user else None
-    if user is not None:
-        if ensure_user(user):
-            sys.stderr.write(f"buildd-master: made the system user {user}\n")
-        try:
-            give_directory(settings.state_directory, user)
-        except OSError as error:
-            where = settings.state_directory
-            message = f"can't make the state directory {where}: {error.strerror}; set state_directory"
-            raise CannotRunUnprivileged(message) from error
-        reach = (*interpreter_paths(), settings.state_directory)
-    command = command_as(user, [sys.executable, __file__], reach=reach, die_with_parent=die_with_parent)
-    return command, {_GIVEN: settings.model_dump_json()}
+    if ensure_user(user):
+        sys.stderr.write(f"buildd-master: made the system user {user}\n")
+    try:
+        give_directory(settings.state_directory, user)
+    except OSError as error:
+        where = settings.state_directory
+        message = f"can't make the state directory {where}: {error.strerror}; set state_directory"
+        raise CannotRunUnprivileged(message) from error
+    parent, dies_with_parent = os.getppid(), _dies_with_parent()
+    become(user, (*interpreter_paths(), settings.state_directory))
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_DUMPABLE, 1)  # nothing of root's is in here that its new owner may not look at
+    if dies_with_parent:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+        if os.getppid() != parent:
+            sys.exit(0)
 
 
 def _dies_with_parent() -> bool:

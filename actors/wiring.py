@@ -113,7 +113,7 @@ class Farm:
                 return Halt.ASKED
             if ready:
                 return Halt.ROOT_DIED
-            pass
+            self._keep_server()
             if not self._keep_lock():
                 return Halt.LOCK_LOST
 

@@ -13,6 +13,7 @@ from typing import Any
 import typer
 from psycopg import Connection
 
+from actors.run_file import running_farm
 from actors.settings import Settings
 from cli.errors import NotReachable
 from cli.given import login_name, settings_of
@@ -85,6 +86,11 @@ def dsn_of(settings: Settings) -> str:
         ) from error
     if not running:
         where = settings.state_directory
+        if running_farm(settings.run_file) is not None:
+            raise NotReachable(
+                f"the farm in {where} runs, but its database is down; the master starts it again as soon as it can: "
+                f"see {where / 'postgres' / 'log'}"
+            )
         raise NotReachable(
             f"no farm runs in {where}: start it with `buildd-master up`, or name another with --state-directory or --database"
         )

@@ -6,6 +6,7 @@ registers the slave as a builder named after the machine, and stops both when it
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import select
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -32,6 +34,8 @@ from storage.unprivileged import command_as
 _MASTER_SECONDS = 120.0  #: to be ready; making the embedded database takes some, the first time
 _SLAVE_SECONDS = 60.0  #: to be ready; cleaning up after a crash takes some
 _STOP_SECONDS = 15.0  #: the master promises 10
+_CRASHED = 70
+_PR_SET_PDEATHSIG = 1
 _UNNAMEABLE = re.compile(r"[^a-z0-9+.-]+")
 
 
@@ -58,14 +62,14 @@ def up(
 
 def _run_both(settings: Settings) -> int:
     with _stop_signals() as stop, ExitStack() as children:
-        master = _Child("master", *run_master.own_process(settings, die_with_parent=True))
+        master = _fork_master(settings)
         children.callback(master.end)
         _wait_token(settings, master, stop)
         # Beside the master, not after it: a builder known from before is then met by its slave at the first attempt.
-        slave = _Child("slave", _slave_command(settings), {})
+        slave = _start_slave(settings)
         children.callback(slave.end)
-        children.callback(slave.process.terminate)  # both stop at the same time
-        children.callback(master.process.terminate)
+        children.callback(slave.terminate)  # both stop at the same time
+        children.callback(master.terminate)
         from cli.own_slave import register  # noqa: PLC0415 - loaded while the two start
 
         if master.ready(stop, _MASTER_SECONDS) is None or (url := slave.ready(stop, _SLAVE_SECONDS)) is None:
@@ -79,27 +83,17 @@ def _run_both(settings: Settings) -> int:
         if stop in ended:
             return 0
         gone = master if master.pidfd in ended else slave
-        raise Failed(f"the {gone.name} ended by itself (exit code {gone.process.wait()}); its words are above")
+        raise Failed(f"the {gone.name} ended by itself (exit code {gone.exit_code()}); its words are above")
 
 
 class _Child:
     """A child process that says `READY …` on its stdout."""
 
-    def __init__(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, name: str, pid: int, stdout: int) -> None:
         self.name = name
-        path = os.pathsep.join(
-            filter(None, (str(Path(buildd_master.__file__).parents[1]), os.environ.get("PYTHONPATH")))
-        )
-        self._stdout, writing = os.pipe()
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=writing,
-            process_group=0,  # Ctrl-C is for us, who stop both in order
-            env={**os.environ, "PYTHONPATH": path, **environment},
-        )
-        os.close(writing)
-        self.pidfd = os.pidfd_open(self.process.pid)
+        self.pidfd = os.pidfd_open(pid)
+        self._pid, self._stdout = pid, stdout
+        self._code: int | None = None
 
     def ready(self, stop: int, seconds: float) -> str | None:
         """Return what the child says after READY; None if we are told to stop before.
@@ -117,23 +111,82 @@ class _Child:
                 read = os.read(stdout, 4096)
                 if not read:
                     raise NotReachable(
-                        f"the {self.name} did not start (exit code {self.process.wait()}); its words are above"
+                        f"the {self.name} did not start (exit code {self.exit_code()}); its words are above"
                     )
                 said += read
                 if found := re.search(rb"^READY (.*)\n", said, re.MULTILINE):
                     return found[1].decode()
         raise NotReachable(f"the {self.name} was not ready after {seconds:.0f} s")
 
+    def terminate(self) -> None:
+        """Tell it to stop."""
+        if self._code is None:
+            signal.pidfd_send_signal(self.pidfd, signal.SIGTERM)
+
+    def exit_code(self) -> int:
+        """Return its exit code, once it has ended."""
+        if self._code is None:
+            self._code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        return self._code
+
     def end(self) -> None:
         """Have it stop, and see that it does."""
-        self.process.terminate()
-        try:
-            self.process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self.terminate()
+        if not select.select([self.pidfd], [], [], _STOP_SECONDS)[0]:
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        self.exit_code()
         os.close(self.pidfd)
         os.close(self._stdout)
+
+
+def _fork_master(settings: Settings) -> _Child:
+    """Run a master in a fork of this process: what both have loaded is loaded once."""
+    sys.stdout.flush()
+    reading, writing = os.pipe()
+    starter = os.getpid()
+    pid = os.fork()
+    if pid:
+        os.close(writing)
+        return _Child("master", pid, reading)
+    code = _CRASHED
+    try:
+        _let_go(writing, starter)
+        code = run_master.main(settings)
+        sys.stdout.flush()
+    except Exception:  # noqa: BLE001 - the parent's half of the code must not be reached
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _let_go(stdout: int, starter: int) -> None:
+    """Be a process of our own: other descriptors, signals and group than the parent's, but not another fate."""
+    os.setpgid(0, 0)  # Ctrl-C is for the parent, who stops us in order
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(stdout, 1)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+    if os.getppid() != starter:
+        os._exit(_CRASHED)
+
+
+def _start_slave(settings: Settings) -> _Child:
+    path = os.pathsep.join(filter(None, (str(Path(buildd_master.__file__).parents[1]), os.environ.get("PYTHONPATH"))))
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        _slave_command(settings),
+        stdin=subprocess.DEVNULL,
+        stdout=writing,
+        process_group=0,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    os.close(writing)
+    child = _Child("slave", process.pid, reading)
+    process.returncode = 0  # it is waited for there
+    return child
 
 
 def _wait_token(settings: Settings, master: _Child, stop: int) -> None:

@@ -19,6 +19,7 @@ from enum import StrEnum
 VERSION = 1  #: the protocol version this package speaks
 CHUNK = 256 * 1024  #: bytes of file content in one message, at most
 WINDOW = 16  #: chunks on their way without an acknowledgement, at most
+LOG_BYTES = 512 << 20  #: of one build's log, at most; a slave cuts its logs well below, so that its last words fit
 HEARTBEAT_SECONDS = 5.0  #: a side that has sent nothing for so long sends a `Heartbeat`
 
 Arg = str | int | bool | tuple[str, ...]  #: a value in `Build.args`

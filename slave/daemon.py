@@ -58,7 +58,7 @@ class Limits:
     """What the slave allows."""
 
     cache_bytes: int = 20 << 30
-    log_bytes: int = 512 << 20  #: of one build
+    log_bytes: int = 128 << 20  #: of one build
 
 
 class Daemon:

@@ -22,6 +22,7 @@ from typing import Annotated
 
 import typer
 
+from protocol.messages import LOG_BYTES
 from slave.binarypackage import BACKENDS
 from slave.daemon import Daemon, Limits
 from slave.errors import CannotStart, SandboxBroken
@@ -70,7 +71,9 @@ def run(  # noqa: PLR0917 - typer calls it, by name
         list[str] | None, typer.Option(help="Debian architecture to build for; repeatable. Default: this machine's.")
     ] = None,
     cache_limit: Annotated[int, typer.Option(help="Bytes of the file cache.", min=1)] = Limits().cache_bytes,
-    log_limit: Annotated[int, typer.Option(help="Bytes of one build's log.", min=1)] = Limits().log_bytes,
+    log_limit: Annotated[
+        int, typer.Option(help="Bytes of one build's log.", min=1, max=LOG_BYTES // 2)
+    ] = Limits().log_bytes,
 ) -> None:
     """Run a slave in the foreground; SIGTERM or SIGINT stops it, and kills its build."""
     if context.invoked_subcommand is not None:

@@ -11,6 +11,7 @@ import getpass
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -197,8 +198,8 @@ class Embedded:
         while not (self.running and self._leader() == str(server.pid)):
             if server.poll() is not None:
                 code, self._server = server.returncode, None
-                words = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-                message = f"the embedded database ended at its start (exit code {code}): {words[0]}; see {log}"
+                words = _last_error(log)
+                message = f"the embedded database ended at its start (exit code {code}): {words}; see {log}"
                 raise EmbeddedDatabaseFailed(message)
             if time.monotonic() > deadline:
                 self.stop()
@@ -218,3 +219,10 @@ class Embedded:
             there = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
             if there is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+
+
+def _last_error(log: Path) -> str:
+    """Return the server's last words that tell what was wrong: after those, it still says that it shuts down."""
+    lines = log.read_text(errors="replace").splitlines()
+    serious = [line for line in lines if re.search(r"\b(FATAL|PANIC):", line)]
+    return (serious or lines or ["it said nothing"])[-1].strip()

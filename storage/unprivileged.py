@@ -102,6 +102,28 @@ def command_as(user: str | None, command: list[str], *, reach: tuple[Path, ...],
     return [*wrapper, "--", *command]
 
 
+def become(user: str, reach: tuple[Path, ...]) -> None:
+    """Make this process `user`, who reaches `reach`; there is no way back.
+
+    What the parent's death means for this process (`PR_SET_PDEATHSIG`) is forgotten by the kernel.
+
+    Raises:
+        CannotRunUnprivileged: `user` can't reach what it must; the process may have mounts of its own by now.
+    """
+    account = pwd.getpwnam(user)
+    groups = set(os.getgrouplist(account.pw_name, account.pw_gid))
+    _open_ways(list(reach), account, groups)
+    os.initgroups(account.pw_name, account.pw_gid)
+    os.setgid(account.pw_gid)
+    os.setuid(account.pw_uid)
+    os.environ.update(HOME=account.pw_dir, USER=account.pw_name, LOGNAME=account.pw_name)
+    try:
+        here = Path.cwd()
+    except OSError:
+        here = Path("/")
+    os.chdir(here if os.access(here, os.R_OK | os.X_OK) else "/")
+
+
 def _known(name: str) -> bool:
     try:
         pwd.getpwnam(name)
@@ -171,13 +193,6 @@ def _open_ways(paths: list[Path], account: pwd.struct_passwd, groups: set[int]) 
             raise CannotRunUnprivileged(message)
 
 
-def _become(account: pwd.struct_passwd) -> None:
-    os.initgroups(account.pw_name, account.pw_gid)
-    os.setgid(account.pw_gid)
-    os.setuid(account.pw_uid)
-    os.environ.update(HOME=account.pw_dir, USER=account.pw_name, LOGNAME=account.pw_name)
-
-
 def main() -> None:
     """Become the user, then the command; errors are one line and exit code 71."""
     parser = argparse.ArgumentParser(description="Run a command as an unprivileged user.")
@@ -189,20 +204,12 @@ def main() -> None:
     parent = os.getppid()
     try:
         if arguments.user is not None:
-            account = pwd.getpwnam(arguments.user)
-            groups = set(os.getgrouplist(account.pw_name, account.pw_gid))
-            _open_ways(arguments.reach, account, groups)
-            _become(account)
+            become(arguments.user, tuple(arguments.reach))
         if arguments.die_with_parent:
             # Set after the change of user, which clears it; the parent may have died before.
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
             if os.getppid() != parent:
                 sys.exit(0)
-        try:
-            here = Path.cwd()
-        except OSError:
-            here = Path("/")
-        os.chdir(here if os.access(here, os.R_OK | os.X_OK) else "/")
         os.execvp(arguments.command[0], arguments.command)  # noqa: S606 - this is what the program is for
     except (CannotRunUnprivileged, KeyError, OSError) as error:
         sys.stderr.write(f"buildd-master: can't run as {arguments.user}: {error}\n")

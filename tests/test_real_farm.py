@@ -150,7 +150,7 @@ def test_outcomes_end_as_they_should_and_say_why(real_farm: RealFarm, source_pac
     assert "tried" in found
     assert "REACHED" not in found
     assert "RESOLVED" not in found
-    assert os.readlink("/proc/self/ns/net") not in found
+    assert str(Path("/proc/self/ns/net").readlink()) not in found
 
     broken = farm.librarian.add_bytes(b"this is no tarball")
     farm.set_chroot(f"debian/bookworm/{host_apt.architecture()}", broken.sha256)

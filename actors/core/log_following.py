@@ -10,9 +10,7 @@ from uuid import UUID
 
 from actors.core.builder_events import AppendLog, OpenLog, Order, Send
 from actors.core.ending import Ending, slave_failed
-from protocol.messages import Log, LogFrom
-
-LOG_LIMIT = 512 * 1024 * 1024  #: bytes; the slave's own limit is far below
+from protocol.messages import LOG_BYTES, Log, LogFrom
 
 
 @dataclass(slots=True)
@@ -20,7 +18,7 @@ class LogFollowing:
     """How much of the log is here, and how much there is."""
 
     attempt: UUID
-    limit: int = LOG_LIMIT
+    limit: int = LOG_BYTES
     offset: int | None = None  #: bytes that are here; None: the file was not opened yet
     announced: int | None = None  #: bytes of the whole; None: the build has not ended
     moved_at: float = 0.0

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -122,3 +123,21 @@ def test_up_with_a_slave_needs_root(machine: OneMachine) -> None:
     ran = machine.run("up", "--with-slave")
     assert (ran.returncode, ran.stderr.count("\n")) == (3, 1)
     assert "as root" in ran.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="a slave that builds in chroots needs root")
+def test_up_that_is_killed_leaves_neither_master_nor_slave(machine: OneMachine) -> None:
+    machine.start("--with-slave")
+    assert machine.up is not None
+    family = descendants(machine.up.pid)
+    assert len(family) > 6
+    assert machine.up.stdout is not None
+    machine.up.stdout.close()
+    machine.up.kill()
+    machine.up.wait()
+    deadline = time.monotonic() + 20
+    while left := [process for process in family if command_of(process)]:
+        assert time.monotonic() < deadline, [command_of(process) for process in left]
+        time.sleep(0.01)
+    machine.up = None

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ import pytest
 import zstandard
 
 from actors.messages import ResultStored
+from actors.run_file import RunningFarm, write_run_file
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
 from storage.database import acting, connect
@@ -269,6 +271,20 @@ def test_a_database_that_goes_away_is_exit_code_3(
     ran = command("builder", "list")
     assert (ran.code, ran.err.count("\n")) == (3, 1)
     assert f"no farm runs in {state_directory}: start it with `buildd-master up`" in ran.err
+
+
+def test_a_farm_whose_own_database_is_down_is_not_said_to_be_stopped(
+    command: Command, monkeypatch: pytest.MonkeyPatch, state_directory: Path
+) -> None:
+    monkeypatch.delenv("BUILDD_MASTER_DATABASE")
+    with socket.socket() as admin:
+        admin.bind(("127.0.0.1", 0))
+        admin.listen()
+        write_run_file(state_directory / "run.json", RunningFarm(os.getpid(), admin.getsockname()[1], 0, "embedded"))
+        ran = command("builder", "list")
+    assert (ran.code, ran.err.count("\n")) == (3, 1)
+    assert f"the farm in {state_directory} runs, but its database is down" in ran.err
+    assert "buildd-master up" not in ran.err
 
 
 def test_a_bad_setting_is_named(command: Command, tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protocol.messages import LOG_BYTES
 from slave.build_log import CUT, BuildLog, LogTooLong
+from slave.daemon import Limits
 
 
 @given(pieces=st.lists(st.binary(max_size=40)), limit=st.integers(0, 100))
@@ -40,3 +42,7 @@ def test_a_log_that_is_there_is_gone_on_with(tmp_path: Path) -> None:
         log.say("hello")
         log.close()
     assert (tmp_path / "log").read_text() == "buildd-slave: hello\nbuildd-slave: hello\n"
+
+
+def test_a_log_that_was_cut_is_not_too_long_for_the_master() -> None:
+    assert Limits().log_bytes + len(CUT) <= LOG_BYTES

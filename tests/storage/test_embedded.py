@@ -125,3 +125,12 @@ def test_a_server_that_cannot_start_says_its_last_words_and_where_to_read_on(tmp
     (tmp_path / "postgres" / "data" / "postgresql.conf").write_text("no_such_setting = 1\n")
     with pytest.raises(EmbeddedDatabaseFailed, match=r"ended at its start.*see .*log"):
         server.start()
+
+
+def test_a_server_that_fails_after_it_began_says_what_failed_not_that_it_is_down(tmp_path: Path) -> None:
+    server = Embedded(tmp_path / "postgres", durable=False)
+    server.start()
+    server.stop()
+    (tmp_path / "postgres" / "data" / "recovery.signal").touch()  # a recovery from nowhere
+    with pytest.raises(EmbeddedDatabaseFailed, match=r"FATAL:.*restore_command"):
+        server.start()
