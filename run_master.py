@@ -38,15 +38,16 @@ _RESTART_SECONDS = 60.0  #: a farm that dies twice in this time is left dead: sy
 
 def main(settings: Settings | None = None) -> int:
     """Run a farm until told to stop; return the exit code."""
+    # `Farm.start` freezes what is loaded, and turns this on again.
+    gc.disable()
     try:
         settings = settings or _settings()
+        # Here, and not above: a bad setting is told at once; and before the change of user, who may not keep bytecode.
+        from actors.wiring import CannotStart, Farm  # noqa: PLC0415
+
         _become_unprivileged(settings)
     except (BadSetting, CannotRunUnprivileged) as error:
         return _refuse(error)
-    # `Farm.start` freezes what is loaded, and turns this on again.
-    gc.disable()
-    from actors.wiring import CannotStart, Farm  # noqa: PLC0415
-
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("buildd_master").setLevel(settings.log_level)
     try:
