@@ -235,6 +235,14 @@ def _component(value: object) -> str:
     return name
 
 
+def _line(value: object) -> str:
+    """Take one printable line: it goes to terminals, logs and the database, which takes no NUL; see `fit_text`."""
+    text = _string(value, TEXT_BYTES)
+    if not text.isprintable():
+        raise Misfit(f"{brief(text)} is no printable line")
+    return text
+
+
 def _secret(value: object) -> str:
     if not isinstance(value, str) or not value or len(value) > MAX_STRING or not value.isascii():
         raise Misfit("not an ASCII string of a sensible length (its value is not shown)")
@@ -281,11 +289,11 @@ SHA256 = _matching(_SHA256, "SHA-256 (64 lower-case hexadecimal digits)")
 UUID = _matching(_UUID, "UUID (36 characters, lower case)")
 TAG = _matching(_TAG, "tag (lower-case letters, digits, `_.+-`; at most 64)")
 NAME = Leaf(_component)
-TEXT = Leaf(lambda value: _string(value, TEXT_BYTES))
+TEXT = Leaf(_line)
 SECRET = Leaf(_secret)
 BOOLEAN = Leaf(_boolean)
 NUMBER = Leaf(_number)
 COUNT = count()
 CHROOT = Leaf(_chroot)
-STRINGS = Sequence(TEXT)
+STRINGS = Sequence(Leaf(lambda value: _string(value, MAX_STRING)))
 ARGUMENT = Argument()

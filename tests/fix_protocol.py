@@ -20,6 +20,7 @@ sha256s = st.binary(min_size=32, max_size=32).map(bytes.hex)
 uuids = st.uuids().map(str)
 tags = st.from_regex(r"[a-z0-9][a-z0-9_.+-]{0,20}", fullmatch=True)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+lines = texts.filter(str.isprintable)  #: what is shown to people, on both sides
 names = st.one_of(
     st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9_.+~:%]{0,30}", fullmatch=True),
     st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=40),
@@ -36,7 +37,7 @@ _BY_FIELD: dict[str, st.SearchStrategy[Any]] = {
     "build_types": st.lists(tags, max_size=3).map(tuple),
     "chroot": st.one_of(sha256s, st.just("")),
     "data": contents,
-    "dependencies": st.lists(texts, max_size=4).map(tuple),
+    "dependencies": st.lists(lines, max_size=4).map(tuple),
     "epoch": counts,
     "farm": uuids,
     "free_disk": counts,
@@ -46,8 +47,8 @@ _BY_FIELD: dict[str, st.SearchStrategy[Any]] = {
     "offset": counts,
     "sha256": sha256s,
     "size": counts,
-    "slave": texts,
-    "text": texts,
+    "slave": lines,
+    "text": lines,
     "token": st.one_of(st.none(), st.from_regex(r"[!-~]{1,64}", fullmatch=True)),
     "version": st.integers(0, 65535),
     "versions": st.lists(st.integers(0, 65535), max_size=4).map(tuple),

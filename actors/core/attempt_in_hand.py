@@ -50,6 +50,7 @@ from protocol.messages import (
     Status,
     WireOutcome,
 )
+from protocol.shapes import fit_text
 from storage.records import BuildOrder, Outcome
 
 WALL_GRACE = 120.0  #: seconds that a slave may exceed a build's wall-time limit before it is told to stop
@@ -392,7 +393,7 @@ class AttemptInHand:
             session=self.session.epoch,
             attempt=self.order.attempt,
             outcome=self.ending.outcome,
-            text=self.ending.text,
+            text=fit_text(self.ending.text),  # it may quote what a stranger wrote; the database takes no NUL
             dependencies=self.ending.dependencies,
             results=self._gathering.results() if self._gathering and self.ending.outcome is Outcome.OK else (),
             log=self._kept_log,

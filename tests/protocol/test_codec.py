@@ -245,6 +245,12 @@ def test_every_field_of_every_message_has_a_shape() -> None:
         codec._Record(Novelty)
 
 
+@pytest.mark.parametrize("text", ["two\nlines", "a\0b", "\x1b[31mred", "\N{RIGHT-TO-LEFT OVERRIDE}txt"])
+def test_a_text_that_is_no_printable_line_is_refused(text: str) -> None:
+    with pytest.raises(RemoteProtocolError, match=r"Refused\.text: .* is no printable line"):
+        codec.decode(payload("Refused", code="wrong_farm", text=text))
+
+
 @given(st.text())
 def test_a_fitted_text_can_be_sent_on_one_line(text: str) -> None:
     fitted = fit_text(text * 100)

@@ -322,6 +322,14 @@ def test_results_of_another_version_are_not_verified(scene: Scene) -> None:
     assert "version 1.0-2" in end.text
 
 
+def test_what_a_strangers_file_says_is_reported_in_one_printable_line(scene: Scene) -> None:
+    deb = {"foo_1.0-1_i386.deb": b"deb"}
+    end = gathered(scene, deb | {"foo.changes": changes_of(deb, version="1.0\0\x1b[31m")})
+    assert end.outcome is Outcome.UNVERIFIED
+    assert end.text.isprintable()
+    assert "1.0" in end.text
+
+
 def test_two_results_of_one_name_are_not_verified(scene: Scene) -> None:
     results = results_of_foo()
     end = gathered(scene, results, announced(results) * 2)
