@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from cli import host_apt
 from cli.errors import BadInput
 from cli.farm import open_farm
 from cli.output import AsJson, console, plain, print_json, say, since, state, when
 from cli.tables import Facts, Rows
+from storage.archives import Archives
 from storage.builders import Builders
 from storage.events import Events
 from storage.records import Builder, BuilderRuntime, RuntimeState
@@ -124,7 +126,14 @@ def add_builder(
     context: typer.Context,
     name: Name,
     url: Annotated[str, typer.Argument(metavar="URL", help="Its slave, as buildd://HOST:PORT.", show_default=False)],
-    family: Families = None,
+    family: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FAMILY",
+            help="Processor family it builds for, else this machine's; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     trusted: Annotated[
         bool, typer.Option("--trusted/--untrusted", help="It builds trusted code only, or untrusted code only.")
     ] = False,
@@ -137,7 +146,8 @@ def add_builder(
     The running farm connects to its slave at once.
     """
     with open_farm(context) as farm, farm.acting(f"builder add {name}"):
-        builder = Builders(farm.connection).add(name, url, family or [], trusted=trusted, manual=manual, tags=tag or [])
+        families = family or [Archives(farm.connection).family_of(host_apt.architecture())]
+        builder = Builders(farm.connection).add(name, url, families, trusted=trusted, manual=manual, tags=tag or [])
     if as_json:
         print_json(document(builder, None))
     else:
@@ -184,7 +194,9 @@ def set_builder(
     if as_json:
         print_json(document(builder, runtime))
     else:
-        done = [*given, *([] if ok is None else ["ok" if ok else "not ok"])]
+        flags = {"trusted": ("untrusted", "trusted"), "manual": ("automatic", "manual")}
+        done = [flags[key][value is True] if key in flags else key for key, value in given.items()]
+        done += [] if ok is None else ["ok" if ok else "not ok"]
         say(f"changed builder {name}: {', '.join(done)}")
 
 

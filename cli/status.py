@@ -66,9 +66,8 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     rows.show("no builders and no jobs yet")
     console().print()
     facts = Facts()
-    facts.add(
-        "builders", Text(" · ").join([Text.assemble(f"{number} ", state(name)) for name, number in states.items()])
-    )
+    numbers = [Text.assemble(f"{number} ", state(name)) for name, number in states.items()]
+    facts.add("builders", Text(" · ").join(numbers) if numbers else "none: see `buildd-master builder add --help`")
     facts.add("master", f"runs (pid {master})" if master else "not seen on this machine")
     facts.add("database", f"{_database(farm)} (PostgreSQL {version // 10000})")
     facts.add("state", str(farm.settings.state_directory))

@@ -123,6 +123,7 @@ class Embedded:
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         command = [str(tools / "postgres"), "-D", str(self._data), *options]
         with log.open("ab") as output:
+            before = output.tell()
             server = subprocess.Popen(
                 self._as_user(command, die_with_parent=True),
                 stdin=subprocess.DEVNULL,
@@ -131,7 +132,7 @@ class Embedded:
                 process_group=0,  # ^C on a terminal is for the master, which then stops us in order
             )
         self._server = server
-        self._wait_until_ready(server, log)
+        self._wait_until_ready(server, log, before)
         self._ensure_database()
         return self.dsn
 
@@ -174,8 +175,7 @@ class Embedded:
         made = subprocess.run(self._as_user(command, die_with_parent=True), check=False, capture_output=True, text=True)
         if made.returncode != 0:
             shutil.rmtree(fresh, ignore_errors=True)
-            words = made.stderr.strip().splitlines() or ["initdb said nothing"]
-            message = f"can't make the embedded database in {self.directory}: {words[-1]}"
+            message = f"can't make the embedded database in {self.directory}: {_first_error(made.stderr)}"
             raise EmbeddedDatabaseFailed(message)
         owner = self._owner()
         (fresh / "pg_hba.conf").write_text("local all all peer map=farm\n")
@@ -193,12 +193,12 @@ class Embedded:
                 raise EmbeddedDatabaseFailed(message)
             time.sleep(0.05)
 
-    def _wait_until_ready(self, server: subprocess.Popen[bytes], log: Path) -> None:
+    def _wait_until_ready(self, server: subprocess.Popen[bytes], log: Path, before: int) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while not (self.running and self._leader() == str(server.pid)):
             if server.poll() is not None:
                 code, self._server = server.returncode, None
-                words = _last_error(log)
+                words = _first_error(log.read_bytes()[before:].decode(errors="replace"))
                 message = f"the embedded database ended at its start (exit code {code}): {words}; see {log}"
                 raise EmbeddedDatabaseFailed(message)
             if time.monotonic() > deadline:
@@ -221,8 +221,8 @@ class Embedded:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
 
 
-def _last_error(log: Path) -> str:
-    """Return the server's last words that tell what was wrong: after those, it still says that it shuts down."""
-    lines = log.read_text(errors="replace").splitlines()
-    serious = [line for line in lines if re.search(r"\b(FATAL|PANIC):", line)]
-    return (serious or lines or ["it said nothing"])[-1].strip()
+def _first_error(said: str) -> str:
+    """Return the line of a server program's words that tells what was wrong: what follows it is consequence."""
+    lines = said.splitlines()
+    serious = [line for line in lines if re.search(r"\b(PANIC|FATAL|ERROR|error):", line)]
+    return (serious[:1] or lines[-1:] or ["it said nothing"])[0].strip()

@@ -134,3 +134,15 @@ def test_a_server_that_fails_after_it_began_says_what_failed_not_that_it_is_down
     (tmp_path / "postgres" / "data" / "recovery.signal").touch()  # a recovery from nowhere
     with pytest.raises(EmbeddedDatabaseFailed, match=r"FATAL:.*restore_command"):
         server.start()
+
+
+@AS_ROOT
+def test_a_database_that_finds_no_room_says_so(tmp_path: Path) -> None:
+    server = Embedded(tmp_path / "postgres", durable=False)
+    server.directory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", server.directory], check=True)
+    try:
+        with pytest.raises(EmbeddedDatabaseFailed, match=r"can't make the embedded database.*No space left on device"):
+            server.start()
+    finally:
+        subprocess.run(["umount", server.directory], check=True)
