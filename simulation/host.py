@@ -58,6 +58,7 @@ class SlaveHost:
         """Stop every slave, then the thread."""
         for slave in self._slaves:
             self.run(slave.stop())
+        self.run(_settled())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(PATIENCE)
         self._loop.close()
@@ -81,6 +82,12 @@ class SlaveHost:
             function()
 
         self.run(called())
+
+
+async def _settled() -> None:
+    """Wait until nothing runs in the loop: a connection may have been accepted while its slave stopped."""
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 async def _started(name: str, script: Script | None, traits: dict[str, Any]) -> SimulatedSlave:

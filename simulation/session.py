@@ -58,11 +58,6 @@ class Session:
         self.closed = True
         self._writer.close()
 
-    def abort(self) -> None:
-        """Close, and drop what has not left yet."""
-        self.closed = True
-        self._writer.transport.abort()
-
     def follow_log(self, attempt: str, offset: int) -> None:
         """Push the log of `attempt` from `offset` on."""
         self._log = (attempt, offset)

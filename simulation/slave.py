@@ -13,6 +13,7 @@ import hmac
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import assert_never
@@ -103,6 +104,7 @@ class SimulatedSlave:
         self._finish = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()  # until their sockets are closed, sessions or not
         self._kept: set[asyncio.Task[None]] = set()  # asyncio itself keeps tasks only weakly
 
     # -- what a test does to it ------------------------------------------------------------------------------------
@@ -141,8 +143,8 @@ class SimulatedSlave:
     async def stop(self) -> None:
         """Be gone."""
         await self.go_away()
-        for session in tuple(self._sessions.values()):
-            session.abort()
+        for writer in self._writers:
+            writer.transport.abort()
         tasks = [task for task in (*self._kept, self._building) if task is not None]
         for task in tasks:
             task.cancel()
@@ -154,13 +156,25 @@ class SimulatedSlave:
 
     # -- sessions --------------------------------------------------------------------------------------------------
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._last_session += 1
-        session = Session(self._last_session, writer, self._say_passed)
-        self._sessions[session.number] = session
         task = asyncio.current_task()
         if task is not None:
             self._serving.add(task)
             task.add_done_callback(self._serving.discard)
+        self._writers.add(writer)
+        try:
+            if self._server is None:
+                writer.transport.abort()  # accepted in the moment we went away
+            else:
+                await self._converse(reader, writer)
+            with suppress(OSError):
+                await writer.wait_closed()
+        finally:
+            self._writers.discard(writer)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._last_session += 1
+        session = Session(self._last_session, writer, self._say_passed)
+        self._sessions[session.number] = session
         beats = asyncio.get_running_loop().create_task(session.beat(HEARTBEAT_SECONDS))
         try:
             while piece := await reader.read(1 << 18):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import select
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ from simulation.host import TOKEN, SlaveHost
 from simulation.results import identity, tiny_deb
 from simulation.script import Act, Conduct, Script, Twist
 from simulation.slave import SimulatedSlave
-from tests.fix_slaves import Gone, MasterClient, new_attempt, wait_until
+from tests.fix_slaves import FARM, Gone, MasterClient, new_attempt, wait_until
 
 CHROOT = hashlib.sha256(b"chroot").hexdigest()
 DSC = b"Format: 3.0 (native)\nSource: foo\nVersion: 1:1.0-2\n"
@@ -333,6 +335,19 @@ def test_a_full_cache_takes_no_more(slave_host: SlaveHost) -> None:
 
 
 # -- as a process ----------------------------------------------------------------------------------------------------
+def test_a_slave_that_stops_leaves_no_socket_open_that_its_master_does_not_read() -> None:
+    with ExitStack() as still_connected:
+        with SlaveHost() as host:
+            slave = host.add("bob", Script(twists=(Twist(on=Welcome, act=Act.FLOOD),)))
+            master = still_connected.enter_context(MasterClient(slave.port))
+            master.say(Hello((1,), FARM, 1, TOKEN))
+            wait_until(lambda: bool(slave.heard))
+            master.say_bytes(b"\xff" * 8)  # its session ends, with all of the flood still to be said
+            wait_until(lambda: not slave._sessions)
+        del slave, host
+        gc.collect()  # a socket left open is an error, by `filterwarnings`
+
+
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[tuple[dict[str, str], Path, subprocess.Popen[str]]]:
     """Twenty slaves in one process: their URLs, the record, the process."""
