@@ -336,16 +336,19 @@ def test_a_full_cache_takes_no_more(slave_host: SlaveHost) -> None:
 
 # -- as a process ----------------------------------------------------------------------------------------------------
 def test_a_slave_that_stops_leaves_no_socket_open_that_its_master_does_not_read() -> None:
-    with ExitStack() as still_connected:
-        with SlaveHost() as host:
-            slave = host.add("bob", Script(twists=(Twist(on=Welcome, act=Act.FLOOD),)))
-            master = still_connected.enter_context(MasterClient(slave.port))
-            master.say(Hello((1,), FARM, 1, TOKEN))
-            wait_until(lambda: bool(slave.heard))
-            master.say_bytes(b"\xff" * 8)  # its session ends, with all of the flood still to be said
-            wait_until(lambda: not slave._sessions)
-        del slave, host
-        gc.collect()  # a socket left open is an error, by `filterwarnings`
+    _stop_with_a_flood_unsaid()
+    gc.collect()  # a socket left open is an error, by `filterwarnings`
+
+
+def _stop_with_a_flood_unsaid() -> None:
+    with ExitStack() as still_connected, SlaveHost() as host:
+        slave = host.add("bob", Script(twists=(Twist(on=Welcome, act=Act.FLOOD),)))
+        master = MasterClient(slave.port)
+        still_connected.callback(master.socket.close)
+        master.say(Hello((1,), FARM, 1, TOKEN))
+        wait_until(lambda: bool(slave.heard))
+        master.say_bytes(b"\xff" * 8)  # its session ends, with all of the flood still to be said
+        wait_until(lambda: not slave._sessions)
 
 
 @pytest.fixture
