@@ -30,7 +30,7 @@ lint: .state/for-test ## format, ruff, mypy, who imports whom
 	@$(python) -m ruff format --check --quiet
 	@$(python) -m ruff check
 	@$(python) -m mypy
-	@$(STATE)/venv/bin/lint-imports --config setup.cfg --cache-dir $(STATE)/cache/import-linter
+	@$(STATE)/venv/bin/lint-imports setup.cfg --cache-dir $(STATE)/cache/import-linter
 
 format: .state/for-test ## lay the code out as lint wants it
 	@$(python) -m ruff format

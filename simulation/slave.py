@@ -121,8 +121,11 @@ class SimulatedSlave:
     async def go_away(self) -> None:
         """Close every connection and listen no more; builds go on, as they do behind a cut cable."""
         if self._server is not None:
-            self._server.close()
-            self._server = None
+            server, self._server = self._server, None
+            for listening in server.sockets:
+                asyncio.get_running_loop().remove_reader(listening)
+            await asyncio.sleep(0)  # what was accepted just now is attached to the server, or never closed
+            server.close()
         self.drop()
 
     def drop(self) -> None:

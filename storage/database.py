@@ -21,6 +21,7 @@ CHANNEL: Final = "farm"  #: the triggers notify here
 
 _CONNECT_SECONDS: Final = 4
 _LOCK_SECONDS: Final = 3.0
+_HANDOVER_SECONDS: Final = 1.0  #: until the server has noticed that a killed master's connection is gone
 _IDLE_SECONDS: Final = 60.0  #: a transaction that somebody forgot holds up the farm for no longer
 
 #: A peer that vanished is noticed in 4.5 s: by keepalives when we wait, by the user timeout when we send.
@@ -141,14 +142,16 @@ class MasterLock:
         """
         conn = connect(self._dsn, application="buildd-master lock")
         with in_words():
-            row = conn.execute("SELECT pg_try_advisory_lock(%s)", (_MASTER_LOCK,)).fetchone()
-            if row is None or not row[0]:
+            conn.execute("SELECT set_config('lock_timeout', %s, false)", (_milliseconds(_HANDOVER_SECONDS),))
+            try:
+                conn.execute("SELECT pg_advisory_lock(%s)", (_MASTER_LOCK,))
+            except psycopg.errors.LockNotAvailable:
                 holder = conn.execute(_HOLDER, (_MASTER_LOCK,)).fetchone()
                 conn.close()
                 since = f" since {holder[0]:%Y-%m-%d %H:%M:%S} UTC, from {holder[1]}" if holder else ""
                 raise AnotherMaster(
                     f"another master works on the database {shown(self._dsn)}{since}; stop it, or use another database"
-                )
+                ) from None
         self._conn = conn
 
     def held(self) -> bool:

@@ -185,9 +185,9 @@ class Embedded:
         fresh.rename(self._data)
 
     def _wait_for_predecessor(self) -> None:
-        """A server whose master was killed stops by itself; a new one must not come before that."""
+        """A server whose master was killed stops by itself; a new one must not come before it has."""
         deadline = time.monotonic() + _STOP_SECONDS
-        while self.running:
+        while self._leader_lives():
             if time.monotonic() > deadline:
                 message = f"another server (pid {self._leader()}) runs in {self._data}: stop the master that started it"
                 raise EmbeddedDatabaseFailed(message)
@@ -212,6 +212,14 @@ class Embedded:
             return (self._data / "postmaster.pid").read_text().split("\n", 1)[0]
         except OSError:
             return ""
+
+    def _leader_lives(self) -> bool:
+        """Return whether a server is in this directory: starting, ready or stopping."""
+        try:
+            command = Path(f"/proc/{self._leader() or 0}/cmdline").read_bytes()
+        except OSError:
+            return False
+        return os.fsencode(self._data) in command  # its number may be another program's by now
 
     def _ensure_database(self) -> None:
         dsn = psycopg.conninfo.make_conninfo(self.dsn, dbname="postgres")

@@ -340,6 +340,15 @@ def test_a_slave_that_stops_leaves_no_socket_open_that_its_master_does_not_read(
     gc.collect()  # a socket left open is an error, by `filterwarnings`
 
 
+def test_a_slave_that_goes_away_leaves_no_socket_open_that_it_was_just_accepting(slave_host: SlaveHost) -> None:
+    slave = slave_host.add("bob")
+    for _ in range(100):
+        with MasterClient(slave.port):
+            slave_host.run(slave.go_away())
+        slave_host.run(slave.start())
+    gc.collect()
+
+
 def _stop_with_a_flood_unsaid() -> None:
     with ExitStack() as still_connected, SlaveHost() as host:
         slave = host.add("bob", Script(twists=(Twist(on=Welcome, act=Act.FLOOD),)))

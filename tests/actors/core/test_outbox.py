@@ -144,6 +144,7 @@ class AnyOutbox(RuleBasedStateMachine):
         self.open: dict[UUID, Held] = {}
         self.at = 0.0
         self.attempts = iter(range(1, 10**6))
+        self.past = [UUID(int=0)]  # what a slave may still name: what was never claimed here, and what was
 
     def feed(self, event: Event) -> tuple[Order, ...]:
         orders = self.outbox.handle(event)
@@ -172,6 +173,7 @@ class AnyOutbox(RuleBasedStateMachine):
         number = next(self.attempts)
         held = Held(UUID(int=number), builder, number)
         self.open[held.attempt] = held
+        self.past.append(held.attempt)
         self.feed(Claimed(held, carried, self.at))
 
     @rule(builder=st.sampled_from("abc"))
@@ -180,7 +182,7 @@ class AnyOutbox(RuleBasedStateMachine):
 
     @rule(builder=st.sampled_from("abc"), back=st.integers(0, 3))
     def reported(self, builder: str, back: int) -> None:
-        known = [*self.open, *(UUID(int=number) for number in range(1, 4))]
+        known = [*self.past[:1], *self.past[-2:], *self.open]
         self.feed(AttemptReported(builder, known[-back % len(known)], self.at))
 
     @rule(builder=st.sampled_from("abc"), state=st.sampled_from(RuntimeState))
