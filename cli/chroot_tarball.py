@@ -88,7 +88,7 @@ def made(recipe: Recipe, directory: Path, progress: Progress) -> Iterator[Path]:
     directory.mkdir(parents=True, exist_ok=True)
     with _workshop(directory) as place:
         (place / "chroot.sources").write_text("\n".join(entry.stanza("deb") for entry in entries))
-        (place / "chroot.conf").write_text(_apt_settings())
+        (place / "chroot.conf").write_text(apt_settings())
         tarball = place / f"{recipe.suite}-{recipe.architecture}.tar.zst"
         log = directory / "mmdebstrap.log"
         code = _run(_command(recipe, tarball.name, entries), place, log, progress)
@@ -181,7 +181,7 @@ def _command(recipe: Recipe, target: str, entries: tuple[host_apt.SourceEntry, .
     return [*command, recipe.suite, target, "chroot.sources"]
 
 
-def _apt_settings() -> str:
+def apt_settings() -> str:
     """Return what the chroot's apt needs of the host's settings; never a password."""
     lines = ['Acquire::Check-Valid-Until "false";\n', 'Acquire::Languages "none";\n']
     for key, value in host_apt.settings():

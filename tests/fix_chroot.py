@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from cli import host_apt
+from cli.chroot_tarball import apt_settings
 from tests.fix_slaves import RealSlave, SlaveUnderContract
 from tests.fix_sources import TRY_THE_NETWORK, TRY_TO_ESCAPE
 
@@ -39,11 +40,10 @@ def make_tiny_chroot(target: Path) -> None:
     """Make the tarball; some 30 s."""
     entries = host_apt.own_entries()
     sources = "\n".join(entry.stanza("deb") for entry in entries)
-    settings = "".join(f'{key} "{value}";\n' for key, value in host_apt.settings())
     sources_file = target.with_suffix(".sources")
     settings_file = target.with_suffix(".apt.conf")
     sources_file.write_text(sources)
-    settings_file.write_text(settings)
+    settings_file.write_text(apt_settings())
     unfinished = target.with_suffix(".part.tar.zst")
     with tempfile.TemporaryDirectory(dir=target.parent) as place:
         # An empty package of that name: every build asks for it, and no test needs the compiler.
@@ -51,7 +51,6 @@ def make_tiny_chroot(target: Path) -> None:
         subprocess.run(
             [
                 "mmdebstrap",
-                "--quiet",
                 "--mode=root",
                 "--variant=apt",
                 f"--include={','.join(INCLUDED)}",
