@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from cli import host_apt
@@ -92,8 +93,8 @@ def real_farm(whole_farm: FarmUnderTest, offline_chroot: Path, tmp_path: Path) -
 
 
 def processes_with(words: str) -> list[str]:
-    ran = subprocess.run(["ps", "-eo", "pid,args", "--no-headers"], check=True, capture_output=True, text=True)
-    return [line for line in ran.stdout.splitlines() if words in line]
+    commands = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
+    return [command for command in commands if words in command]
 
 
 def mounts_below(directory: Path) -> list[str]:
