@@ -17,6 +17,7 @@ from actors.queue_database import Changes, QueueDatabase
 from actors.queue_reports import UNHURRIED, Report, fence, take
 from actors.queue_turn import Books, Letter, Turn
 from storage.errors import StorageError
+from storage.records import Limits
 
 log = logging.getLogger("buildd_master.actors.queue")
 
@@ -28,14 +29,14 @@ class Bookkeeping:
         books: the cores; look, don't touch.
     """
 
-    def __init__(self, *, wall_seconds: float, resend: float) -> None:
+    def __init__(self, *, limits: Limits, resend: float) -> None:
         """Begin with empty books; `load` fills them.
 
         Args:
-            wall_seconds: a build's wall-time limit.
+            limits: of builds, from the settings.
             resend: seconds after which what a builder did not acknowledge is told again.
         """
-        self.books = Books(wall_seconds, Outbox(resend_after=resend))
+        self.books = Books(limits, Outbox(resend_after=resend))
         self._ready: frozenset[str] = frozenset()  # when the last turn began
         self._turn: Turn | None = None  # None: it ended well
         self._db: QueueDatabase  # given by `load`

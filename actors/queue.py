@@ -38,7 +38,7 @@ class QueueActor(FarmActor):
     def begin(self, start: Start) -> None:
         """Read everything and tell the supervisor who is registered; a database that is away is waited for."""
         self._timers = start.settings.timers
-        self._books = Bookkeeping(wall_seconds=start.settings.wall_seconds, resend=self._timers.resend)
+        self._books = Bookkeeping(limits=start.settings.limits, resend=self._timers.resend)
         self._database: QueueDatabase | None = None
         self._away = ""  # why; empty while the database is there
         self._retry = self._timers.database_retry

@@ -48,7 +48,7 @@ from actors.core.outbox import Order as OutboxOrder
 from actors.core.verdict import Verdict, verdict
 from actors.queue_database import Changes, QueueDatabase
 from storage.errors import UnknownBuilder
-from storage.records import Builder, BuildState, Job, NotOkKind, Outcome, Pick
+from storage.records import Builder, BuildState, Job, Limits, NotOkKind, Outcome, Pick
 
 _STAGES: Final = {BuildState.CANCELLING: Stage.CANCELLING, BuildState.GATHERING: Stage.GATHERING}
 _FEW: Final = 20  #: builders that are read one by one rather than all at once
@@ -78,7 +78,7 @@ class _OrderLetter:
 class Books:
     """What outlives a turn: the cores, and in which life and session each builder spoke last."""
 
-    wall_seconds: float  #: a build's wall-time limit
+    limits: Limits  #: of builds, from the settings
     outbox: Outbox
     dispatch: Dispatch = field(default_factory=Dispatch)
     generation: dict[str, int] = field(default_factory=dict)  #: of the builder's actor
@@ -288,7 +288,7 @@ class Turn:
 
     def _claim(self, pairs: Sequence[Pair]) -> ClaimSettled:
         picks = [Pick(pair.job, pair.builder, self.books.session.get(pair.builder, 0)) for pair in pairs]
-        attempts = self.database.queue.claim(picks, self.books.wall_seconds)
+        attempts = self.database.queue.claim(picks, self.books.limits)
         for attempt in attempts:
             self.claimed.append(attempt.id)
             held = Held(attempt.id, attempt.builder, attempt.job)

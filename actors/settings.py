@@ -9,14 +9,18 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from actors.core.timers import Timers
+from storage.errors import BadValue
+from storage.limits import RANGES, check_limits, parse
+from storage.records import Limits
 
 PREFIX = "BUILDD_MASTER_"  #: of environment variables; `BUILDD_MASTER_TIMERS__CONNECT` reaches into a section
+_SECTIONS = {"timers": Timers.__dataclass_fields__, "limits": Limits.__dataclass_fields__}
 FILE_VARIABLE = "BUILDD_MASTER_SETTINGS"  #: names the TOML file
 
 
@@ -56,9 +60,9 @@ class Settings(BaseSettings):
     user: str = "buildd-master"  #: system user that a master started as root becomes; empty: stays root
     admin_port: int = Field(default=0, ge=0, le=65535)  #: of the actor system, on loopback; 0: a free one
     builders_per_nursery: int = Field(default=32, ge=1, le=200)
-    wall_seconds: float = Field(
-        default=8 * 3600.0, gt=0, allow_inf_nan=False
-    )  #: a build's wall-time limit, unless it has its own
+    limits: Limits = Limits(
+        wall_seconds=8 * 3600, silent_seconds=150 * 60, processes=4096, log_bytes=128 << 20
+    )  #: section `[limits]`: of builds, unless they or their archives have their own (dispatch-rules §8)
     log_level: str = "INFO"
     timers: Timers = Timers()  #: section `[timers]`
     crashes: int = Field(default=3, ge=1)  #: more crashes of one actor than this …
@@ -81,6 +85,21 @@ class Settings(BaseSettings):
             message = f"there is no {', '.join(unknown)}"
             raise ValueError(message)
         return value
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _read_limits(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        try:
+            read = {name: _limit(name, one) for name, one in value.items()}
+            check_limits(read)
+        except BadValue as wrong:
+            raise ValueError(str(wrong)) from wrong
+        if "wall_seconds" in read and read["wall_seconds"] is None:
+            message = "wall_seconds can't be none: every build comes to an end"
+            raise ValueError(message)
+        return read
 
     @field_validator("timers")
     @classmethod
@@ -180,6 +199,17 @@ def load_settings(file: Path | None = None, **command_line: object) -> Settings:
     return settings
 
 
+def _limit(name: str, value: object) -> int | None:
+    """Return what the file or the environment says of a limit: a number, a text as `parse` takes it, or `none`."""
+    if value is None or value == "none":
+        return None
+    if isinstance(value, str) and name in RANGES:
+        return parse(name, value, bare=True)
+    if type(value) is int or name not in RANGES:
+        return cast("int", value)
+    raise BadValue(f"{name} can't be {value!r}")
+
+
 def _read(place: Path, *, required: bool) -> dict[str, Any]:
     try:
         return tomllib.loads(place.read_text(encoding="utf-8"))
@@ -200,7 +230,7 @@ def _is_field(name: str) -> bool:
     section, _, key = name.partition("__")
     if section not in Settings.model_fields:
         return False
-    return not key or (section == "timers" and key in Timers.__dataclass_fields__)
+    return not key or key in _SECTIONS.get(section, {})
 
 
 def _fault(error: dict[str, Any], given: dict[str, Any], content: dict[str, Any], place: Path) -> str:
@@ -221,4 +251,4 @@ def _where(location: tuple[str, ...], given: dict[str, Any], content: dict[str, 
     places = ["command line"] if location[0] in given else []
     places += [f"environment variable {name}" for name in variables]
     places += [str(place)] if location[0] in content else []
-    return places[0] if len(location) == 1 and location[0] != "timers" else ", ".join(places)
+    return places[0] if len(location) == 1 and location[0] not in _SECTIONS else ", ".join(places)

@@ -25,7 +25,7 @@ from storage.builds import Builds
 from storage.database import acting, connect
 from storage.library import Library
 from storage.migration import migrate
-from storage.records import ArchivePurpose, BuildState, NamedFile, NewSource, Pick, Pocket, StoredFile, Urgency
+from storage.records import ArchivePurpose, BuildState, Limits, NamedFile, NewSource, Pick, Pocket, StoredFile, Urgency
 
 SEED: Final = 2  #: of the moments at which jobs arrive
 _BATCH_SECONDS: Final = 600.0
@@ -168,7 +168,7 @@ def _raw_claims_per_s(dsn: str, jobs: int) -> float:
         began = time.perf_counter()
         for pick in picks:
             with acting(connection, WHO):
-                won = queue.claim([pick], 3600.0)
+                won = queue.claim([pick], Limits(wall_seconds=3600))
             if len(won) != 1:
                 raise SystemExit(f"the claim of {pick} was not won")
         return jobs / (time.perf_counter() - began)

@@ -8,9 +8,11 @@ import typer
 
 from cli.errors import BadInput
 from cli.farm import open_farm
+from cli.limits import Disk, FileSize, LogSize, Memory, Processes, Silent, Wall, changes, words
 from cli.output import AsJson, print_json, say
 from cli.tables import Rows
 from storage.archives import Archives
+from storage.limits import said
 from storage.records import Archive, ArchivePurpose
 
 app = typer.Typer(help="Where sources come from and results go.", no_args_is_help=True)
@@ -49,7 +51,7 @@ def list_archives(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"archives": [_document(one) for one in archives]})
         return
-    rows = Rows("ARCHIVE", "PURPOSE", "TRUST", "OWNER", "SCORE", "STATE", right=("SCORE",))
+    rows = Rows("ARCHIVE", "PURPOSE", "TRUST", "OWNER", "SCORE", "STATE", "LIMITS", right=("SCORE",), less=("LIMITS",))
     for one in archives:
         rows.add(
             f"{one.distribution}/{one.name}",
@@ -58,6 +60,7 @@ def list_archives(context: typer.Context, as_json: AsJson = False) -> None:
             one.owner or "",
             f"{one.relative_score:+d}",
             " ".join(filter(None, ("enabled" if one.enabled else "DISABLED", "private" if one.private else ""))),
+            words(one.limits).replace("\n", ", "),
         )
     rows.show("no archives: `buildd-master chroot make` registers the distribution's own, `archive add` any other")
 
@@ -71,6 +74,13 @@ def add_archive(
     ] = ArchivePurpose.PPA,
     private: Private = None,
     score: Score = None,
+    wall: Wall = None,
+    silent: Silent = None,
+    memory: Memory = None,
+    processes: Processes = None,
+    file_size: FileSize = None,
+    log_size: LogSize = None,
+    disk: Disk = None,
     as_json: AsJson = False,
 ) -> None:
     """Register an archive.
@@ -81,9 +91,24 @@ def add_archive(
     owner = archive.partition("/")[0] if purpose is ArchivePurpose.PPA else None
     if purpose is ArchivePurpose.PPA and "/" not in archive:
         raise BadInput(f"a PPA is named by its owner: write {distribution}/OWNER/{archive}, or another --purpose")
+    limits = changes(
+        wall=wall,
+        silent=silent,
+        memory=memory,
+        processes=processes,
+        file_size=file_size,
+        log_size=log_size,
+        disk=disk,
+    )
     with open_farm(context) as farm, farm.acting(f"archive add {name}"):
         added = Archives(farm.connection).add_archive(
-            archive, distribution, purpose, owner=owner, private=bool(private), relative_score=score or 0
+            archive,
+            distribution,
+            purpose,
+            owner=owner,
+            private=bool(private),
+            relative_score=score or 0,
+            limits=limits,
         )
     if as_json:
         print_json(_document(added))
@@ -102,15 +127,31 @@ def set_archive(
     ] = None,
     private: Private = None,
     score: Score = None,
+    wall: Wall = None,
+    silent: Silent = None,
+    memory: Memory = None,
+    processes: Processes = None,
+    file_size: FileSize = None,
+    log_size: LogSize = None,
+    disk: Disk = None,
     as_json: AsJson = False,
 ) -> None:
     """Change an archive; its purpose, and so its trust, never changes."""
     distribution, archive = split(name)
-    if enabled is None and private is None and score is None:
+    limits = changes(
+        wall=wall,
+        silent=silent,
+        memory=memory,
+        processes=processes,
+        file_size=file_size,
+        log_size=log_size,
+        disk=disk,
+    )
+    if enabled is None and private is None and score is None and not limits:
         raise BadInput("nothing to change: see `buildd-master archive set --help`")
     with open_farm(context) as farm, farm.acting(f"archive set {name}"):
         changed = Archives(farm.connection).change_archive(
-            distribution, archive, enabled=enabled, private=private, relative_score=score
+            distribution, archive, enabled=enabled, private=private, relative_score=score, limits=limits
         )
     if as_json:
         print_json(_document(changed))
@@ -128,4 +169,5 @@ def _document(one: Archive) -> dict[str, object]:
         "private": one.private,
         "enabled": one.enabled,
         "relative_score": one.relative_score,
+        "limits": said(one.limits),
     }

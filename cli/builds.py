@@ -13,6 +13,7 @@ from rich.text import Text
 from cli.errors import Failed
 from cli.farm import Farm, open_farm
 from cli.following import log_path, wait_until_ended
+from cli.limits import words
 from cli.log_reading import LiveLog, kept_log
 from cli.output import AsJson, ago, console, duration, note, print_json, say, since, state, when
 from cli.results import copy_files, files_document, print_files
@@ -20,7 +21,8 @@ from cli.screen import log_text, write_log
 from cli.tables import Facts, Rows
 from storage.builds import Builds
 from storage.library import Library
-from storage.records import Attempt, Build, BuildState
+from storage.limits import said
+from storage.records import Attempt, Build, BuildState, Limits
 
 app = typer.Typer(help="What is to be built, is being built, and was.", no_args_is_help=True)
 
@@ -93,6 +95,10 @@ def show_build(context: typer.Context, build: Id, as_json: AsJson = False) -> No
     facts.add("created", f"{when(one.created)} ({since(one.created)} ago)")
     if one.builder:
         facts.add("builder", one.builder)
+    if one.limits != Limits():
+        facts.add("own limits", words(one.limits))
+    if attempts:
+        facts.add("limits", words(attempts[-1].limits, attempts[-1].limits_from))
     if one.ended:
         facts.add("ended", f"{when(one.ended)}, took {took(one)}")
     facts.show()
@@ -178,6 +184,7 @@ def document(one: Build) -> dict[str, object]:
         "created": one.created,
         "started": one.started,
         "ended": one.ended,
+        "limits": said(one.limits),
     }
 
 
@@ -230,6 +237,8 @@ def _attempt(one: Attempt) -> dict[str, object]:
         "started": one.started,
         "ended": one.ended,
         "deadline": one.deadline,
+        "limits": said(one.limits),
+        "limits_from": dict(origin.split("=") for origin in one.limits_from),
     }
 
 

@@ -19,6 +19,7 @@ import typer
 from cli.builds import document, end_words, failure, wait_with_words
 from cli.errors import BadInput
 from cli.farm import Farm, open_farm
+from cli.limits import Disk, FileSize, LogSize, Memory, Processes, Silent, Wall, changes
 from cli.output import AsJson, console, note, print_json
 from cli.private_apt import PACKAGE, PrivateApt
 from cli.progress import percent, transferring
@@ -74,9 +75,25 @@ def submit(
     ] = None,
     urgency: Annotated[Urgency, typer.Option(case_sensitive=False, help="Urgency of the upload.")] = Urgency.MEDIUM,
     again: Annotated[bool, typer.Option("--again", help="Build it once more, though it was built already.")] = False,
+    wall: Wall = None,
+    silent: Silent = None,
+    memory: Memory = None,
+    processes: Processes = None,
+    file_size: FileSize = None,
+    log_size: LogSize = None,
+    disk: Disk = None,
     as_json: AsJson = False,
 ) -> None:
     """Build a source package, as `submit hello` or `submit ./hello_2.10-3.dsc`."""
+    limits = changes(
+        wall=wall,
+        silent=silent,
+        memory=memory,
+        processes=processes,
+        file_size=file_size,
+        log_size=log_size,
+        disk=disk,
+    )
     with open_farm(context) as farm:
         place = _place(farm, series, archive, pocket)
         with _dsc(farm, what, place.series) as dsc:
@@ -91,7 +108,7 @@ def submit(
             architectures=package.architectures,
             files=tuple(NamedFile(name, content.sha256, content.size) for name, content in stored.items()),
         )
-        builds = _queue(farm, source, stored, place, targets, again=again)
+        builds = _queue(farm, source, stored, place, targets, again=again, limits=limits)
         if wait or output is not None:
             builds = wait_with_words(farm, [one.id for one in builds], log=True, quiet=as_json)
         results = {one.id: Builds(farm.connection).files(one.id) for one in builds}
@@ -194,6 +211,7 @@ def _queue(
     targets: Sequence[Target],
     *,
     again: bool,
+    limits: Mapping[str, int | None],
 ) -> tuple[Build, ...]:
     """Make aliases, source, publication, builds and jobs, in one transaction."""
     archives, builds = Archives(farm.connection), Builds(farm.connection)
@@ -217,6 +235,7 @@ def _queue(
             else:
                 word = f"is {build.state} already"
             if build.state is not BuildState.FULLYBUILT:
+                builds.change_limits(build.id, limits)
                 builds.queue(build.id)
             queued.append(builds.get(build.id))
             words.append(word)

@@ -6,7 +6,7 @@ Pure: the slave's machine asks it, real slave and simulated slave alike.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +21,19 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 FILENAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+:~_-]{0,254}")  #: dpkg's alphabet for files of a source package
 ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9-]{1,31}")
 SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,63}")
-WALL_SECONDS_MOST = 30 * 24 * 3600
+LIMIT_ORIGIN = re.compile(r"([a-z_]+)=([a-z]{1,32})")
+DAY = 24 * 3600
+
+#: The least and the most of each limit; the master has the same table in its `storage.limits`.
+LIMITS: dict[str, tuple[int, int]] = {
+    "wall_seconds": (1, 30 * DAY),
+    "silent_seconds": (1, 30 * DAY),
+    "memory_bytes": (16 << 20, 1 << 50),
+    "processes": (8, 1 << 22),
+    "file_bytes": (64 << 10, 1 << 50),
+    "log_bytes": (1 << 10, 256 << 20),
+    "disk_bytes": (1 << 20, 1 << 50),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +54,18 @@ class BinaryPackage:
     suite: str
     trusted: bool
     wall_seconds: int  #: the whole build may take that long
+    # What follows may be left out: a master that names no limit sets none.  A slave that does not know a limit refuses
+    # the build, rather than run it without (docs/adr/0037).
+    silent_seconds: int | None = None  #: without a byte printed
+    memory_bytes: int | None = None  #: of all its processes
+    processes: int | None = None  #: at once, threads counted
+    file_bytes: int | None = None  #: of one file
+    log_bytes: int | None = None
+    disk_bytes: int | None = None  #: on top of the base system
+    limits_from: tuple[str, ...] = ()  #: `memory_bytes=archive`: who set a limit, for its words
 
 
-_KINDS: dict[str, type] = {"str": str, "bool": bool, "int": int}
+_KINDS: dict[str, type] = {"str": str, "bool": bool, "int": int, "int | None": int, "tuple[str, ...]": tuple}
 
 
 def read_args(build: Build, *, backend: str, architectures: Collection[str]) -> BinaryPackage | BadArgs:
@@ -67,10 +88,11 @@ def _typed(args: dict[str, Arg]) -> BinaryPackage | BadArgs:
     for name in args:
         if name not in kinds:
             return BadArgs(name, f"unknown argument {name!r}")
+    optional = {field.name for field in fields(BinaryPackage) if field.default is not MISSING}
     for name, kind in kinds.items():
-        if name not in args:
+        if name not in args and name not in optional:
             return BadArgs(name, f"argument {name!r} is missing")
-        if type(args[name]) is not kind:
+        if name in args and type(args[name]) is not kind:
             return BadArgs(name, f"argument {name!r} is {args[name]!r}, not of type {kind.__name__}")
     return BinaryPackage(**args)  # type: ignore[arg-type]  # the loop above compared every type
 
@@ -96,8 +118,14 @@ def _values_fit(args: BinaryPackage, backend: str, architectures: Collection[str
         return BadArgs("architecture", text)
     if SUITE.fullmatch(args.suite) is None:
         return BadArgs("suite", f"{args.suite!r} is no name of a suite")
-    if not 1 <= args.wall_seconds <= WALL_SECONDS_MOST:
-        return BadArgs("wall_seconds", f"wall_seconds is {args.wall_seconds}, not 1 to {WALL_SECONDS_MOST}")
+    for name, (least, most) in LIMITS.items():
+        value = getattr(args, name)
+        if value is not None and not least <= value <= most:
+            return BadArgs(name, f"{name} is {value}, not {least} to {most}")
+    for origin in args.limits_from:
+        found = LIMIT_ORIGIN.fullmatch(origin)
+        if found is None or found[1] not in LIMITS:
+            return BadArgs("limits_from", f"limits_from has {origin!r}, which is not LIMIT=PLACE")
     if backend == "host" and not args.trusted:
         return BadArgs("trusted", "the backend 'host' has no isolation and never takes an untrusted build")
     return None

@@ -6,6 +6,9 @@ An archive's purpose decides whether its builds are trusted (everything but a PP
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from psycopg.types.json import Jsonb
 
 from storage.errors import (
     ArchiveExists,
@@ -16,6 +19,7 @@ from storage.errors import (
     UnknownSeries,
     UnknownSource,
 )
+from storage.limits import LimitChanges, check_limits
 from storage.people import People
 from storage.queries import load
 from storage.records import (
@@ -126,6 +130,7 @@ class Archives(Repository):
         owner: str | None = None,
         private: bool = False,
         relative_score: int = 0,
+        limits: LimitChanges = MappingProxyType({}),
     ) -> Archive:
         """Register an archive.
 
@@ -136,14 +141,16 @@ class Archives(Repository):
             owner: person, made if unknown; PPAs need one.
             private: score +10000 (dispatch-rules §2).
             relative_score: added to the score of its builds.
+            limits: of its builds, over the settings.
 
         Raises:
             UnknownSeries: no such distribution.
             ArchiveExists: the name is taken.
-            BadValue: a name can't be; a PPA without owner.
+            BadValue: a name or limit can't be; a PPA without owner.
         """
         check_word("distribution", distribution)
         check_score(relative_score)
+        check_limits(limits)
         full, owner = archive_name(name, purpose, owner)
         found = self._values(_SQL["distribution"], distribution=distribution)
         if not found:
@@ -160,6 +167,7 @@ class Archives(Repository):
             owner=owner,
             private=private,
             relative_score=relative_score,
+            limits=Jsonb(dict(limits)),
         )
         if not added:
             raise ArchiveExists(f"{distribution} has an archive {full!r} already")
@@ -185,6 +193,7 @@ class Archives(Repository):
         enabled: bool | None = None,
         private: bool | None = None,
         relative_score: int | None = None,
+        limits: LimitChanges = MappingProxyType({}),
     ) -> Archive:
         """Change what is given; None leaves as it is.
 
@@ -194,12 +203,14 @@ class Archives(Repository):
             enabled: whether its builds are dispatched.
             private: score +10000 (dispatch-rules §2).
             relative_score: added to the score of its builds.
+            limits: of its builds that are claimed from now on; None takes one back.
 
         Raises:
             UnknownArchive: nothing was written.
-            BadValue: score out of range.
+            BadValue: score or limit out of range.
         """
         check_score(relative_score)
+        check_limits(limits)
         before = self.archive(distribution, name)
         self._run(
             _SQL["change_archive"],
@@ -207,6 +218,7 @@ class Archives(Repository):
             enabled=enabled,
             private=private,
             relative_score=relative_score,
+            limits=Jsonb(dict(limits)),
         )
         return self.archive(distribution, name)
 

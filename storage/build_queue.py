@@ -16,8 +16,9 @@ from psycopg.types.json import Jsonb
 from storage.errors import ImpossibleMove, UnknownAttempt, UnknownJob
 from storage.events import Events
 from storage.library import mimetype_of
+from storage.limits import said
 from storage.queries import load
-from storage.records import Attempt, BuildOrder, BuildState, Job, Outcome, Pick, Recording, StoredFile
+from storage.records import Attempt, BuildOrder, BuildState, Job, Limits, Outcome, Pick, Recording, StoredFile
 from storage.repository import Repository, in_words
 from storage.transitions import path_to
 from storage.words import check_score
@@ -59,7 +60,7 @@ class BuildQueue(Repository):
             raise UnknownJob(job)
         return found
 
-    def claim(self, picks: Sequence[Pick], wall_seconds: float) -> tuple[Attempt, ...]:
+    def claim(self, picks: Sequence[Pick], limits: Limits) -> tuple[Attempt, ...]:
         """Give jobs to builders: those picks that still hold become attempts (architecture §5).
 
         Tested again on locked rows: builder ok, not manual, same trust and family, no open attempt; job unassigned;
@@ -68,7 +69,7 @@ class BuildQueue(Repository):
 
         Args:
             picks: in the order of preference.
-            wall_seconds: the builds' own wall-time limit; also the deadlines of the attempts.
+            limits: the settings', a wall time among them; those of archives and builds go over them.
 
         Returns:
             The attempts that won, in the order of `picks`.
@@ -81,7 +82,7 @@ class BuildQueue(Repository):
             jobs=[pick.job for pick in picks],
             builders=[pick.builder for pick in picks],
             sessions=[pick.session for pick in picks],
-            wall_seconds=wall_seconds,
+            limits=Jsonb(said(limits)),
         )
 
     def order(self, attempt: UUID) -> BuildOrder:

@@ -6,6 +6,8 @@ A state is changed here by people (`cancel`, `queue`, `set_state`), and by the e
 
 from __future__ import annotations
 
+from psycopg.types.json import Jsonb
+
 from storage.build_queue import BuildQueue
 from storage.errors import (
     BadValue,
@@ -18,6 +20,7 @@ from storage.errors import (
     UnknownSource,
 )
 from storage.events import Events
+from storage.limits import LimitChanges, check_limits
 from storage.queries import load
 from storage.records import Alias, Attempt, Build, BuildState, Job, Pocket
 from storage.repository import Repository
@@ -113,6 +116,18 @@ class Builds(Repository):
         """Return the build of this source for that archive and architecture, if there is one."""
         found = self._values(_SQL["find"], source=source, distroarchseries=distroarchseries, archive=archive)
         return self.get(found[0]) if found else None
+
+    def change_limits(self, build: int, limits: LimitChanges) -> Build:
+        """Give a build limits of its own, for attempts that are claimed from now on; None takes one back.
+
+        Raises:
+            UnknownBuild: no such row.
+            BadValue: a limit out of range.
+        """
+        check_limits(limits)
+        self._hold(build)
+        self._run(_SQL["change_limits"], build=build, limits=Jsonb(dict(limits)))
+        return self.get(build)
 
     def cancel(self, build: int) -> BuildState:
         """End a build: at once if it waits, by way of CANCELLING if it runs.

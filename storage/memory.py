@@ -23,6 +23,7 @@ from storage.errors import (
     UnknownSeries,
     UnknownSource,
 )
+from storage.limits import LimitChanges, changed, check_limits
 from storage.memory_archives import MemoryLibrary
 from storage.memory_queue import MemoryBuildQueue, attempt_of
 from storage.memory_rows import BuildRow, JobRow, MemoryFarm, SourceRow
@@ -273,6 +274,7 @@ class MemoryBuilds:
             started=row.started,
             ended=row.ended,
             builder=None if held is None else farm.table("attempt")[held].builder,
+            limits=row.limits,
         )
 
     def list(self, state: BuildState | None = None, limit: int = 50) -> tuple[Build, ...]:
@@ -286,6 +288,13 @@ class MemoryBuilds:
         wanted = (source, distroarchseries, archive)
         found = [row for row in rows if (row.source, row.distroarchseries, row.archive) == wanted]
         return self.get(max(found, key=lambda row: row.again).id) if found else None
+
+    def change_limits(self, build: int, limits: LimitChanges) -> Build:
+        """See `Builds.change_limits`."""
+        check_limits(limits)
+        row = self._row(build)
+        self._farm.put("build", build, replace(row, limits=changed(row.limits, limits)))
+        return self.get(build)
 
     def cancel(self, build: int) -> BuildState:
         """See `Builds.cancel`."""

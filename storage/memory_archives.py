@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from storage.errors import (
     ArchiveExists,
@@ -16,6 +17,7 @@ from storage.errors import (
     UnknownSource,
 )
 from storage.library import mimetype_of
+from storage.limits import LimitChanges, changed, check_limits
 from storage.memory_rows import AliasRow, ChrootRow, MemoryFarm, PublicationRow, SourceRow
 from storage.records import (
     Alias,
@@ -24,6 +26,7 @@ from storage.records import (
     Chroot,
     DistroArchSeries,
     Event,
+    Limits,
     NewSource,
     Person,
     Pocket,
@@ -196,10 +199,12 @@ class MemoryArchives:
         owner: str | None = None,
         private: bool = False,
         relative_score: int = 0,
+        limits: LimitChanges = MappingProxyType({}),
     ) -> Archive:
         """See `Archives.add_archive`."""
         check_word("distribution", distribution)
         check_score(relative_score)
+        check_limits(limits)
         full, owner = archive_name(name, purpose, owner)
         if distribution not in {one.distribution for one in self.series()}:
             raise UnknownSeries(distribution)
@@ -217,6 +222,7 @@ class MemoryArchives:
             private=private,
             enabled=True,
             relative_score=relative_score,
+            limits=changed(Limits(), limits),
         )
         self._farm.put("archive", number, archive)
         return archive
@@ -237,15 +243,18 @@ class MemoryArchives:
         enabled: bool | None = None,
         private: bool | None = None,
         relative_score: int | None = None,
+        limits: LimitChanges = MappingProxyType({}),
     ) -> Archive:
         """See `Archives.change_archive`."""
         check_score(relative_score)
+        check_limits(limits)
         before = self.archive(distribution, name)
         after = replace(
             before,
             enabled=before.enabled if enabled is None else enabled,
             private=before.private if private is None else private,
             relative_score=before.relative_score if relative_score is None else relative_score,
+            limits=changed(before.limits, limits),
         )
         self._farm.put("archive", before.id, after)
         return after

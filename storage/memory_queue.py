@@ -14,6 +14,7 @@ from storage.errors import (
     UnknownJob,
 )
 from storage.library import mimetype_of
+from storage.limits import in_force
 from storage.memory_archives import MemoryLibrary
 from storage.memory_rows import AttemptRow, BuildFileRow, BuildRow, ChrootRow, JobRow, MemoryFarm, SourceRow
 from storage.records import (
@@ -25,6 +26,7 @@ from storage.records import (
     BuildState,
     DistroArchSeries,
     Job,
+    Limits,
     NamedFile,
     Outcome,
     Pick,
@@ -55,9 +57,9 @@ class MemoryBuildQueue:
             raise UnknownJob(job)
         return self._job(row)
 
-    def claim(self, picks: Sequence[Pick], wall_seconds: float) -> tuple[Attempt, ...]:
+    def claim(self, picks: Sequence[Pick], limits: Limits) -> tuple[Attempt, ...]:
         """See `BuildQueue.claim`."""
-        claimed = (self._claim_one(pick, wall_seconds) for pick in picks)
+        claimed = (self._claim_one(pick, limits) for pick in picks)
         return tuple(attempt_of(row) for row in claimed if row is not None)
 
     def order(self, attempt: UUID) -> BuildOrder:
@@ -179,7 +181,7 @@ class MemoryBuildQueue:
         row: AttemptRow | None = self._farm.table("attempt").get(attempt)
         return row if row is not None and row.outcome is None else None
 
-    def _claim_one(self, pick: Pick, wall_seconds: float) -> AttemptRow | None:
+    def _claim_one(self, pick: Pick, settings: Limits) -> AttemptRow | None:
         farm = self._farm
         row: JobRow | None = farm.table("buildqueue").get(pick.job)
         builder: Builder | None = farm.table("builder").get(pick.builder)
@@ -198,6 +200,9 @@ class MemoryBuildQueue:
         ):
             return None
         now = farm.now()
+        archive: Archive = farm.table("archive")[build.archive]
+        limits, limits_from = in_force(settings, archive.limits, build.limits)
+        wall_seconds = float(limits.wall_seconds or 0)
         attempt = AttemptRow(
             id=farm.new_uuid(),
             build=build.id,
@@ -209,6 +214,8 @@ class MemoryBuildQueue:
             wall_seconds=wall_seconds,
             started=now,
             deadline=now + timedelta(seconds=wall_seconds),
+            limits=limits,
+            limits_from=limits_from,
         )
         farm.put("attempt", attempt.id, attempt)
         farm.move_build(build.id, BuildState.BUILDING, started=now, why="")
@@ -271,6 +278,8 @@ class MemoryBuildQueue:
             arch_indep=build.arch_indep,
             suite=series.series,
             wall_seconds=row.wall_seconds,
+            limits=row.limits,
+            limits_from=row.limits_from,
         )
 
     def _name(self, file: Result) -> int:
@@ -292,6 +301,8 @@ def attempt_of(row: AttemptRow) -> Attempt:
         outcome=row.outcome,
         text=row.text,
         log=row.log,
+        limits=row.limits,
+        limits_from=row.limits_from,
     )
 
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 from storage.errors import BadValue, ImpossibleMove
+from storage.limits import said
 from storage.records import (
     BuildState,
     Event,
+    Limits,
     Outcome,
     Pocket,
     ProcessorFamily,
@@ -130,6 +132,7 @@ class BuildRow:
     why: str = ""
     started: datetime | None = None
     ended: datetime | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,8 @@ class AttemptRow:
     outcome: Outcome | None = None
     text: str = ""
     log: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    limits_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +372,8 @@ def _plain_value(value: object) -> object:
             return value.isoformat()
         case UUID():
             return str(value)
+        case Limits():
+            return said(value)
         case str():
             return value
         case Sequence():

@@ -114,6 +114,19 @@ class RuntimeState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a build may take; None: nothing is said here.  Ranges, and whose word counts: `storage.limits`."""
+
+    wall_seconds: int | None = None  #: the whole build
+    silent_seconds: int | None = None  #: without a byte printed
+    memory_bytes: int | None = None  #: of all its processes
+    processes: int | None = None  #: at once, threads counted
+    file_bytes: int | None = None  #: of one file
+    log_bytes: int | None = None
+    disk_bytes: int | None = None  #: on top of the base system it builds in
+
+
+@dataclass(frozen=True, slots=True)
 class Builder:
     """A registered machine that builds."""
 
@@ -215,6 +228,7 @@ class Archive:
     private: bool
     enabled: bool
     relative_score: int
+    limits: Limits  #: its own, of each build in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +254,7 @@ class Build:
     started: datetime | None  #: of the last attempt
     ended: datetime | None
     builder: str | None  #: of the open attempt
+    limits: Limits  #: its own; they go over the archive's
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +301,8 @@ class Attempt:
     outcome: Outcome | None
     text: str  #: for people: why it ended so
     log: int | None  #: alias
+    limits: Limits  #: in force for it, whatever was changed since
+    limits_from: tuple[str, ...]  #: `memory_bytes=archive` or `=build`; those not named are from the settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +324,8 @@ class BuildOrder:
     arch_indep: bool
     suite: str  #: name of the series
     wall_seconds: float  #: the build's own wall-time limit
+    limits: Limits  #: all that are in force, `wall_seconds` too
+    limits_from: tuple[str, ...]  #: as in `Attempt`
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ from protocol.messages import (
     Welcome,
     WireOutcome,
 )
-from storage.records import Builder, BuildOrder, NamedFile, StoredFile
+from storage.records import Builder, BuildOrder, Limits, NamedFile, StoredFile
 
 FARM = "0b6f3d4c-6c9e-4a3e-9d1b-8f6f0a1d2c3e"
 IDLE = Status(SlaveState.IDLE)
@@ -121,6 +121,8 @@ def an_order(**fields: Any) -> BuildOrder:
         "arch_indep": False,
         "suite": "hoary",
         "wall_seconds": 3600.0,
+        "limits": Limits(wall_seconds=3600),
+        "limits_from": (),
     }
     return BuildOrder(**(row | fields))
 

@@ -34,6 +34,7 @@ from storage.records import (
     Attempt,
     Build,
     Job,
+    Limits,
     NamedFile,
     NewSource,
     Pick,
@@ -122,7 +123,7 @@ class Stage:
     def claim(self, job: Job, builder: str = "bob", session: int = 1) -> Attempt:
         """Give `job` to `builder`, who must take it."""
         with self.acting("queue"):
-            (attempt,) = self.queue.claim((Pick(job.id, builder, session),), 3600.0)
+            (attempt,) = self.queue.claim((Pick(job.id, builder, session),), Limits(wall_seconds=3600))
         return attempt
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from actors.core.timers import Timers
 from actors.settings import Settings
+from storage.limits import parse
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -22,6 +23,16 @@ def rows_of_settings() -> Iterator[tuple[str, str]]:
 def test_every_setting_stands_in_the_documents_with_its_default() -> None:
     documented = dict(rows_of_settings())
     timers = {one.name: str(one.default) for one in fields(Timers)}
-    others = {name: str(one.default) for name, one in Settings.model_fields.items() if name != "timers"}
+    defaults = Settings.model_fields["limits"].default
+    limits = {name: _limit(name, value) for name, value in asdict(defaults).items()}
+    sections = {"timers", "limits"}
+    others = {name: str(one.default) for name, one in Settings.model_fields.items() if name not in sections}
     others["state_directory"] = "/var/lib/buildd-master"  # who we are decides; root's is documented
-    assert documented == others | timers
+    assert documented == others | timers | limits
+
+
+def _limit(name: str, value: int | None) -> str:
+    """Return the spelling of a limit in the documents, which the settings read back as this value."""
+    spelt = dict(rows_of_settings()).get(name, "")
+    assert value == (None if spelt == "none" else parse(name, spelt, bare=True))
+    return spelt

@@ -23,6 +23,7 @@ from storage.records import (
     Attempt,
     BuildState,
     Job,
+    Limits,
     NamedFile,
     NewSource,
     NotOkKind,
@@ -104,7 +105,7 @@ def test_the_walk_through(  # noqa: PLR0915 - one story, told from its beginning
 
     # 4. A left-over job (id 1, assigned to bob, with an open attempt) is deleted; its build stays; bob is free.
     leftover = farm.queue_build("leftover")
-    (attempt,) = farm.queue.claim([Pick(leftover.id, "bob", 1)], 3600.0)
+    (attempt,) = farm.queue.claim([Pick(leftover.id, "bob", 1)], Limits(wall_seconds=3600))
     assert farm.queue.job(leftover.id).builder == "bob"
     farm.queue.remove(leftover.id)
     assert leftover.id == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from protocol.messages import Arg, Build
+from storage.limits import said
 from storage.records import BuildOrder
 
 _BARE = "host"  #: the backend that builds without a chroot
@@ -22,7 +23,10 @@ def wire_build(number: int, order: BuildOrder, backend: str) -> Build:
         "suite": order.suite,
         "trusted": order.trusted,
         "wall_seconds": int(order.wall_seconds),
+        **said(order.limits),
     }
+    if order.limits_from:
+        args["limits_from"] = order.limits_from
     files = {file.filename: file.sha256 for file in order.files}
     chroot = order.chroot.sha256 if needs_chroot(backend) else ""
     return Build(number, str(order.attempt), order.build_type, chroot, files, args)

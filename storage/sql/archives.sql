@@ -37,23 +37,24 @@ ORDER BY distribution.name, series.name, arch.architecture;
 
 -- add_archive --
 -- No row: the name is taken.
-INSERT INTO archive (distribution, name, purpose, owner, private, relative_score)
+INSERT INTO archive (distribution, name, purpose, owner, private, relative_score, limits)
 VALUES (%(distribution)s, %(name)s, %(purpose)s, (SELECT id FROM person WHERE name = %(owner)s), %(private)s,
-        %(relative_score)s)
+        %(relative_score)s, jsonb_strip_nulls(%(limits)s::jsonb))
 ON CONFLICT (distribution, name) DO NOTHING
 RETURNING id;
 
 -- change_archive --
--- NULL leaves a column as it is.
+-- NULL leaves a column as it is; among the limits it takes one back.
 UPDATE archive
 SET enabled = coalesce(%(enabled)s::boolean, enabled),
     private = coalesce(%(private)s::boolean, private),
-    relative_score = coalesce(%(relative_score)s::integer, relative_score)
+    relative_score = coalesce(%(relative_score)s::integer, relative_score),
+    limits = jsonb_strip_nulls(limits || %(limits)s::jsonb)
 WHERE id = %(archive)s;
 
 -- archives --
 SELECT archive.id, archive.name, distribution.name AS distribution, archive.purpose, person.name AS owner,
-       archive.private, archive.enabled, archive.relative_score
+       archive.private, archive.enabled, archive.relative_score, archive.limits
 FROM archive
 JOIN distribution ON distribution.id = archive.distribution
 LEFT JOIN person ON person.id = archive.owner

@@ -33,7 +33,9 @@ WITH pick AS (
     FROM unnest(%(jobs)s::bigint[], %(builders)s::text[], %(sessions)s::bigint[]) WITH ORDINALITY
          AS pick (job, builder, session, place)
 ), fitting AS (
-    SELECT pick.place, pick.session, job.id AS job, job.build, builder.name AS builder, archive.trusted, tarball.alias
+    SELECT pick.place, pick.session, job.id AS job, job.build, builder.name AS builder, archive.trusted, tarball.alias,
+           %(limits)s::jsonb || archive.limits || build.limits AS limits,
+           limits_from(archive.limits, build.limits) AS limits_from
     FROM pick
     JOIN buildqueue AS job ON job.id = pick.job
     JOIN build ON build.id = job.build
@@ -56,13 +58,14 @@ WITH pick AS (
     ORDER BY pick.place
     FOR NO KEY UPDATE OF job, build, builder SKIP LOCKED
 ), claimed AS (
-    INSERT INTO attempt (build, job, builder, session, trusted, chroot, wall_seconds, deadline)
-    SELECT build, job, builder, session, trusted, alias, %(wall_seconds)s,
-           now() + make_interval(secs => %(wall_seconds)s)
-    FROM fitting
+    INSERT INTO attempt (build, job, builder, session, trusted, chroot, limits, limits_from, wall_seconds, deadline)
+    SELECT build, job, builder, session, trusted, alias, limits, limits_from, wall_seconds,
+           now() + make_interval(secs => wall_seconds)
+    FROM fitting CROSS JOIN LATERAL (SELECT (limits ->> 'wall_seconds')::double precision AS wall_seconds) AS wall
     ORDER BY place
     ON CONFLICT DO NOTHING
-    RETURNING id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log
+    RETURNING id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log, limits,
+              limits_from
 ), assigned AS (
     UPDATE buildqueue SET builder = claimed.builder, buildstart = now()
     FROM claimed
@@ -82,7 +85,8 @@ SELECT attempt.id AS attempt, attempt.job, attempt.build, attempt.builder, attem
        'binarypackage' AS build_type, source.name AS source, source.version,
        jsonb_build_object('filename', tarball.filename, 'sha256', content.sha256, 'size', content.size) AS chroot,
        files.files, files.dsc,
-       arch.architecture, build.arch_indep, series.name AS suite, attempt.wall_seconds
+       arch.architecture, build.arch_indep, series.name AS suite, attempt.wall_seconds,
+       attempt.limits, attempt.limits_from
 FROM attempt
 JOIN build ON build.id = attempt.build
 JOIN source_release AS source ON source.id = build.source
@@ -101,18 +105,21 @@ WHERE attempt.id = ANY (%(attempts)s) AND attempt.outcome IS NULL
 ORDER BY attempt.started, attempt.id;
 
 -- attempt --
-SELECT id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log
+SELECT id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log,
+       limits, limits_from
 FROM attempt
 WHERE id = %(attempt)s;
 
 -- open_attempts --
-SELECT id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log
+SELECT id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log,
+       limits, limits_from
 FROM attempt
 WHERE outcome IS NULL
 ORDER BY started, id;
 
 -- overdue --
-SELECT id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log
+SELECT id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log,
+       limits, limits_from
 FROM attempt
 WHERE outcome IS NULL AND deadline + make_interval(secs => %(grace_seconds)s) <= now()
 ORDER BY deadline, id;

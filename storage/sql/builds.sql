@@ -6,7 +6,7 @@ SELECT build.id, source.name AS source, source.version, archive.name AS archive,
        distribution.name || '/' || series.name || '/' || arch.architecture AS distroarchseries,
        arch.architecture, arch.family, build.pocket, source.component, source.urgency, archive.trusted,
        build.arch_indep, build.state, build.dependencies, build.why, build.created, build.started, build.ended,
-       attempt.builder
+       attempt.builder, build.limits
 FROM build
 JOIN archive ON archive.id = build.archive
 JOIN source_release AS source ON source.id = build.source
@@ -63,6 +63,10 @@ ON CONFLICT (build) DO NOTHING;
 -- job_of --
 SELECT id FROM buildqueue WHERE build = %(build)s;
 
+-- change_limits --
+-- NULL takes a limit back.
+UPDATE build SET limits = jsonb_strip_nulls(limits || %(limits)s::jsonb) WHERE id = %(build)s;
+
 -- set_state --
 -- Attempt and job follow by trigger.
 UPDATE build SET state = %(state)s, why = %(why)s WHERE id = %(build)s;
@@ -76,7 +80,8 @@ WHERE file.build = %(build)s
 ORDER BY alias.filename;
 
 -- attempts --
-SELECT id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log
+SELECT id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log,
+       limits, limits_from
 FROM attempt
 WHERE build = %(build)s
 ORDER BY started, id;

@@ -9,6 +9,15 @@ CREATE DOMAIN public.build_state AS text
 CREATE DOMAIN public.filename AS text
 	CONSTRAINT filename_check CHECK (((VALUE ~ '^[^/[:cntrl:]]{1,255}$'::text) AND (VALUE <> ALL (ARRAY['.'::text, '..'::text]))));
 
+CREATE FUNCTION public.limits_can_be(limits jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN ((jsonb_typeof(limits) = 'object'::text) AND (NOT (EXISTS (SELECT FROM (jsonb_each(limits_can_be.limits) one(name, value) LEFT JOIN (VALUES ('wall_seconds'::text,1,2592000), ('silent_seconds'::text,1,2592000), ('memory_bytes'::text,16777216,'1125899906842624'::bigint), ('processes'::text,8,4194304), ('file_bytes'::text,65536,'1125899906842624'::bigint), ('log_bytes'::text,1024,268435456), ('disk_bytes'::text,1048576,'1125899906842624'::bigint)) known(name, "least", most) USING (name)) WHERE CASE WHEN ((known.name IS NULL) OR ((one.value)::text !~ '^[0-9]+$'::text)) THEN true ELSE (((one.value)::numeric < (known."least")::numeric) OR ((one.value)::numeric > (known.most)::numeric)) END))));
+
+COMMENT ON FUNCTION public.limits_can_be(limits jsonb) IS 'Names and ranges: storage/limits.py, for whoever writes plain SQL.';
+
+CREATE DOMAIN public.limits AS jsonb
+	CONSTRAINT limits_check CHECK (public.limits_can_be(VALUE));
+
 CREATE DOMAIN public.notok_by AS text
 	CONSTRAINT notok_by_check CHECK ((VALUE = ANY (ARRAY['person'::text, 'machine'::text])));
 
@@ -207,6 +216,12 @@ $$;
 COMMENT ON FUNCTION public.follow_state() IS 'Attempt and job follow the state of their build.  Who records the end of an attempt closes it first; an attempt
 that is still open here was cut short by a verdict.  70 s: dispatch-rules §8, cancelling.';
 
+CREATE FUNCTION public.limits_from(archive public.limits, build public.limits) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
+    RETURN (SELECT COALESCE(array_agg((name.name || CASE WHEN jsonb_exists((limits_from.build)::jsonb, name.name) THEN '=build'::text ELSE '=archive'::text END) ORDER BY (name.name COLLATE "C")), '{}'::text[]) AS "coalesce" FROM jsonb_object_keys(((limits_from.archive)::jsonb || (limits_from.build)::jsonb)) name(name));
+
+COMMENT ON FUNCTION public.limits_from(archive public.limits, build public.limits) IS 'Who said the limits that are not from the settings.';
+
 CREATE FUNCTION public.record_event() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -287,11 +302,14 @@ CREATE TABLE public.archive (
     relative_score integer DEFAULT 0 NOT NULL,
     trusted boolean GENERATED ALWAYS AS (((purpose)::text <> 'PPA'::text)) STORED NOT NULL,
     created timestamp with time zone DEFAULT now() NOT NULL,
+    limits public.limits DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT archive_check CHECK ((((purpose)::text <> 'PPA'::text) OR (owner IS NOT NULL))),
     CONSTRAINT archive_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9+._-]{0,63}(/[a-z0-9][a-z0-9+._-]{0,63})?$'::text))
 );
 
 COMMENT ON COLUMN public.archive.trusted IS 'Trust of every build in it; as the purpose never changes, neither does this.';
+
+COMMENT ON COLUMN public.archive.limits IS 'Of every build in it, over the settings, as {"memory_bytes": 4294967296, "wall_seconds": 7200}.';
 
 ALTER TABLE public.archive ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.archive_id_seq
@@ -318,6 +336,8 @@ CREATE TABLE public.attempt (
     outcome public.outcome,
     text text DEFAULT ''::text NOT NULL,
     log bigint,
+    limits public.limits DEFAULT '{}'::jsonb NOT NULL,
+    limits_from text[] DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT attempt_check CHECK (((outcome IS NULL) = (ended IS NULL))),
     CONSTRAINT attempt_wall_seconds_check CHECK ((wall_seconds > (0)::double precision))
 );
@@ -331,6 +351,8 @@ COMMENT ON COLUMN public.attempt.trusted IS 'Of build and builder when it was cl
 COMMENT ON COLUMN public.attempt.started IS 'When it was claimed.';
 
 COMMENT ON COLUMN public.attempt.accepted IS 'When the slave accepted the build.';
+
+COMMENT ON COLUMN public.attempt.limits IS 'In force for it: what settings, archive and build said when it was claimed.';
 
 CREATE TABLE public.build (
     id bigint NOT NULL,
@@ -346,6 +368,7 @@ CREATE TABLE public.build (
     created timestamp with time zone DEFAULT now() NOT NULL,
     started timestamp with time zone,
     ended timestamp with time zone,
+    limits public.limits DEFAULT '{}'::jsonb NOT NULL,
     CONSTRAINT build_again_check CHECK ((again >= 0))
 );
 
@@ -356,6 +379,8 @@ COMMENT ON COLUMN public.build.dependencies IS 'What was missing, while MANUALDE
 COMMENT ON COLUMN public.build.why IS 'What the last attempt ended with, for people.';
 
 COMMENT ON COLUMN public.build.started IS 'When the last attempt was claimed.';
+
+COMMENT ON COLUMN public.build.limits IS 'Its own, over those of its archive; for attempts that are claimed from now on.';
 
 CREATE TABLE public.build_file (
     build bigint NOT NULL,

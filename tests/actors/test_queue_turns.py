@@ -45,7 +45,7 @@ from actors.queue_reports import Report
 from actors.queue_turn import Letter
 from storage.database import farm_id
 from storage.errors import DatabaseUnreachable, UnknownJob
-from storage.records import BuildState, NotOkBy, NotOkKind, Outcome, Pocket, RuntimeState
+from storage.records import BuildState, Limits, NotOkBy, NotOkKind, Outcome, Pocket, RuntimeState
 from tests.fix_storage import Farm, left
 
 M = TypeVar("M")
@@ -60,7 +60,7 @@ class Desk:
     at: float = 1000.0
     connected: QueueDatabase | None = None
     marks: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    books: Bookkeeping = field(default_factory=lambda: Bookkeeping(wall_seconds=3600.0, resend=2.0))
+    books: Bookkeeping = field(default_factory=lambda: Bookkeeping(limits=Limits(wall_seconds=3600), resend=2.0))
 
     def open(self) -> Sequence[Letter]:
         if self.connected is not None:

@@ -29,19 +29,19 @@ def refusal(file: Path | None = None, **command_line: object) -> str:
 
 
 def test_the_command_line_goes_over_the_environment_over_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file.write_text('wall_seconds = 1\nbuilders_per_nursery = 1\nuser = "a"\n[timers]\nconnect = 1\nlost = 1\n')
+    file.write_text('stop_seconds = 1\nbuilders_per_nursery = 1\nuser = "a"\n[timers]\nconnect = 1\nlost = 1\n')
     monkeypatch.setenv("BUILDD_MASTER_BUILDERS_PER_NURSERY", "2")
     monkeypatch.setenv("BUILDD_MASTER_USER", "b")
     monkeypatch.setenv("BUILDD_MASTER_TIMERS__LOST", "2")
     settings = load_settings(file, user="c")
-    assert (settings.wall_seconds, settings.builders_per_nursery, settings.user) == (1, 2, "c")
+    assert (settings.stop_seconds, settings.builders_per_nursery, settings.user) == (1, 2, "c")
     assert (settings.timers.connect, settings.timers.lost) == (1, 2)
     assert settings.timers.heartbeat == Settings().timers.heartbeat
 
 
 def test_what_is_not_given_on_the_command_line_takes_nothing_away(file: Path) -> None:
-    file.write_text("wall_seconds = 1\n")
-    assert load_settings(file, wall_seconds=None).wall_seconds == 1
+    file.write_text("stop_seconds = 1\n")
+    assert load_settings(file, stop_seconds=None).stop_seconds == 1
 
 
 def test_every_file_of_the_state_directory_has_its_place(tmp_path: Path) -> None:
@@ -77,13 +77,13 @@ def test_an_unknown_environment_variable_is_refused_by_name(monkeypatch: pytest.
 
 
 def test_a_bad_value_is_refused_with_its_place(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file.write_text("wall_seconds = -1\n")
-    assert refusal(file).startswith("wall_seconds = -1: input should be greater than 0")
+    file.write_text("stop_seconds = -1\n")
+    assert refusal(file).startswith("stop_seconds = -1: input should be greater than 0")
     assert refusal(file).endswith(f"({file})")
-    monkeypatch.setenv("BUILDD_MASTER_WALL_SECONDS", "soon")
+    monkeypatch.setenv("BUILDD_MASTER_STOP_SECONDS", "soon")
     assert "'soon'" in refusal(file)
-    assert refusal(file).endswith("(environment variable BUILDD_MASTER_WALL_SECONDS)")
-    assert refusal(file, wall_seconds="now").endswith("(command line)")
+    assert refusal(file).endswith("(environment variable BUILDD_MASTER_STOP_SECONDS)")
+    assert refusal(file, stop_seconds="now").endswith("(command line)")
 
 
 @pytest.mark.parametrize("value", ["0", "-3", "nan", "inf"])
@@ -101,7 +101,7 @@ def test_an_environment_variable_that_is_no_json_where_a_section_is_wanted_is_re
 
 
 def test_every_fault_is_told(file: Path) -> None:
-    file.write_text('walls = 1\nwall_seconds = 0\nadmin_port = 70000\nlog_level = "LOUD"\n')
+    file.write_text('walls = 1\nstop_seconds = 0\nadmin_port = 70000\nlog_level = "LOUD"\n')
     assert len(refusal(file).splitlines()) == 4
 
 
@@ -118,3 +118,33 @@ def test_a_file_that_was_named_must_be_there(file: Path) -> None:
 def test_a_password_in_the_dsn_is_not_shown(file: Path) -> None:
     file.write_text('database = "postgresql://me:geheim@localhost/farm"\n')
     assert "geheim" not in repr(load_settings(file))
+
+
+def test_limits_are_written_as_people_write_them_and_the_rest_stays(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text('[limits]\nwall_seconds = "2h"\nmemory_bytes = "4G"\nsilent_seconds = 60\nprocesses = "none"\n')
+    monkeypatch.setenv("BUILDD_MASTER_LIMITS__DISK_BYTES", "20G")
+    monkeypatch.setenv("BUILDD_MASTER_LIMITS__SILENT_SECONDS", "90")
+    limits = load_settings(file).limits
+    assert (limits.wall_seconds, limits.silent_seconds, limits.processes) == (7200, 90, None)
+    assert (limits.memory_bytes, limits.disk_bytes, limits.file_bytes) == (4 << 30, 20 << 30, None)
+    assert limits.log_bytes == Settings().limits.log_bytes
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("walls = 1", "there is no limit 'walls'"),
+        ("wall_seconds = 0", "wall_seconds can't be 0 s: 1 s to 30 d"),
+        ('wall_seconds = "none"', "every build comes to an end"),
+        ('wall_seconds = "soon"', "'soon' is no duration"),
+        ("memory_bytes = 4", "16 MiB to 1024 TiB"),
+        ("memory_bytes = 1.5", "memory_bytes can't be 1.5"),
+        ("processes = true", "processes can't be True"),
+    ],
+)
+def test_a_limit_that_can_not_be_is_refused_with_the_file(file: Path, line: str, words: str) -> None:
+    file.write_text(f"[limits]\n{line}\n")
+    assert words in refusal(file)
+    assert str(file) in refusal(file)

@@ -24,7 +24,7 @@ from storage.build_queue import BuildQueue
 from storage.builders import Builders
 from storage.database import acting, connect
 from storage.librarian import Librarian
-from storage.records import Attempt, BuildState, Job, Outcome, Pick
+from storage.records import Attempt, BuildState, Job, Limits, Outcome, Pick
 from tests.cli.test_chroots import tarball
 from tests.fix_cli import Command, SourceMaker
 
@@ -81,7 +81,7 @@ class PretendFarm:
         with connect(self.dsn, application="test") as connection:
             session = Builders(connection).open_session("bob")
             with acting(connection, "queue"):
-                (attempt,) = BuildQueue(connection).claim([Pick(job.id, "bob", session)], 3600.0)
+                (attempt,) = BuildQueue(connection).claim([Pick(job.id, "bob", session)], Limits(wall_seconds=3600))
             with acting(connection, "queue"):
                 BuildQueue(connection).started(attempt.id)
         return attempt

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from storage.errors import BadValue, ImpossibleMove, UnknownAttempt, UnknownJob
-from storage.records import BuildState, NotOkKind, Outcome, Pick, Pocket, Recording
+from storage.records import BuildState, Limits, NotOkKind, Outcome, Pick, Pocket, Recording
 from tests.fix_storage import Stage, left, stored
 
 
@@ -96,7 +96,7 @@ def test_a_pick_that_no_longer_holds_falls_out_without_spoiling_the_others(stage
     if why == "busy":
         stage.claim(stage.job("other"), "bob")
     with stage.acting("queue"):
-        won = stage.queue.claim((Pick(stale.id, builder, 1), Pick(good.id, "eve", 1)), 60.0)
+        won = stage.queue.claim((Pick(stale.id, builder, 1), Pick(good.id, "eve", 1)), Limits(wall_seconds=60))
     assert [(attempt.job, attempt.builder) for attempt in won] == [(good.id, "eve")]
 
 
@@ -106,7 +106,7 @@ def test_of_two_picks_for_one_builder_or_one_job_the_first_wins(stage: Stage) ->
     stage.builder("eve")
     picks = (Pick(first.id, "bob", 1), Pick(second.id, "bob", 1), Pick(first.id, "eve", 1))
     with stage.acting("queue"):
-        won = stage.queue.claim(picks, 60.0)
+        won = stage.queue.claim(picks, Limits(wall_seconds=60))
     assert [(attempt.job, attempt.builder) for attempt in won] == [(first.id, "bob")]
     assert stage.queue.job(second.id).builder is None
 
@@ -117,7 +117,7 @@ def test_several_picks_are_claimed_at_once_in_their_order(stage: Stage) -> None:
         stage.builder(name)
     picks = tuple(Pick(job.id, name, 1) for job, name in zip(reversed(jobs), "xyz", strict=True))
     with stage.acting("queue"):
-        won = stage.queue.claim(picks, 60.0)
+        won = stage.queue.claim(picks, Limits(wall_seconds=60))
     assert [(attempt.job, attempt.builder) for attempt in won] == [(pick.job, pick.builder) for pick in picks]
 
 
@@ -128,7 +128,7 @@ def test_a_job_without_a_chroot_is_not_claimed(stage: Stage) -> None:
     stage.builder("bob")
     assert not job.has_chroot
     with stage.acting("queue"):
-        assert stage.queue.claim((Pick(job.id, "bob", 1),), 60.0) == ()
+        assert stage.queue.claim((Pick(job.id, "bob", 1),), Limits(wall_seconds=60)) == ()
 
 
 def test_a_pocket_of_its_own_chroot_uses_that_one(stage: Stage) -> None:

@@ -8,7 +8,7 @@ from storage.build_queue import BuildQueue
 from storage.check import check
 from storage.database import acting, connect
 from storage.librarian import Librarian
-from storage.records import Attempt, Pick
+from storage.records import Attempt, Limits, Pick
 from tests.fix_storage import Farm
 
 
@@ -24,7 +24,7 @@ def test_two_masters_that_claim_at_once_never_share_a_job_or_builder(
         with connect(shared_database, application="queue") as conn:
             for start in range(0, 8, 2):
                 with acting(conn, "queue"):
-                    won += BuildQueue(conn).claim(picks[start : start + 2], 60.0)
+                    won += BuildQueue(conn).claim(picks[start : start + 2], Limits(wall_seconds=60))
         return tuple(won)
 
     with ThreadPoolExecutor(2) as pool:
@@ -45,11 +45,11 @@ def test_a_row_that_somebody_is_changing_falls_out_at_once(farm: Farm, shared_da
     ):
         anna.execute("UPDATE builder SET trusted = false WHERE name = 'bob'")
         with farm.acting("queue"):
-            won = farm.queue.claim((Pick(held.id, "bob", 1), Pick(free.id, "eve", 1)), 60.0)
+            won = farm.queue.claim((Pick(held.id, "bob", 1), Pick(free.id, "eve", 1)), Limits(wall_seconds=60))
         assert [attempt.builder for attempt in won] == ["eve"]
         anna.execute("DELETE FROM buildqueue WHERE id = %s", [held.id])
         with farm.acting("queue"):
-            assert farm.queue.claim((Pick(held.id, "bob", 1),), 60.0) == ()
+            assert farm.queue.claim((Pick(held.id, "bob", 1),), Limits(wall_seconds=60)) == ()
     assert farm.claim(held, "bob").builder == "bob"
 
 
@@ -57,7 +57,7 @@ def test_a_claim_that_is_not_committed_keeps_others_away(farm: Farm, shared_data
     job = farm.job()
     farm.builder("bob")
     with connect(shared_database, application="queue") as other, other.transaction(force_rollback=True):
-        assert len(BuildQueue(other).claim((Pick(job.id, "bob", 1),), 60.0)) == 1
+        assert len(BuildQueue(other).claim((Pick(job.id, "bob", 1),), Limits(wall_seconds=60))) == 1
         with farm.acting("queue"):
-            assert farm.queue.claim((Pick(job.id, "bob", 2),), 60.0) == ()
+            assert farm.queue.claim((Pick(job.id, "bob", 2),), Limits(wall_seconds=60)) == ()
     assert farm.claim(job, "bob").session == 1

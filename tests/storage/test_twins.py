@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from storage.check import check
 from storage.errors import StorageError
 from storage.librarian import Librarian
-from storage.records import BuildState, NotOkKind, Outcome, Pick
+from storage.records import BuildState, Limits, NotOkKind, Outcome, Pick
 from tests.fix_storage import Farm, Stage, in_memory
 
 BUILDERS = ("bob", "eve")
@@ -62,7 +62,7 @@ class Actor:
         job = next((one.id for one in queue.jobs() if one.build == build), 0)
         match kind, detail:
             case "claim", str(builder):
-                return len(queue.claim((Pick(job, builder, 1),), 60.0))
+                return len(queue.claim((Pick(job, builder, 1),), Limits(wall_seconds=60)))
             case "cancel", _:
                 return builds.cancel(build)
             case "queue", _:

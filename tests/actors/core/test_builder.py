@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from uuid import uuid4
 
 import pytest
@@ -58,7 +59,8 @@ from protocol.messages import (
     Status,
     WireOutcome,
 )
-from storage.records import BuildOrder, NamedFile, NotOkKind, Outcome, RuntimeState
+from slave.build_args import BinaryPackage
+from storage.records import BuildOrder, Limits, NamedFile, NotOkKind, Outcome, RuntimeState
 from tests.fix_builder import (
     IDLE,
     Scene,
@@ -126,6 +128,19 @@ def test_the_chroot_comes_before_the_sources_and_both_before_the_build(scene: Sc
         "trusted": True,
         "wall_seconds": 3600,
     }
+
+
+def test_the_limits_in_force_and_who_set_them_go_along(scene: Scene) -> None:
+    scene.begin()
+    scene.open_session()
+    limits = Limits(wall_seconds=100, memory_bytes=1 << 30, log_bytes=1 << 20)
+    scene.assign(an_order(wall_seconds=100.0, limits=limits, limits_from=("memory_bytes=archive",)))
+    scene.all_present()
+    args = scene.last(Build).args
+    assert (args["wall_seconds"], args["memory_bytes"], args["log_bytes"]) == (100, 1 << 30, 1 << 20)
+    assert args["limits_from"] == ("memory_bytes=archive",)
+    assert not {"silent_seconds", "processes", "file_bytes", "disk_bytes"} & set(args)
+    assert set(args) <= {field.name for field in fields(BinaryPackage)}
 
 
 def test_a_backend_without_chroots_is_pushed_none(scene: Scene) -> None:
