@@ -16,11 +16,12 @@ from protocol.messages import Phase, WireOutcome
 from slave.backends import Backend, Step, Task
 from slave.backends.chroot import ChrootBuild
 from slave.backends.host import HostBuild
+from slave.backends.userns import UsernsBuild
 from slave.build_log import LogTooLong
 from slave.errors import SandboxBroken
 from slave.outcomes import Ending, builderfail, chrootfail, givenback, packagefail
 
-BACKENDS: Mapping[str, type[Backend]] = {"chroot": ChrootBuild, "host": HostBuild}
+BACKENDS: Mapping[str, type[Backend]] = {"chroot": ChrootBuild, "userns": UsernsBuild, "host": HostBuild}
 
 #: what it means when a build's time is up in a phase that is not its own doing
 _LATE: Mapping[Phase, Callable[[str], Ending]] = {

@@ -2,22 +2,27 @@
 
 Nothing of the build runs any more when this is called.  The `.changes` file names what was built; the master verifies
 it again.
+
+`python -m slave.collect ROOT WHERE TARGET` does it in a process of its own, which says the ending as JSON.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import stat
+import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from debian.deb822 import Changes
 
 from protocol.messages import ResultFile, WireOutcome
 from slave.build_args import FILENAME
-from slave.outcomes import Ending, packagefail
+from slave.outcomes import Ending, builderfail, packagefail
 
 MOST_FILES = 1000  #: results of one build
 CHANGES_BYTES = 4 << 20  #: a `.changes` file is no larger
@@ -105,3 +110,24 @@ def _copy(directory: int, name: str, target: Path) -> ResultFile:
                 hashed.update(piece)
                 size += len(piece)
     return ResultFile(name, size, hashed.hexdigest())
+
+
+def read_ending(said: str) -> Ending:
+    """Return the ending that a process of its own said; it may have warned before."""
+    plain = json.loads(said.splitlines()[-1])
+    files = tuple(ResultFile(**file) for file in plain["files"])
+    return Ending(WireOutcome(plain["outcome"]), plain["text"], files=files)
+
+
+def main() -> None:
+    """Collect as the command line says."""
+    root, where, target = sys.argv[1:]
+    try:
+        ending = collect(Path(root), where, Path(target))
+    except OSError as wrong:  # this machine's disk
+        ending = builderfail(f"COLLECT: {wrong}")
+    sys.stdout.write(json.dumps(asdict(ending)))
+
+
+if __name__ == "__main__":
+    main()

@@ -44,7 +44,7 @@ from slave.events import (
 from slave.machine import Machine, Traits
 from slave.outcomes import Ending, builderfail
 from slave.session import Session, Timing
-from slave.state_directory import REMOVE, StateDirectory
+from slave.state_directory import StateDirectory, removal
 
 log = logging.getLogger("buildd-slave")
 
@@ -141,7 +141,7 @@ class Daemon:
             await self._trash_waits.wait()
             self._trash_waits.clear()
             for tree in self._state.rubbish():
-                remover = await asyncio.create_subprocess_exec(*REMOVE, str(tree))
+                remover = await asyncio.create_subprocess_exec(*removal(tree))
                 try:
                     await remover.wait()
                 finally:

@@ -23,6 +23,8 @@ from typing import Annotated
 import typer
 
 from protocol.messages import LOG_BYTES
+from slave import ordinary_user
+from slave.backends.chroot import BUILDER_ID
 from slave.binarypackage import BACKENDS
 from slave.daemon import Daemon, Limits
 from slave.errors import CannotStart, SandboxBroken
@@ -36,6 +38,7 @@ DEFAULT_PORT = 8221
 PROGRAMS = ("unshare", "setpriv", "tar", "rm", "dpkg")  #: of every backend
 BACKEND_PROGRAMS = {
     "chroot": ("zstd",),
+    "userns": ("zstd",),
     "host": ("dpkg-source", "dpkg-buildpackage", "dpkg-checkbuilddeps", "make"),
 }
 CRASHED = 3
@@ -65,7 +68,14 @@ def run(  # noqa: PLR0917 - typer calls it, by name
         Path | None, typer.Option(help="The secret that master and slave share, readable by nobody else.")
     ] = None,
     listen: Annotated[str, typer.Option(help="HOST:PORT; port 0 chooses one.")] = f"127.0.0.1:{DEFAULT_PORT}",
-    backend: Annotated[str, typer.Option(help="chroot, or host: no isolation at all, trusted builds only.")] = "chroot",
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="chroot (as root), userns (as an ordinary user), or host: no isolation at all, trusted builds only. "
+            "Default: chroot or userns, by who starts it.",
+            show_default=False,
+        ),
+    ] = "",
     name: Annotated[str, typer.Option(help="What it calls itself; default: the name of this machine.")] = "",
     architecture: Annotated[
         list[str] | None, typer.Option(help="Debian architecture to build for; repeatable. Default: this machine's.")
@@ -89,7 +99,7 @@ def run(  # noqa: PLR0917 - typer calls it, by name
             port=port,
             state_directory=state_directory,
             token_file=token_file,
-            backend=backend,
+            backend=backend or ("chroot" if os.geteuid() == 0 else "userns"),
             name=name or socket.gethostname(),
             architectures=tuple(architecture or ()),
             limits=Limits(cache_bytes=cache_limit, log_bytes=log_limit),
@@ -127,7 +137,7 @@ async def serve(options: Options) -> int:
     architectures = _check_machine(options)
     token = read_token(options.token_file)
     state = StateDirectory(options.state_directory)
-    await _check_namespaces(options.backend, state.path)
+    await _check_namespaces(options.backend, state)
     daemon = Daemon(Traits(options.name, architectures, options.backend), state, token, limits=options.limits)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -204,13 +214,15 @@ def _check_machine(options: Options) -> tuple[str, ...]:
     if options.backend not in BACKENDS:
         raise CannotStart(f"--backend {options.backend!r} is none of {', '.join(BACKENDS)}")
     if options.backend == "chroot" and os.geteuid() != 0:
-        raise CannotStart("the backend 'chroot' needs root: start the slave as root")
+        raise CannotStart("the backend 'chroot' needs root: start the slave as root, or with --backend userns")
     needed = PROGRAMS + BACKEND_PROGRAMS[options.backend]
     lacking = [program for program in needed if shutil.which(program) is None]
     if lacking:
         raise CannotStart(
             f"not found on this machine: {', '.join(lacking)}; apt-get install util-linux tar zstd dpkg-dev make"
         )
+    if options.backend == "userns" and (lacks := ordinary_user.lacking(options.state_directory)):
+        raise CannotStart(ordinary_user.line(lacks))
     if options.architectures:
         return options.architectures
     told = subprocess.run(["dpkg", "--print-architecture"], check=False, capture_output=True, text=True)
@@ -219,16 +231,26 @@ def _check_machine(options: Options) -> tuple[str, ...]:
     return (told.stdout.strip(),)
 
 
-async def _check_namespaces(backend: str, state_directory: Path) -> None:
-    """Run `true` as a build would be run: containers often forbid it, and it is better to know now."""
-    probe = Sandbox(None, state_directory, probe=backend == "chroot")
+async def _check_namespaces(backend: str, state: StateDirectory) -> None:
+    """Enter a root as a build would: containers often forbid it, and it is better to know now."""
+    probe = state.build("probe")
     try:
-        await probe.run(Command(("true",)), lambda _: None)
+        if backend == "host":
+            await Sandbox(None, state.path).run(Command(("true",)), lambda _: None)
+            return
+        for name in ("proc", "dev", "sys"):
+            (probe / name).mkdir(parents=True, exist_ok=True)
+        # There is no such program in there; but all that goes before has been done.
+        sandbox = Sandbox(probe, state.path, mapped=backend == "userns")
+        own = Command(("true",), directories=(("/builder", BUILDER_ID),))
+        await sandbox.run(own, lambda _: None)
     except SandboxBroken as wrong:
         raise CannotStart(
-            f"this machine lets nobody make the namespaces that a build runs in ({wrong}): "
-            "in a container it takes CAP_SYS_ADMIN"
+            f"this machine does not let us make the namespaces that a build runs in ({wrong}): in a container "
+            "it takes CAP_SYS_ADMIN; --backend host takes none, and builds trusted code without any isolation"
         ) from wrong
+    finally:
+        state.discard(probe)
 
 
 def notify(state: str) -> None:

@@ -75,6 +75,7 @@ class Order(TypedDict):
     bounded: bool  #: give up all capabilities but `KEPT_CAPABILITIES`
     no_new_privileges: bool
     linux32: bool  #: a 32-bit personality
+    mapped: bool  #: we are root of a user namespace only
     ready: int  #: descriptor
 
 
@@ -100,8 +101,12 @@ def bind_read_only(path: str) -> None:
     mount("", path, flags=MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 
-def enter(root: str) -> None:
-    """Make `root` the root, with /proc and a small /dev, and let go of the host's tree."""
+def enter(root: str, *, mapped: bool, network: bool) -> None:
+    """Make `root` the root, with /proc and a small /dev, and let go of the host's tree.
+
+    Root of a user namespace makes no devices, and so gets the host's, which it can use but not change; /sys shows the
+    devices of a network, and can be mounted only by who owns that.
+    """
     mount("", "/", flags=MS_REC | MS_PRIVATE)
     mount(root, root, flags=MS_BIND)
     os.chdir(root)
@@ -111,15 +116,19 @@ def enter(root: str) -> None:
     mount("proc", "./proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     mount("dev", "./dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0755,size=64k")
     for name, number in DEVICES.items():
-        os.mknod(f"dev/{name}", 0o666 | stat.S_IFCHR, os.makedev(*number))
-        os.chmod(f"dev/{name}", 0o666)  # noqa: S103 - what these devices have everywhere
+        if mapped:
+            os.close(os.open(f"dev/{name}", os.O_CREAT | os.O_EXCL, 0o600))
+            mount(f"/dev/{name}", f"./dev/{name}", flags=MS_BIND)
+        else:
+            os.mknod(f"dev/{name}", 0o666 | stat.S_IFCHR, os.makedev(*number))
+            os.chmod(f"dev/{name}", 0o666)  # noqa: S103 - what these devices have everywhere
     for name, target in LINKS.items():
         os.symlink(target, f"dev/{name}")
     os.mkdir("dev/pts")
     os.mkdir("dev/shm")
     mount("devpts", "./dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
     mount("shm", "./dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
-    if os.path.isdir("sys") and not os.path.islink("sys"):
+    if os.path.isdir("sys") and not os.path.islink("sys") and not (mapped and network):
         mount("sysfs", "./sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     for name in PROC_READ_ONLY:
         if os.path.isdir(f"proc/{name}"):
@@ -172,8 +181,8 @@ def give_up_rights(order: Order) -> None:
             if number not in KEPT_CAPABILITIES:
                 check(libc.prctl(PR_CAPBSET_DROP, number, 0, 0, 0), f"drop capability {number}")
             number += 1
-    if order["user"] is not None:
         os.setgroups([])
+    if order["user"] is not None:
         os.setresgid(order["user"], order["user"], order["user"])
         os.setresuid(order["user"], order["user"], order["user"])
     if order["no_new_privileges"]:
@@ -216,7 +225,7 @@ def main() -> int:
         if not order["network"]:
             bring_loopback_up()
         if order["root"] is not None:
-            enter(order["root"])
+            enter(order["root"], mapped=order["mapped"], network=order["network"])
         for path, owner in order["directories"]:
             os.makedirs(path, mode=0o755, exist_ok=True)
             if owner >= 0:

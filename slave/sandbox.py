@@ -19,13 +19,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slave import leftovers
+from slave import leftovers, subordinate_ids
 from slave.errors import SandboxBroken
 
 INIT = Path(__file__).with_name("namespace_init.py")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 READ_BYTES = 64 * 1024
 TAIL_BYTES = 512 * 1024  #: of a command's output kept for those who look for words in it
+KILL_AGAIN_SECONDS = 0.05
 LINUX32 = frozenset({"i386", "armhf", "armel"})  #: architectures that a 64-bit kernel runs with a 32-bit personality
 
 
@@ -70,7 +71,7 @@ class Sandbox:
     state_directory: Path  #: marks whose processes they are
     hostname: str = "builder"
     linux32: bool = False
-    probe: bool = False  #: on the host, but in all the namespaces of a chroot
+    mapped: bool = False  #: in a user namespace: an ordinary user is root there, with his subordinate ids
 
     async def run(self, command: Command, output: Callable[[bytes], None]) -> Ran:
         """Run `command` to its end.  Cancelled, nothing of it is left when this returns.
@@ -82,9 +83,13 @@ class Sandbox:
         Raises:
             SandboxBroken: namespaces, mounts or files could not be set up; the command did not run.
         """
+        argv = self._argv(command)
         ready, ready_inside = os.pipe()
         try:
-            process = await self._begin(command, ready_inside)
+            process = await self._begin(argv, ready_inside)
+        except BaseException:
+            os.close(ready)
+            raise
         finally:
             os.close(ready_inside)
         try:
@@ -98,10 +103,10 @@ class Sandbox:
                 await asyncio.shield(self._kill(process))
         return Ran(code, tail)
 
-    async def _begin(self, command: Command, ready: int) -> asyncio.subprocess.Process:
+    async def _begin(self, argv: tuple[str, ...], ready: int) -> asyncio.subprocess.Process:
         try:
             return await asyncio.create_subprocess_exec(
-                *self._argv(command),
+                *argv,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
@@ -133,28 +138,41 @@ class Sandbox:
 
     async def _kill(self, process: asyncio.subprocess.Process) -> None:
         """Kill process 1 of the namespace; `unshare` ends once the kernel has ended the whole namespace."""
-        first = leftovers.children(process.pid)
-        for pid in first or (process.pid,):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        end = asyncio.ensure_future(self._end(process))
+        while not end.done():  # whom we find first may be one that maps ids, and gone already
+            for pid in leftovers.children(process.pid) or (process.pid,):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            await asyncio.wait({end}, timeout=KILL_AGAIN_SECONDS)
+        await leftovers.gone(self.state_directory)
+
+    @staticmethod
+    async def _end(process: asyncio.subprocess.Process) -> None:
         if process.stdout is not None:
             while await process.stdout.read(READ_BYTES):  # a full pipe must not keep us from seeing the end
                 pass
         await process.wait()
-        await leftovers.gone(self.state_directory)
 
     def _argv(self, command: Command) -> tuple[str, ...]:
-        if self.root is None and not self.probe:
-            namespaces: tuple[str, ...] = (
-                ("--mount-proc",) if os.geteuid() == 0 else ("--user", "--map-current-user", "--mount-proc")
-            )
+        if self.root is None:
+            as_we_are = () if self.mapped or os.geteuid() == 0 else ("--user", "--map-current-user")
+            namespaces: tuple[str, ...] = (*as_we_are, "--mount-proc")
         else:
             namespaces = ("--ipc", "--uts", *(() if command.network else ("--net",)))
         return (
-            *("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"),
+            *("setpriv", "--pdeathsig", "KILL", *self._entering()),
+            *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
             *namespaces,
             *(sys.executable, "-I", "-S", "-B", str(INIT)),
         )
+
+    def _entering(self) -> tuple[str, ...]:
+        if not self.mapped:
+            return ()
+        entering = subordinate_ids.entering()
+        if entering is None:
+            raise SandboxBroken("no subordinate ids, or no newuidmap and newgidmap to map them")
+        return entering
 
     def _order(self, command: Command, ready: int) -> bytes:
         """Return what `slave.namespace_init` reads; the keys are those of its `Order`."""
@@ -183,6 +201,7 @@ class Sandbox:
             "bounded": chroot,
             "no_new_privileges": chroot and command.user is not None,
             "linux32": self.linux32,
+            "mapped": self.mapped,
             "ready": ready,
         }
         return json.dumps(order).encode()

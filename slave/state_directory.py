@@ -17,11 +17,17 @@ import subprocess
 import uuid
 from pathlib import Path
 
+from slave import subordinate_ids
 from slave.errors import CannotStart, CorruptRecord
 from slave.record import Record
 
-#: rm opens directories without following links, and one file system keeps it off whatever is mounted
-REMOVE = ("nice", "-n", "19", "rm", "-rf", "--one-file-system", "--")
+
+def removal(tree: Path) -> tuple[str, ...]:
+    """Return the argv that removes `tree`, of which much may belong to subordinate ids.
+
+    rm opens directories without following links, and one file system keeps it off whatever is mounted.
+    """
+    return subordinate_ids.as_owner(("nice", "-n", "19", "rm", "-rf", "--one-file-system", "--", str(tree)))
 
 
 class StateDirectory:
@@ -138,4 +144,4 @@ class StateDirectory:
     def empty_trash(self) -> None:
         """Remove what was discarded, at once; `slave.daemon` does it behind the builds' backs."""
         for tree in self.rubbish():
-            subprocess.run([*REMOVE, str(tree)], check=False)
+            subprocess.run(removal(tree), check=False)

@@ -19,6 +19,7 @@ import pytest
 
 from cli import host_apt
 from cli.chroot_tarball import apt_settings
+from tests.fix_ordinary_user import OrdinaryUser
 from tests.fix_slaves import RealSlave, SlaveUnderContract
 from tests.fix_sources import TRY_THE_NETWORK, TRY_TO_ESCAPE
 
@@ -151,12 +152,25 @@ def offline_chroot(tiny_chroot: Path) -> Path:
     return target
 
 
+#: marks a test that is run as root and as an ordinary user
+IN_BOTH_BACKENDS = pytest.mark.parametrize("chroot_slave_process", ["chroot", "userns"], indirect=True)
+
+
 @pytest.fixture(scope="session")
-def chroot_slave_process(tmp_path_factory: pytest.TempPathFactory, offline_chroot: Path) -> Iterator[RealSlave]:
-    """The daemon with the backend `chroot`, one for all tests."""
+def chroot_slave_process(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, offline_chroot: Path
+) -> Iterator[RealSlave]:
+    """The daemon with the backend `chroot`, one for all tests; those `IN_BOTH_BACKENDS` have it with `userns` as well."""
     del offline_chroot  # made first: nobody waits for a slave in vain
-    options = ("--backend", "chroot", "--architecture", host_apt.architecture(), "--architecture", "s390x")
-    slave = RealSlave(tmp_path_factory.mktemp("chroot-slave"), "a-token-of-tests", *options)
+    backend = getattr(request, "param", "chroot")
+    options = ("--backend", backend, "--architecture", host_apt.architecture(), "--architecture", "s390x")
+    directory = tmp_path_factory.mktemp(f"{backend}-slave")
+    slave = RealSlave(directory, "a-token-of-tests", *options)
+    if backend == "userns":
+        user: OrdinaryUser = request.getfixturevalue("ordinary_user")
+        directory.chmod(0o700)
+        user.gets(directory)
+        slave.starter = user.command(reach=directory)
     slave.start()
     yield slave
     slave.end(signal.SIGTERM)

@@ -10,6 +10,7 @@ import asyncio
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from protocol.messages import Phase
 from slave import unmet
@@ -45,6 +46,7 @@ _LAST_ERROR = re.compile(r"^dpkg-\w+: error: (.+)", re.MULTILINE)
 class ChrootBuild:
     """One build in one chroot."""
 
+    mapped: ClassVar[bool] = False  #: for the sandboxes
     task: Task
     sandbox: Sandbox = field(init=False)
     _install_fakeroot: bool = field(init=False, default=True)
@@ -52,7 +54,12 @@ class ChrootBuild:
     def __post_init__(self) -> None:
         """Make the sandbox; nothing is run yet."""
         linux32 = self.task.args.architecture in LINUX32
-        self.sandbox = Sandbox(self.task.tree, self.task.state_directory, linux32=linux32)
+        self.sandbox = Sandbox(self.root, self.task.state_directory, linux32=linux32, mapped=self.mapped)
+
+    @property
+    def root(self) -> Path:
+        """The root directory of the chroot.  Its owner and mode are a stranger's; the tree around it stays ours."""
+        return self.task.tree / "root"
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps."""
@@ -69,17 +76,19 @@ class ChrootBuild:
 
     # -- UNPACK ------------------------------------------------------------------------------------------------------
     async def _unpack(self) -> Ending | None:
-        tree = self.task.tree
-        tree.mkdir(mode=0o755)
+        root = self.root
+        root.mkdir(mode=0o755, parents=True)
         # outside of any chroot, but in namespaces: a kill ends tar and the decompressor alike
-        host = Sandbox(None, self.task.state_directory)
-        argv = ("tar", "--extract", f"--file={self.task.chroot}", f"--directory={tree}", "--numeric-owner")
+        host = Sandbox(None, self.task.state_directory, mapped=self.mapped)
+        argv = ("tar", "--extract", f"--file={self.task.chroot}", f"--directory={root}", "--numeric-owner")
         kept = ("--preserve-permissions", "--same-owner", "--xattrs", "--xattrs-include=security.capability")
-        ran = await host.run(Command((*argv, *kept), env={"LC_ALL": "C"}), self.task.log.write)
+        # Devices: a build gets a /dev of its own, and not everybody may make them.
+        left_out = ("--anchored", "--exclude=./dev/*", "--exclude=dev/*")
+        ran = await host.run(Command((*argv, *kept, *left_out), env={"LC_ALL": "C"}), self.task.log.write)
         if ran.code == 0:
-            lacking = [name for name in NEEDED if not _there(tree, name)]
+            lacking = [name for name in NEEDED if not _there(root, name)]
             if not lacking:
-                self._install_fakeroot = not _there(tree, "usr/bin/fakeroot")
+                self._install_fakeroot = not _there(root, "usr/bin/fakeroot")
                 return None
             return chrootfail(f"the chroot has no {', '.join(lacking)}")
         return _no_space(ran) or chrootfail(f"the chroot tarball cannot be unpacked: {first_error(ran)}")
@@ -204,12 +213,12 @@ class ChrootBuild:
         return await self.sandbox.run(Command(argv, env=env, cwd=cwd, user=BUILDER_ID), self.task.log.write)
 
     async def _collect(self) -> Ending:
-        return await asyncio.to_thread(collect, self.task.tree, PLACE.lstrip("/"), self.task.results)
+        return await asyncio.to_thread(collect, self.root, PLACE.lstrip("/"), self.task.results)
 
 
-def _there(tree: Path, name: str) -> bool:
+def _there(root: Path, name: str) -> bool:
     """Say whether the fresh chroot has `name`; a link counts, and is not followed out of the chroot."""
-    return (tree / name).is_symlink() or (tree / name).is_file()
+    return (root / name).is_symlink() or (root / name).is_file()
 
 
 def _no_space(ran: Ran) -> Ending | None:

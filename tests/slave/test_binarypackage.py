@@ -70,8 +70,8 @@ def task_in(directory: Path, *, wall_seconds: int = 60, architecture: str = "amd
 def ending_of(directory: Path, scripts: dict[str, tuple[int, str]], **wishes: object) -> tuple[Ending, Scripted]:
     """Run all steps behind UNPACK's first against the scripts."""
     task = task_in(directory, **wishes)  # type: ignore[arg-type]
-    task.tree.mkdir()
     chroot = ChrootBuild(task)
+    chroot.root.mkdir(parents=True)
     scripted = Scripted(task.tree, scripts)
     chroot.sandbox = scripted  # type: ignore[assignment]
 

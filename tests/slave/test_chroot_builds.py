@@ -21,6 +21,7 @@ from protocol.messages import Abort, Accepted, Build, LogFrom, Phase, SlaveState
 from slave import leftovers
 from slave.backends.chroot import BUILDER_ID
 from slave.machine import RESTARTED
+from tests.fix_chroot import IN_BOTH_BACKENDS
 from tests.fix_slaves import ARCHITECTURE, RealSlave, SlaveUnderContract, wait_until
 from tests.fix_sources import SLEEP_FOREVER, TRY_THE_NETWORK, MakeSource, SourcePackage
 
@@ -84,6 +85,7 @@ def nothing_is_left(slave: RealSlave, words: str = "sleep 98765") -> bool:
     return not (processes(words) or leftovers.marked(state) or leftovers.mounts(state) or trees)
 
 
+@IN_BOTH_BACKENDS
 def test_a_package_is_built_by_an_unprivileged_user_and_dpkg_reads_the_result(
     chroot_slave: SlaveUnderContract, source_package: MakeSource, tmp_path: Path
 ) -> None:
@@ -145,6 +147,7 @@ def test_a_failing_build_is_the_package_s_fault_and_its_log_says_why(
     assert done.results == {}
 
 
+@IN_BOTH_BACKENDS
 def test_a_failing_maintainer_script_is_nobody_else_s_fault(
     chroot_slave: SlaveUnderContract, source_package: MakeSource
 ) -> None:
@@ -154,6 +157,7 @@ def test_a_failing_maintainer_script_is_nobody_else_s_fault(
     assert "this maintainer script fails" in done.log
 
 
+@IN_BOTH_BACKENDS
 def test_neither_build_nor_maintainer_scripts_reach_a_network_or_start_a_daemon(
     chroot_slave: SlaveUnderContract, source_package: MakeSource, tmp_path: Path
 ) -> None:
@@ -177,6 +181,7 @@ def test_neither_build_nor_maintainer_scripts_reach_a_network_or_start_a_daemon(
     assert str(Path("/proc/self/ns/net").readlink()) not in found
 
 
+@IN_BOTH_BACKENDS
 def test_root_of_the_chroot_is_not_root_of_the_host(
     chroot_slave: SlaveUnderContract, source_package: MakeSource, tmp_path: Path
 ) -> None:
@@ -243,6 +248,7 @@ def start_sleeping(slave: SlaveUnderContract, package: SourcePackage) -> tuple[A
     return master, attempt
 
 
+@IN_BOTH_BACKENDS
 def test_an_abort_kills_the_whole_tree_and_leaves_no_mount(
     chroot_slave: SlaveUnderContract, chroot_slave_process: RealSlave, source_package: MakeSource
 ) -> None:
@@ -258,13 +264,16 @@ def test_an_abort_kills_the_whole_tree_and_leaves_no_mount(
     wait_until(lambda: nothing_is_left(chroot_slave_process))
 
 
+@IN_BOTH_BACKENDS
 def test_a_slave_killed_in_mid_build_comes_back_clean_and_says_what_happened(
     chroot_slave: SlaveUnderContract, chroot_slave_process: RealSlave, source_package: MakeSource
 ) -> None:
     master, attempt = start_sleeping(chroot_slave, source_package(build=SLEEP_FOREVER))
     with master:
         log = master.log
-        chroot_slave.restart()
+        chroot_slave_process.end(signal.SIGKILL)
+        wait_until(lambda: not processes("sleep 98765"), "the kernel has killed its build")
+        chroot_slave_process.start()
     with chroot_slave.master() as master:
         status = master.statuses[-1]
         assert (status.state, status.attempt, status.outcome) == (SlaveState.WAITING, attempt, WireOutcome.BUILDERFAIL)
@@ -297,6 +306,7 @@ def test_what_a_killed_slave_left_running_and_mounted_is_gone_after_its_next_sta
         subprocess.run(["umount", str(mountpoint)], check=False, capture_output=True)
 
 
+@IN_BOTH_BACKENDS
 def test_sigterm_ends_slave_and_build_within_five_seconds(
     chroot_slave: SlaveUnderContract, chroot_slave_process: RealSlave, source_package: MakeSource
 ) -> None:

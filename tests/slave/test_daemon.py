@@ -317,7 +317,7 @@ def command(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--backend", "docker"], "'docker' is none of chroot, host"),
+        (["--backend", "docker"], "'docker' is none of chroot, userns, host"),
         (["--backend", "host", "--listen", "0.0.0.0:0"], "loopback"),
     ],
 )
