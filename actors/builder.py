@@ -87,7 +87,7 @@ class BuilderActor(FarmActor):
         assert start.builder is not None  # noqa: S101 - a builder's actor is never started without
         settings = start.settings
         self._core = BuilderCore(start.builder, start.generation, settings.timers)
-        self._link = SlaveLink(settings.token_file)
+        self._link = SlaveLink(settings.token_file, settings.certificates_directory)
         self._files = AttemptFiles(settings.logs_directory, Librarian(settings.librarian_directory))
         self._waiting: deque[Event] = deque()
         self._work: tuple[UUID, Iterator[ResultStored | None]] | None = None  # a log being compressed
@@ -174,8 +174,8 @@ class BuilderActor(FarmActor):
         match order:
             case Tell(message):
                 self._tell_queue(message)
-            case Connect(host, port):
-                self._link.connect(host, port)
+            case Connect(host, port, tls):
+                self._link.connect(host, port, tls=tls)
             case Greet(epoch, farm):
                 self._link.greet(epoch, farm)
             case Send(message):
@@ -281,10 +281,10 @@ class BuilderActor(FarmActor):
 
 def _event(happening: Happening) -> Event:
     match happening:
-        case Up():
-            return Connected(_now())
-        case Down(reason, lied):
-            return ConnectionEnded(_now(), reason, lied)
+        case Up(shown, now):
+            return Connected(_now(), shown, now)
+        case Down(reason, lied, unfit):
+            return ConnectionEnded(_now(), reason, lied, unfit)
         case Heard(message):
             return SlaveSaid(_now(), message)
         case _:

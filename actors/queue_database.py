@@ -61,9 +61,9 @@ class Changes:
                 self.builds.update(map(int, ids))
             case "buildqueue" | "build" | "chroot" | "archive":
                 self.all_jobs = True
-            case "builder" if ids is not None:
+            case "builder" | "certificate" if ids is not None:
                 self.builders.update(map(str, ids))
-            case "builder" | "processor_family":
+            case "builder" | "certificate" | "processor_family":
                 self.all_builders = True
             case "attempt" if ids is not None:
                 self.attempts.update(map(str, ids))

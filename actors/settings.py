@@ -136,6 +136,11 @@ class Settings(BaseSettings):
         return self.state_directory / "slave-token"
 
     @property
+    def certificates_directory(self) -> Path:
+        """What this master shows to slaves on other machines, and what it believes of theirs."""
+        return self.state_directory / "tls"
+
+    @property
     def run_file(self) -> Path:
         """Where the running master is found (pid, ports); absent when none runs."""
         return self.state_directory / "run.json"

@@ -1,7 +1,8 @@
 """The only slave socket of the farm: bytes between a non-blocking socket and `protocol.connection`.
 
 Thespian tells of readability only, so the socket lies in an epoll of its own, whose descriptor the actor watches: it is
-readable whenever the socket has something to read, room to write, or has just been connected.  Never decides anything;
+readable whenever the socket has something to read, room to write, or has just been connected, or an address was found.
+TLS (`certificates.channel`) keeps nothing back that the socket would have to tell of.  Never decides anything;
 `actors.builder` hands what `pump` yields to `actors.core.builder`.
 """
 
@@ -14,10 +15,15 @@ import socket
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
+from actors.core.credentials import loopback
+from actors.name_lookup import Found, Lookup
+from certificates.channel import CUT, Channel, ChannelRefused
+from certificates.files import CertificateFiles, NoCertificate
+from certificates.identity import Shown
 from protocol.connection import Connection, NeedData, PeerClosed, Role
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.messages import VERSION, Hello, MasterMessage, Message, SlaveMessage
@@ -32,6 +38,9 @@ UNSENT_LIMIT = 16 * 1024 * 1024  #: bytes; a full window of a push is 4 MiB
 class Up:
     """The connection stands; nothing was said."""
 
+    shown: Shown | None = None  #: by the slave; None over plain TCP
+    now: datetime | None = None  #: when, by this machine's clock
+
 
 @dataclass(frozen=True, slots=True)
 class Down:
@@ -39,6 +48,7 @@ class Down:
 
     reason: str  #: in words
     lied: bool = False  #: the slave broke the protocol
+    unfit: bool = False  #: it is no slave of ours; `reason` goes on after "the slave at …"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +64,21 @@ Happening = Up | Down | Heard
 class SlaveLink:
     """One connection at a time, to one slave."""
 
-    def __init__(self, token_file: Path) -> None:
-        """Prepare; `token_file` is read anew for every greeting."""
+    def __init__(self, token_file: Path, certificates: Path) -> None:
+        """Prepare; the token is read for every plain greeting, the certificates for every TLS connection if they changed.
+
+        Args:
+            token_file: the secret of plain connections.
+            certificates: directory of the master's own.
+        """
         self._token_file = token_file
+        self._certificates = CertificateFiles(certificates, server=False)
         self._epoll = select.epoll()
+        self._lookup: Lookup | None = None
+        self._addresses: deque[Found] = deque()  # to be tried if this one does not answer
         self._socket: socket.socket | None = None
         self._connection = Connection(Role.MASTER)
+        self._channel: Channel | None = None  # None: plain TCP
         self._connecting = False
         self._unsent: deque[memoryview] = deque()
         self._unsent_bytes = 0
@@ -80,26 +99,61 @@ class SlaveLink:
         """Return whether `pump` has something to say that no descriptor will tell of."""
         return self._failed is not None
 
-    def connect(self, host: str, port: int) -> None:
-        """Begin to connect; `pump` tells how it went.  Loopback only: the token goes in plain text."""
+    def connect(self, host: str, port: int, *, tls: bool) -> None:
+        """Begin to connect; `pump` tells how it went.  Plain TCP is for loopback only: the token goes in plain text."""
         self.close()
         address = loopback(host)
-        if address is None:
+        if address is None and not tls:
             self._failed = Down(f"{host} is not a loopback address, and without encryption nothing else is allowed")
             return
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._connection, self._connecting = Connection(Role.MASTER), True
+        self._connection = Connection(Role.MASTER)
+        try:
+            self._channel = Channel(self._certificates.context(), server=False) if tls else None
+        except NoCertificate as error:
+            self._failed = Down(f"this master can't show a certificate: {error}; `buildd-master ca init` makes one")
+            return
+        self._lookup = Lookup(address or host, port)
+        if not self._found():
+            self._epoll.register(self._lookup, select.EPOLLIN)
+
+    def _found(self) -> bool:
+        """Go on with the addresses of the host, if they are known by now."""
+        found = None if self._lookup is None else self._lookup.found()
+        if found is None:
+            return False
+        self._end_lookup()
+        if isinstance(found, str):
+            self._fail(found)
+            return True
+        self._addresses.extend(found)
+        self._try_next()
+        return True
+
+    def _try_next(self) -> None:
+        family, address = self._addresses.popleft()
+        self._connecting = True
         self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        code = self._socket.connect_ex((address, port))
+        code = self._socket.connect_ex(address)
         if code not in {0, errno.EINPROGRESS}:
-            self._fail(_words(code))
+            self._not_connected(code)
             return
         self._wanted = select.EPOLLIN | select.EPOLLOUT
         self._epoll.register(self._socket, self._wanted)
 
+    def _not_connected(self, code: int) -> None:
+        """Try the next address of the host; give up after the last."""
+        if not self._addresses or self._socket is None:
+            self._fail(_words(code))
+            return
+        self._socket.close()
+        self._try_next()
+
     def greet(self, epoch: int, farm: str) -> None:
-        """Say `Hello`, with the token."""
+        """Say `Hello`; over plain TCP with the token."""
+        if self._channel is not None:
+            self.send(Hello((VERSION,), farm, epoch))
+            return
         try:
             token = self._token_file.read_text("ascii").strip()
         except (OSError, UnicodeError) as error:
@@ -116,10 +170,18 @@ class SlaveLink:
         if self._socket is None:
             return
         frame = self._connection.send(message)
-        self._unsent.append(memoryview(frame))
-        self._unsent_bytes += len(frame)
+        if self._channel is None:
+            self._queue(frame)
+        else:
+            self._channel.send(frame)
+            self._queue(self._channel.to_send())
         if self._unsent_bytes > UNSENT_LIMIT:
             self._fail(f"the slave does not read what it is sent: {self._unsent_bytes} bytes wait")
+
+    def _queue(self, data: bytes) -> None:
+        if data:
+            self._unsent.append(memoryview(data))
+            self._unsent_bytes += len(data)
 
     def flush(self) -> None:
         """Send all that waits, or as much as the socket takes now; the rest goes when there is room.
@@ -131,6 +193,8 @@ class SlaveLink:
 
     def pump(self) -> Iterator[Happening]:
         """Read and write what is possible now and yield what happened; stops when `close` or `connect` is called."""
+        if self._lookup is not None:
+            self._found()
         if self._socket is not None and self._failed is None:
             yield from self._pump(self._socket)
         if self._failed is not None:
@@ -156,29 +220,60 @@ class SlaveLink:
         if self._connecting:
             code = ours.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code or events & (select.EPOLLERR | select.EPOLLHUP):
-                self._fail(_words(code or errno.ECONNREFUSED))
+                self._not_connected(code or errno.ECONNREFUSED)
                 return
             if not events & select.EPOLLOUT:
                 return
             self._connecting = False
+            self._addresses.clear()
             self._want(ours, select.EPOLLIN)
-            yield Up()
+            if self._channel is None:
+                yield Up()
+            else:
+                self._queue(self._channel.to_send())
+                self._flush()
         if self._socket is ours and events & select.EPOLLOUT:
             self._flush()
         for _ in range(READS):
-            if self._socket is not ours or not self._read(ours):
+            if self._socket is not ours:
                 return
+            shaking = self._channel is not None and not self._channel.open
+            if not self._read(ours):
+                return
+            if shaking and self._channel is not None and self._channel.open:
+                yield Up(self._channel.shown, datetime.now(UTC))
             yield from self._events(ours)
 
     def _read(self, ours: socket.socket) -> bool:
-        """Read once; return False if there was nothing."""
+        """Read once; return False if there was nothing, or it was the end."""
+        shaking = self._channel is not None and not self._channel.open
         try:
-            self._connection.receive_data(ours.recv(READ_BYTES))
+            data = ours.recv(READ_BYTES)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:
-            self._fail(_words(error.errno))
+            self._fail(_words(error.errno) + (", during the TLS handshake" if shaking else ""))
             return False
+        if shaking and not data:
+            self._fail(CUT, unfit=True)
+            return False
+        if self._channel is None or not data:
+            self._connection.receive_data(data)
+            return True
+        return self._decipher(self._channel, data)
+
+    def _decipher(self, channel: Channel, data: bytes) -> bool:
+        try:
+            said = channel.receive(data)
+        except ChannelRefused as error:
+            self._queue(channel.to_send())  # tells the slave why
+            self._flush()
+            self._fail(str(error), unfit=True)
+            return False
+        self._queue(channel.to_send())
+        self._flush()
+        if said:
+            self._connection.receive_data(said)
         return True
 
     def _events(self, ours: socket.socket) -> Iterator[Happening]:
@@ -227,27 +322,24 @@ class SlaveLink:
             self._epoll.modify(ours, wanted)
             self._wanted = wanted
 
-    def _fail(self, reason: str, *, lied: bool = False) -> None:
+    def _fail(self, reason: str, *, lied: bool = False, unfit: bool = False) -> None:
         self._close()
-        self._failed = Down(reason, lied)
+        self._failed = Down(reason, lied, unfit)
+
+    def _end_lookup(self) -> None:
+        if self._lookup is not None:
+            self._lookup.close()  # which takes it out of the epoll as well
+            self._lookup = None
 
     def _close(self) -> None:
+        self._end_lookup()
+        self._addresses.clear()
         if self._socket is not None:
             self._socket.close()  # which takes it out of the epoll as well
             self._socket = None
         self._connecting = False
         self._unsent.clear()
         self._unsent_bytes = 0
-
-
-def loopback(host: str) -> str | None:
-    """Return the loopback address that `host` is or names, without asking any name server; None if it is none."""
-    if host == "localhost":
-        return "127.0.0.1"
-    try:
-        return host if ip_address(host).is_loopback else None
-    except ValueError:
-        return None
 
 
 def _words(code: int | None) -> str:

@@ -32,6 +32,7 @@ GROUPS: Mapping[str, str] = {
     "chroot": "cli.chroots",
     "series": "cli.series",
     "archive": "cli.archives",
+    "ca": "cli.certificates",
     "db": "cli.database",
 }
 

@@ -64,6 +64,7 @@ class RefusalCode(StrEnum):
 
     WRONG_VERSION = "wrong_version"
     WRONG_TOKEN = "wrong_token"  # noqa: S105 - a code, not a secret
+    WRONG_CERTIFICATE = "wrong_certificate"
     WRONG_FARM = "wrong_farm"
     STALE_EPOCH = "stale_epoch"
 
@@ -289,6 +290,13 @@ class Clean:
 
 
 @dataclass(frozen=True, slots=True)
+class NewCertificate:
+    """Master to slave, over TLS: show this one from the next session on; not answered."""
+
+    data: bytes  #: PEM, for the key that the slave has
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """Both ways: still here."""
 
@@ -296,7 +304,18 @@ class Heartbeat:
 
 
 MasterMessage = (
-    Hello | Echo | EnsurePresent | PutChunk | Build | Query | LogFrom | Fetch | Abort | Clean | Heartbeat
+    Hello
+    | Echo
+    | EnsurePresent
+    | PutChunk
+    | Build
+    | Query
+    | LogFrom
+    | Fetch
+    | Abort
+    | Clean
+    | NewCertificate
+    | Heartbeat
 )  #: what a master may send
 
 SlaveMessage = (

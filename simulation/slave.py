@@ -41,6 +41,7 @@ from slave.events import (
     CloseSession,
     Event,
     HelloArrived,
+    KeepCertificate,
     KillBuild,
     LogGrew,
     LookUp,
@@ -252,6 +253,8 @@ class SimulatedSlave:
                 if number in self._sessions:
                     self._sessions[number].follow_log(attempt, offset)
                     self._push_log()
+            case KeepCertificate():
+                pass  # it speaks plain TCP only
             case _:
                 self._obey_for_build(order)
 

@@ -16,17 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
+from certificates.files import NoCertificate
 from protocol.messages import Build, Hello, MasterMessage, Phase, PutChunk
 from slave import leftovers
 from slave.backends import Task
 from slave.binarypackage import BACKENDS, build, processors
 from slave.build_log import BuildLog
 from slave.cache import FileCache
+from slave.credentials import Credentials
 from slave.events import (
     BuildEnded,
     CloseSession,
     Event,
     HelloArrived,
+    KeepCertificate,
     KillBuild,
     LogGrew,
     LookUp,
@@ -43,7 +46,7 @@ from slave.events import (
 )
 from slave.machine import Machine, Traits
 from slave.outcomes import Ending, builderfail
-from slave.session import Session, Timing
+from slave.session import Secrecy, Session, Timing
 from slave.state_directory import StateDirectory, removal
 
 log = logging.getLogger("buildd-slave")
@@ -67,7 +70,8 @@ class Daemon:
     Args:
         traits: what it is.
         state: its directory, locked.
-        token: what a master must show; never logged.
+        token: what a master must show over plain TCP; never logged.
+        credentials: what is shown, and believed, over TLS; None: plain TCP, which is for loopback.
     """
 
     def __init__(
@@ -76,12 +80,14 @@ class Daemon:
         state: StateDirectory,
         token: str,
         *,
+        credentials: Credentials | None = None,
         limits: Limits | None = None,
         timing: Timing | None = None,
     ) -> None:
         self.traits = traits
         self._state = state
         self._token = token.encode()
+        self._credentials = credentials
         self._limits = limits or Limits()
         self._timing = timing or Timing()
         self._sessions: dict[int, Session] = {}
@@ -152,7 +158,13 @@ class Daemon:
     # -- sessions ----------------------------------------------------------------------------------------------------
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._last_session += 1
-        session = Session(self._last_session, reader, writer, self._timing)
+        try:
+            secrecy = None if self._credentials is None else _secrecy(self._credentials)
+        except NoCertificate as error:
+            log.error("no session: %s", error)  # noqa: TRY400 - its words tell
+            writer.close()
+            return
+        session = Session(self._last_session, reader, writer, self._timing, secrecy)
         strangers = [one for one in self._sessions.values() if not one.open]
         if len(strangers) >= MOST_STRANGERS:
             strangers[0].close("too many connections that do not greet")
@@ -171,9 +183,10 @@ class Daemon:
     async def _hear(self, session: Session, message: MasterMessage) -> None:
         at = time.monotonic()
         if isinstance(message, Hello):
-            right = hmac.compare_digest(self._token, (message.token or "").encode())
+            plain = session.secrecy is None
+            right = not plain or hmac.compare_digest(self._token, (message.token or "").encode())
             free = shutil.disk_usage(self._state.path).free
-            orders = self._machine.handle(HelloArrived(session.number, message, right, free, at))
+            orders = self._machine.handle(HelloArrived(session.number, message, right, free, at, session.fault))
             if session.number == self._machine.session:
                 log.info("%s opened: farm %s, epoch %d", session.name, message.farm, message.epoch)
         else:
@@ -204,7 +217,15 @@ class Daemon:
 
     def _obey(
         self,
-        order: Send | CloseSession | SaveState | StartBuild | KillBuild | RemoveBuild | SendResult | PushLog,
+        order: Send
+        | CloseSession
+        | SaveState
+        | StartBuild
+        | KillBuild
+        | RemoveBuild
+        | SendResult
+        | PushLog
+        | KeepCertificate,
     ) -> None:
         match order:
             case SaveState(record):
@@ -217,6 +238,9 @@ class Daemon:
                     asyncio.get_running_loop().call_soon(self._building.cancel)
             case RemoveBuild(attempt):
                 self._discard(self._state.build(attempt))
+            case KeepCertificate(data):
+                if self._credentials is not None:
+                    self._credentials.keep(data)
             case _:
                 self._obey_for_session(order)
 
@@ -315,3 +339,7 @@ class Daemon:
         error = None if task.cancelled() else task.exception()
         if error is not None and not self.crashed.done():
             self.crashed.set_exception(error)
+
+
+def _secrecy(credentials: Credentials) -> Secrecy:
+    return Secrecy(credentials.channel(), credentials.fault)

@@ -32,9 +32,10 @@ class HelloArrived:
 
     session: int  #: number of the connection, given by the shell, never used again
     hello: Hello
-    token_right: bool  #: the shell compared it, in constant time
+    token_right: bool  #: the shell compared it, in constant time; over TLS there is none, and none is wrong
     free_disk: int  #: bytes
     at: float  #: monotonic seconds
+    fault: str = ""  #: why the certificate that it has shown is no master's of this farm
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,23 @@ class PushLog:
     offset: int
 
 
+@dataclass(frozen=True, slots=True)
+class KeepCertificate:
+    """Show this from the next connection on, if it is one of ours."""
+
+    data: bytes  #: PEM
+
+
 Order = (
-    Send | CloseSession | SaveState | StartBuild | KillBuild | RemoveBuild | LookUp | StoreChunk | SendResult | PushLog
+    Send
+    | CloseSession
+    | SaveState
+    | StartBuild
+    | KillBuild
+    | RemoveBuild
+    | LookUp
+    | StoreChunk
+    | SendResult
+    | PushLog
+    | KeepCertificate
 )

@@ -28,6 +28,7 @@ from protocol.messages import (
     Heartbeat,
     Hello,
     LogFrom,
+    NewCertificate,
     Phase,
     PutChunk,
     Query,
@@ -48,6 +49,7 @@ from slave.events import (
     CloseSession,
     Event,
     HelloArrived,
+    KeepCertificate,
     KillBuild,
     LogGrew,
     LookUp,
@@ -217,6 +219,8 @@ class Machine:
             theirs = ", ".join(str(version) for version in hello.versions) or "none"
             text = f"this slave speaks protocol version {VERSION}; the master speaks {theirs}"
             return Refused(RefusalCode.WRONG_VERSION, text)
+        if event.fault:
+            return Refused(RefusalCode.WRONG_CERTIFICATE, fit_text(f"this master {event.fault}"))
         if not event.token_right:
             return Refused(RefusalCode.WRONG_TOKEN, "the token is not the one in this slave's token file")
         if self.record.farm not in {None, hello.farm}:
@@ -254,6 +258,8 @@ class Machine:
                 return self._abort(event, message)
             case Clean():
                 return self._clean(event, message)
+            case NewCertificate(data):
+                return (KeepCertificate(data),)
             case Hello() | Heartbeat():  # protocol.connection lets no second Hello through
                 return ()
             case _:

@@ -26,6 +26,7 @@ from protocol.messages import LOG_BYTES
 from slave import ordinary_user
 from slave.backends.chroot import BUILDER_ID
 from slave.binarypackage import BACKENDS
+from slave.credentials import Credentials
 from slave.daemon import Daemon, Limits
 from slave.errors import CannotStart, SandboxBroken
 from slave.machine import Traits
@@ -53,7 +54,7 @@ class Options:
     host: str
     port: int
     state_directory: Path
-    token_file: Path
+    token_file: Path | None  #: None: enrolled
     backend: str
     name: str
     architectures: tuple[str, ...]
@@ -65,9 +66,14 @@ def run(  # noqa: PLR0917 - typer calls it, by name
     context: typer.Context,
     state_directory: Annotated[Path, typer.Option(help="Cache, builds and state; nothing is kept elsewhere.")],
     token_file: Annotated[
-        Path | None, typer.Option(help="The secret that master and slave share, readable by nobody else.")
+        Path | None,
+        typer.Option(
+            help="The secret that master and slave share, readable by nobody else; an enrolled slave has none."
+        ),
     ] = None,
-    listen: Annotated[str, typer.Option(help="HOST:PORT; port 0 chooses one.")] = f"127.0.0.1:{DEFAULT_PORT}",
+    listen: Annotated[
+        str, typer.Option(help="HOST:PORT; port 0 chooses one. Beyond loopback once enrolled.")
+    ] = f"127.0.0.1:{DEFAULT_PORT}",
     backend: Annotated[
         str,
         typer.Option(
@@ -90,15 +96,17 @@ def run(  # noqa: PLR0917 - typer calls it, by name
         context.obj = state_directory
         return
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    if token_file is None:
-        raise SystemExit(_stopped("--token-file is missing: plain TCP needs the secret that master and slave share"))
+    enrolled = Credentials(state_directory).enrolled
+    if token_file is None and not enrolled:
+        why = "--token-file is missing: plain TCP needs the secret that master and slave share"
+        raise SystemExit(_stopped(f"{why}; `buildd-slave enroll` joins a master on another machine"))
     try:
-        host, port = listen_address(listen)
+        host, port = listen_address(listen, enrolled=enrolled)
         options = Options(
             host=host,
             port=port,
             state_directory=state_directory,
-            token_file=token_file,
+            token_file=None if enrolled else token_file,
             backend=backend or ("chroot" if os.geteuid() == 0 else "userns"),
             name=name or socket.gethostname(),
             architectures=tuple(architecture or ()),
@@ -135,10 +143,19 @@ async def serve(options: Options) -> int:
         CannotStart: something of the options or of this machine does not allow it.
     """
     architectures = _check_machine(options)
-    token = read_token(options.token_file)
+    token = "" if options.token_file is None else read_token(options.token_file)
     state = StateDirectory(options.state_directory)
     await _check_namespaces(options.backend, state)
-    daemon = Daemon(Traits(options.name, architectures, options.backend), state, token, limits=options.limits)
+    credentials = Credentials(state.path)
+    if credentials.enrolled:
+        credentials.check()
+    daemon = Daemon(
+        Traits(options.name, architectures, options.backend),
+        state,
+        token,
+        credentials=credentials if credentials.enrolled else None,
+        limits=options.limits,
+    )
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -165,8 +182,8 @@ async def serve(options: Options) -> int:
 
 
 # -- what must hold before it starts -------------------------------------------------------------------------------
-def listen_address(text: str) -> tuple[str, int]:
-    """Return host and port of `HOST:PORT`; only addresses of the loopback interface are allowed.
+def listen_address(text: str, *, enrolled: bool) -> tuple[str, int]:
+    """Return host and port of `HOST:PORT`; a slave that is not enrolled listens on loopback addresses only.
 
     Raises:
         CannotStart: it is no such address.
@@ -181,10 +198,10 @@ def listen_address(text: str) -> tuple[str, int]:
         loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
         raise CannotStart(f"--listen {text!r}: {host!r} is no IP address") from None
-    if not loopback:
+    if not loopback and not enrolled:
         raise CannotStart(
             f"--listen {text!r}: plain TCP is spoken on loopback addresses only (127.0.0.1, ::1), "
-            "for anybody on the way could read and change what passes"
+            "for anybody on the way could read and change what passes; `buildd-slave enroll` joins a master elsewhere"
         )
     return host, int(port)
 

@@ -1,4 +1,4 @@
-"""One connection to a master: bytes to messages and back, heartbeats, and what the master asked to have pushed.
+"""One connection to a master: bytes to messages and back, TLS, heartbeats, and what the master asked to have pushed.
 
 Knows no state of the slave: `slave.daemon` tells it what to say.  A peer that does not read stops us from reading it:
 nothing piles up here but one chunk a push, below asyncio's own high-water mark.
@@ -11,10 +11,13 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from certificates.channel import CUT, Channel, ChannelRefused
+from certificates.files import NoCertificate
+from certificates.identity import Shown
 from protocol.connection import Connection, ConnectionState, NeedData, PeerClosed, Role
 from protocol.errors import RemoteProtocolError
 from protocol.messages import (
@@ -32,6 +35,7 @@ from protocol.transfer import spans
 
 log = logging.getLogger("buildd-slave")
 
+TLS_HANDSHAKE = b"\x16\x03"  #: what TLS begins with; as a frame's length it would be too long
 READ_BYTES = 256 * 1024
 HIGH_WATER = 512 * 1024  #: bytes that wait for the peer, before logs and results wait as well
 LINGER_SECONDS = 5.0  #: a closed connection may take that long to deliver what was said
@@ -46,6 +50,14 @@ class Timing:
     greeting: float = 10.0  #: a connection that is no session by then is closed
 
 
+@dataclass(frozen=True, slots=True)
+class Secrecy:
+    """How a connection is kept from others."""
+
+    channel: Channel
+    judge: Callable[[Shown], str]  #: why what the peer has shown is no master's; NoCertificate: ours can't be read
+
+
 @dataclass(slots=True)
 class _Following:
     """A log that this session has pushed to it."""
@@ -58,8 +70,17 @@ class _Following:
 class Session:
     """One connection; all methods belong to the loop's thread."""
 
-    def __init__(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timing: Timing) -> None:
+    def __init__(
+        self,
+        number: int,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        timing: Timing,
+        secrecy: Secrecy | None = None,
+    ) -> None:
         self.number = number
+        self.fault = ""  #: why the peer's certificate is no master's; known when it has said anything
+        self.secrecy = secrecy  #: None: plain TCP
         peer = writer.get_extra_info("peername")
         self.name = f"session {number} from {peer[0]} port {peer[1]}" if peer else f"session {number}"
         self.began = time.monotonic()
@@ -92,7 +113,12 @@ class Session:
         """Yield what the peer says, until the connection ends; logs why it ended."""
         try:
             while not self.closed:
-                self._connection.receive_data(await self._reader.read(READ_BYTES))
+                data = await self._reader.read(READ_BYTES)
+                said = data if self.secrecy is None else self._decipher(self.secrecy, data)
+                if self.secrecy is None and self._connection.state is ConnectionState.OPENING:
+                    self._look_at_first(data)
+                if said or not data:
+                    self._connection.receive_data(said)
                 for message in self._whole():
                     yield message
                 if not self._writer.is_closing():
@@ -101,6 +127,28 @@ class Session:
             self.close(f"the peer broke the protocol: {wrong}")
         except OSError as wrong:
             self.close(f"connection lost: {wrong.strerror or wrong}")
+
+    def _decipher(self, secrecy: Secrecy, data: bytes) -> bytes:
+        """Return what the peer said; a peer that is refused hears why."""
+        channel, shaking = secrecy.channel, not secrecy.channel.open
+        if not data:
+            if shaking:
+                self.close(f"the peer {CUT}")
+            return b""
+        try:
+            said = channel.receive(data)
+            if shaking and channel.open:
+                self.fault = secrecy.judge(channel.shown)
+        except (ChannelRefused, NoCertificate) as refused:
+            self._writer.write(channel.to_send())
+            self.close(f"the peer {refused}" if isinstance(refused, ChannelRefused) else str(refused))
+            return b""
+        self._writer.write(channel.to_send())
+        return said
+
+    def _look_at_first(self, data: bytes) -> None:
+        if data.startswith(TLS_HANDSHAKE):
+            self.close("the peer speaks TLS, and this slave is not enrolled: `buildd-slave enroll` changes that")
 
     def _whole(self) -> Iterator[MasterMessage]:
         """Yield the messages that have arrived whole, one at a time: each may end the session."""
@@ -119,7 +167,11 @@ class Session:
         """Send `message`; nothing happens if the connection has ended."""
         if self.closed or self._writer.is_closing() or self._connection.state is ConnectionState.CLOSED:
             return
-        self._writer.write(self._connection.send(message))
+        frame = self._connection.send(message)
+        if self.secrecy is not None:
+            self.secrecy.channel.send(frame)
+            frame = self.secrecy.channel.to_send()
+        self._writer.write(frame)
         self._last_said = time.monotonic()
 
     def close(self, why: str) -> None:

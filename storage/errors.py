@@ -3,10 +3,13 @@
     StorageError
     ├── Unknown                 the thing named does not exist; nothing was written
     │   ├── UnknownBuilder  UnknownFamily  UnknownSeries  UnknownArchive  UnknownSource
-    │   └── UnknownBuild  UnknownJob  UnknownAttempt  UnknownFile  UnknownPerson  UnknownComponent
+    │   ├── UnknownBuild  UnknownJob  UnknownAttempt  UnknownFile  UnknownPerson  UnknownComponent
+    │   └── UnknownCertificate
     ├── Exists                  the name is taken; nothing was written
     │   └── BuilderExists  ArchiveExists  BuildExists  FileExists
     ├── BadValue                a value that can't be: which, where, what is allowed
+    ├── EnrolmentRefused        a slave's one-time token is none, was used, or has expired
+    ├── AuthorityUnusable       the file of the farm's authority can't be read or is not what it should be
     ├── ImpossibleMove          a build can't go from this state to that one; carries the build's story
     ├── DatabaseUnreachable     the database is away or can't work: try again later, blame nobody
     ├── SchemaOutdated          the database was made by another version: `buildd-master db migrate`
@@ -74,6 +77,13 @@ class UnknownArchive(Unknown):
 
     what = "archive"
     hint = "`buildd-master archive list` shows all"
+
+
+class UnknownCertificate(Unknown):
+    """No certificate of that serial or holder is in force."""
+
+    what = "certificate in force for"
+    hint = "`buildd-master ca list` shows all"
 
 
 class UnknownComponent(Unknown):
@@ -152,6 +162,14 @@ class FileExists(Exists):
 
 class BadValue(StorageError):
     """A value that can't be stored; the text says which, and what is allowed."""
+
+
+class EnrolmentRefused(StorageError):
+    """A token opens nothing (any more); nothing was written."""
+
+
+class AuthorityUnusable(StorageError):
+    """The farm's authority can't sign; nothing was written."""
 
 
 class ImpossibleMove(StorageError):

@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from certificates.identity import CertificateRole
+
 
 class BuildState(StrEnum):
     """States of a build (dispatch-rules §4); `storage.transitions` has the table of moves."""
@@ -127,6 +129,15 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownCertificate:
+    """A certificate that was issued to a builder, as the builder's actor must know it."""
+
+    serial: str  #: hexadecimal
+    revoked: str | None  #: when, in words
+    pem: str  #: of the one that lasts longest, to be handed to the slave; of others empty
+
+
+@dataclass(frozen=True, slots=True)
 class Builder:
     """A registered machine that builds."""
 
@@ -142,6 +153,27 @@ class Builder:
     manual: bool
     tags: tuple[str, ...]
     architectures: tuple[str, ...]  #: architecture tags of its families: the slave must offer one of them
+    certificates: tuple[KnownCertificate, ...] = ()  #: ever issued to it since it was registered, oldest first
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What the farm's authority has issued."""
+
+    serial: str  #: hexadecimal
+    role: CertificateRole
+    name: str  #: of the builder, or `master`
+    not_before: datetime
+    not_after: datetime
+    issued: datetime
+    revoked: datetime | None
+    warned: datetime | None  #: when people were told that it expires soon
+    pem: str
+
+    @property
+    def holder(self) -> str:
+        """Who has it, in words."""
+        return "the master" if self.role is CertificateRole.MASTER else f"builder {self.name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -52,6 +53,7 @@ from actors.messages import (
     ResultStored,
     SessionOpened,
 )
+from certificates.identity import Shown
 from protocol.messages import (
     VERSION,
     Accepted,
@@ -252,13 +254,13 @@ class Scene:
         self.epoch += 1
         return self.queue_says(SessionOpened("bob", self.generation, self.epoch, FARM))
 
-    def connect(self) -> list[Order]:
+    def connect(self, shown: Shown | None = None, now: datetime | None = None) -> list[Order]:
         self.linked = True
-        return self.happen(Connected(self.at))
+        return self.happen(Connected(self.at, shown, now))
 
-    def fail(self, reason: str = "connection refused", *, lied: bool = False) -> list[Order]:
+    def fail(self, reason: str = "connection refused", *, lied: bool = False, unfit: bool = False) -> list[Order]:
         self.linked = False
-        return self.happen(ConnectionEnded(self.at, reason, lied))
+        return self.happen(ConnectionEnded(self.at, reason, lied, unfit))
 
     def slave_says(self, message: SlaveMessage) -> list[Order]:
         return self.happen(SlaveSaid(self.at, message))
@@ -292,6 +294,10 @@ class Scene:
         if not any(isinstance(order, Connect) for order in self.orders[-3:]):
             self.grant()
         assert self.connect()
+        return self.greet(status, **welcome)
+
+    def greet(self, status: Status = IDLE, **welcome: Any) -> list[Order]:
+        """Welcome and answer the probe."""
         self.slave_says(self.welcome(status, **welcome))
         echo = self.last(Echo)
         return self.slave_says(EchoReply(echo.id, echo.data))

@@ -15,7 +15,7 @@ from actors.builder import BuilderActor
 from actors.core.builder_events import FromQueueMessage
 from actors.core.timers import Timers
 from actors.farm_actor import Start
-from actors.messages import RuntimeChanged, SessionOpened, SessionWanted
+from actors.messages import BuilderChanged, RuntimeChanged, SessionOpened, SessionWanted
 from actors.settings import Settings
 from simulation.host import TOKEN, SlaveHost
 from storage.librarian import Librarian
@@ -72,6 +72,10 @@ class StagedBuilder(BuilderActor):
 
     def hear(self, message: FromQueueMessage) -> None:
         self.receive(message, QUEUE)
+
+    def change(self, row: Builder) -> None:
+        """Hear that the builder's row has changed."""
+        self.receive(BuilderChanged(row), QUEUE)
 
     def heard(self, kind: type[T], which: Callable[[T], bool] = lambda _: True) -> list[T]:
         """Return what the queue actor was told."""

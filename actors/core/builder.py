@@ -142,9 +142,9 @@ class BuilderCore:
             case Retired():
                 self._retire()
             case Connected():
-                self.session.connected(self._out)
-            case ConnectionEnded(reason=reason, lied=lied):
-                self._connection_ended(reason, lied=lied)
+                self.session.connected(event, self._out)
+            case ConnectionEnded(reason=reason):
+                self._connection_ended(reason, lied=event.lied, unfit=event.unfit)
             case SlaveSaid(message=message):
                 self._slave_said(message)
             case TimeCame():
@@ -389,10 +389,10 @@ class BuilderCore:
         else:
             self._step(step)
 
-    def _connection_ended(self, reason: str, *, lied: bool = False) -> None:
+    def _connection_ended(self, reason: str, *, lied: bool = False, unfit: bool = False) -> None:
         if self.session.state in {SessionState.RESTING, SessionState.ASKING}:
             return  # there was none
-        self.session.ended(self._at, reason, self._out, lied=lied)
+        self.session.ended(self._at, reason, self._out, lied=lied, unfit=unfit)
         self._session_lost(reason, lied=lied)
 
     def _restart_session(self, reason: str) -> None:

@@ -7,6 +7,7 @@ shell obeys them in the order given.  Those that touch files or sockets answer w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -30,6 +31,7 @@ from actors.messages import (
     SessionWanted,
     Started,
 )
+from certificates.identity import Shown
 from protocol.messages import MasterMessage, SlaveMessage
 from storage.records import Builder, StoredFile
 
@@ -92,6 +94,8 @@ class Connected:
     """The connection that `Connect` ordered stands; nothing was said."""
 
     at: float
+    shown: Shown | None = None  #: what the slave has shown; None: it is plain TCP
+    now: datetime | None = None  #: by this machine's clock, where something was shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,7 @@ class ConnectionEnded:
     at: float
     reason: str  #: the socket's error in words, as `connection refused`
     lied: bool = False  #: the slave broke the protocol, `reason` says how
+    unfit: bool = False  #: it is no slave of ours; `reason` goes on after "the slave at …"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,11 +222,12 @@ class Connect:
 
     host: str
     port: int
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Greet:
-    """Say `Hello`; the shell adds the token, which no core ever sees."""
+    """Say `Hello`; over plain TCP the shell adds the token, which no core ever sees."""
 
     epoch: int
     farm: str

@@ -14,6 +14,7 @@ BUILD_TYPE = "binarypackage"
 _REFUSALS = {
     RefusalCode.WRONG_VERSION: "speaks another version of the protocol",
     RefusalCode.WRONG_TOKEN: "does not accept this farm's token",
+    RefusalCode.WRONG_CERTIFICATE: "does not accept this master's certificate",
     RefusalCode.WRONG_FARM: "belongs to another farm",
     RefusalCode.STALE_EPOCH: "has seen a newer session than this farm's database knows of",
 }

@@ -14,14 +14,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from actors.core.builder_events import Connect, Disconnect, Greet, Order, Send, Tell
+from actors.core.builder_events import Connect, Connected, Disconnect, Greet, Order, Send, Tell
+from actors.core.credentials import certificate_fault, needs_tls, successor, unlisted
 from actors.core.fit import address, misfit, refusal
 from actors.core.timers import Timers
 from actors.messages import BuilderTroubled, SessionOpened, SessionWanted
+from certificates.identity import Shown
 from protocol.messages import (
     Echo,
     EchoReply,
     Heartbeat,
+    NewCertificate,
     Query,
     RefusalCode,
     Refused,
@@ -59,6 +62,9 @@ class Session:
     status: Status | None = None  #: of the open session only
     failures: int = 0  #: connection attempts in a row that did not end in a session of some length
     troubled: BuilderTroubled | None = None  #: what the queue actor was told last; None: nothing since the last probe
+    shown: Shown | None = None  #: what the slave has shown; None over plain TCP
+    _shown_until: float = 0.0  #: when that expires
+    _offered: str = ""  #: the certificate that the slave was handed in this session
     _epoch_unused: SessionOpened | None = None
     _stale: int = 0
     _ladder_began: float = 0.0
@@ -96,11 +102,18 @@ class Session:
         self._epoch_unused = message
         self._connect(at, out)
 
-    def connected(self, out: list[Order]) -> None:
-        """Greet the slave."""
-        if self.state is not SessionState.CONNECTING or self._epoch_unused is None:
+    def connected(self, event: Connected, out: list[Order]) -> None:
+        """Greet the slave, if it is the builder's."""
+        granted, self.shown, self._offered = self._epoch_unused, event.shown, ""
+        if self.state is not SessionState.CONNECTING or granted is None:
             return
-        granted, self._epoch_unused = self._epoch_unused, None
+        if event.shown is not None and event.now is not None:
+            why = certificate_fault(self.row, granted.farm, event.shown, event.now)
+            if why:
+                self.distrust(event.at, NotOkKind.MISFIT, why, out)
+                return
+            self._shown_until = event.at + (event.shown.not_after - event.now).total_seconds()
+        self._epoch_unused = None
         self.epoch = granted.session
         self.state = SessionState.GREETING
         out.append(Greet(granted.session, granted.farm))
@@ -120,6 +133,7 @@ class Session:
                     self.distrust(at, NotOkKind.MISFIT, "did not echo a probe as it was sent", out)
                     return False
                 self.state, self._opened_at, self._queried, self._stale = SessionState.OPEN, at, False, 0
+                self._offer_certificate(out)
                 return True
             case _:
                 pass  # heartbeats; anything else comes too early to mean something
@@ -157,18 +171,26 @@ class Session:
             return
         self.state, self._deadline = SessionState.CONNECTING, at + self.timers.connect
         self.status, self._last_id, self._spoke_at, self._heard_at = None, 0, at, at
-        out.append(Connect(*place))
+        out.append(Connect(*place, tls=needs_tls(self.row)))
+
+    def _offer_certificate(self, out: list[Order]) -> None:
+        """Hand the slave a certificate that was issued since."""
+        pem = "" if self.shown is None or not self.open else successor(self.row, self.shown)
+        if pem and pem != self._offered:
+            self._offered = pem
+            out.append(Send(NewCertificate(pem.encode())))
 
     # --- on the way down --------------------------------------------------------------------------
 
-    def ended(self, at: float, reason: str, out: list[Order], *, lied: bool = False) -> None:
+    def ended(self, at: float, reason: str, out: list[Order], *, lied: bool = False, unfit: bool = False) -> None:
         """Note that the connection could not be made or broke, and climb the ladder."""
         was_open = self.open
         lasted = was_open and at - self._opened_at >= self.timers.connect
         if lasted:
             self.failures = 0
-        if lied:
-            self.distrust(at, NotOkKind.MISFIT, f"broke the protocol: {reason}", out, closed=True)
+        if lied or unfit:
+            words = f"broke the protocol: {reason}" if lied else reason
+            self.distrust(at, NotOkKind.MISFIT, words, out, closed=True)
             return
         self._down()
         if lasted:
@@ -209,16 +231,24 @@ class Session:
     def row_changed(self, at: float, row: Builder, out: list[Order]) -> bool:
         """Take the new row; return True if the connection had to be closed for it."""
         before, self.row = self.row, row
-        moved = before.url != row.url
-        unfit = self.welcome is not None and self.open and misfit(row, self.welcome)
+        moved = before.url != row.url or needs_tls(before) != needs_tls(row)
+        unfit = self.open and (
+            (self.welcome is not None and misfit(row, self.welcome))
+            or (self.shown is not None and unlisted(row, self.shown))
+        )
         if moved or unfit:
             self._close("the builder's row was changed", out)
         revived = row.builderok and not before.builderok
-        refitted = before.architectures != row.architectures or before.trusted != row.trusted
+        refitted = (before.architectures, before.trusted, before.certificates) != (
+            row.architectures,
+            row.trusted,
+            row.certificates,
+        )
         if moved or unfit or (self.state is SessionState.RESTING and (revived or refitted)):
             self.failures, self._ladder_began, self._retry_at = 0, at, at
         if revived:
             self.troubled = None  # a person said ok: what we know must be said again
+        self._offer_certificate(out)
         return bool(moved or unfit)
 
     def _trouble(self, kind: NotOkKind, words: str, out: list[Order]) -> None:
@@ -277,6 +307,8 @@ class Session:
         if silent >= self.timers.suspect and not self._queried:
             self._queried = True
             out.append(Send(Query(self.next_id())))
+        elif self.shown is not None and at >= self._shown_until:
+            return "its certificate has expired"
         elif at - self._spoke_at >= self.timers.heartbeat:
             out.append(Send(Heartbeat(at)))
         return ""
@@ -292,6 +324,8 @@ class Session:
                 yield self._deadline
             case SessionState.OPEN:
                 yield self._spoke_at + self.timers.heartbeat
+                if self.shown is not None:
+                    yield self._shown_until
                 yield self._heard_at + (self.timers.lost if self._queried else self.timers.suspect)
 
 

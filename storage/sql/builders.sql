@@ -8,12 +8,25 @@ ON CONFLICT (name) DO NOTHING
 RETURNING name;
 
 -- all --
--- All builders by name, or those of `names`; architectures are the tags of their families.
+-- All builders by name, or those of `names`; architectures are the tags of their families.  The latest
+-- certificates are enough: earlier ones have expired.
 SELECT id, name, url, families, trusted, builderok, failnotes, notok_by, notok_kind, manual, tags,
        ARRAY(SELECT DISTINCT tag
              FROM processor_family AS family, unnest(family.architectures) AS tag
              WHERE family.name = ANY (builder.families)
-             ORDER BY tag) AS architectures
+             ORDER BY tag) AS architectures,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object(
+                   'serial', serial,
+                   'revoked', to_char(revoked AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'),
+                   'pem', CASE WHEN latest THEN pem ELSE '' END) ORDER BY issued, serial), '[]')
+        FROM (SELECT serial, revoked, pem, issued,
+                     revoked IS NULL
+                     AND serial = first_value(serial) OVER (ORDER BY revoked IS NULL DESC, not_after DESC, issued DESC)
+                         AS latest
+              FROM certificate
+              WHERE role = 'builder' AND certificate.name = builder.name AND issued >= builder.created
+              ORDER BY issued DESC, serial
+              LIMIT 16) AS known) AS certificates
 FROM builder
 WHERE %(names)s::text[] IS NULL OR name = ANY (%(names)s::text[])
 ORDER BY name;

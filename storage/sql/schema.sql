@@ -6,6 +6,9 @@ CREATE DOMAIN public.archive_purpose AS text
 CREATE DOMAIN public.build_state AS text
 	CONSTRAINT build_state_check CHECK ((VALUE = ANY (ARRAY['NEEDSBUILD'::text, 'BUILDING'::text, 'CANCELLING'::text, 'GATHERING'::text, 'FULLYBUILT'::text, 'FAILEDTOBUILD'::text, 'MANUALDEPWAIT'::text, 'CHROOTWAIT'::text, 'SUPERSEDED'::text, 'FAILEDTOUPLOAD'::text, 'CANCELLED'::text, 'INFRAFAILED'::text])));
 
+CREATE DOMAIN public.certificate_role AS text
+	CONSTRAINT certificate_role_check CHECK ((VALUE = ANY (ARRAY['master'::text, 'builder'::text])));
+
 CREATE DOMAIN public.filename AS text
 	CONSTRAINT filename_check CHECK (((VALUE ~ '^[^/[:cntrl:]]{1,255}$'::text) AND (VALUE <> ALL (ARRAY['.'::text, '..'::text]))));
 
@@ -262,6 +265,17 @@ $$;
 
 COMMENT ON FUNCTION public.refuse() IS 'Raises its argument.';
 
+CREATE FUNCTION public.revoke_removed_builder() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE certificate SET revoked = now() WHERE role = 'builder' AND name = OLD.name AND revoked IS NULL;
+    RETURN OLD;
+END
+$$;
+
+COMMENT ON FUNCTION public.revoke_removed_builder() IS 'Whoever is registered by this name next is somebody else.';
+
 CREATE FUNCTION public.tell_farm() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -474,6 +488,24 @@ ALTER TABLE public.buildqueue ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.certificate (
+    serial text NOT NULL,
+    role public.certificate_role NOT NULL,
+    name public.word NOT NULL,
+    not_before timestamp with time zone NOT NULL,
+    not_after timestamp with time zone NOT NULL,
+    issued timestamp with time zone DEFAULT now() NOT NULL,
+    revoked timestamp with time zone,
+    warned timestamp with time zone,
+    pem text NOT NULL,
+    CONSTRAINT certificate_check CHECK ((((role)::text = 'builder'::text) OR ((name)::text = 'master'::text))),
+    CONSTRAINT certificate_serial_check CHECK ((serial ~ '^[1-9a-f][0-9a-f]{0,39}$'::text))
+);
+
+COMMENT ON COLUMN public.certificate.name IS 'Of the builder, or `master`.  A copy: what was issued outlives the builder.';
+
+COMMENT ON COLUMN public.certificate.warned IS 'When people were told that it expires soon.';
+
 CREATE TABLE public.chroot (
     id bigint NOT NULL,
     distroarchseries bigint NOT NULL,
@@ -543,6 +575,16 @@ ALTER TABLE public.distroseries ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE public.enrolment (
+    secret public.sha256 NOT NULL,
+    builder public.word NOT NULL,
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    expires timestamp with time zone NOT NULL,
+    used timestamp with time zone
+);
+
+COMMENT ON COLUMN public.enrolment.secret IS 'Hash of what the slave must show.';
 
 CREATE TABLE public.event (
     id bigint NOT NULL,
@@ -730,6 +772,9 @@ ALTER TABLE ONLY public.buildqueue
 ALTER TABLE ONLY public.buildqueue
     ADD CONSTRAINT buildqueue_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.certificate
+    ADD CONSTRAINT certificate_pkey PRIMARY KEY (serial);
+
 ALTER TABLE ONLY public.chroot
     ADD CONSTRAINT chroot_distroarchseries_pocket_key UNIQUE (distroarchseries, pocket);
 
@@ -756,6 +801,9 @@ ALTER TABLE ONLY public.distroseries
 
 ALTER TABLE ONLY public.distroseries
     ADD CONSTRAINT distroseries_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.enrolment
+    ADD CONSTRAINT enrolment_pkey PRIMARY KEY (secret);
 
 ALTER TABLE ONLY public.event
     ADD CONSTRAINT event_pkey PRIMARY KEY (id);
@@ -806,6 +854,8 @@ CREATE INDEX build_state ON public.build USING btree (state, id);
 
 CREATE INDEX buildqueue_builder ON public.buildqueue USING btree (builder) WHERE (builder IS NOT NULL);
 
+CREATE INDEX certificate_name_idx ON public.certificate USING btree (name);
+
 CREATE INDEX event_subject ON public.event USING btree (subject, id);
 
 CREATE INDEX publication_archive ON public.publication USING btree (archive, distroseries);
@@ -832,6 +882,8 @@ CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.builder FOR EACH
 
 CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.buildqueue FOR EACH ROW EXECUTE FUNCTION public.record_event('job', 'id');
 
+CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.certificate FOR EACH ROW EXECUTE FUNCTION public.record_event('certificate', 'name');
+
 CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.chroot FOR EACH ROW EXECUTE FUNCTION public.record_event('chroot', 'id');
 
 CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.component FOR EACH ROW EXECUTE FUNCTION public.record_event('component', 'name');
@@ -841,6 +893,8 @@ CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.distribution FOR
 CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.distroarchseries FOR EACH ROW EXECUTE FUNCTION public.record_event('distroarchseries', 'id');
 
 CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.distroseries FOR EACH ROW EXECUTE FUNCTION public.record_event('distroseries', 'id');
+
+CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.enrolment FOR EACH ROW EXECUTE FUNCTION public.record_event('enrolment', 'builder');
 
 CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.farm FOR EACH ROW EXECUTE FUNCTION public.record_event('farm', 'id');
 
@@ -870,9 +924,17 @@ CREATE TRIGGER keep_outcome BEFORE UPDATE OF outcome ON public.attempt FOR EACH 
 
 CREATE TRIGGER keep_purpose BEFORE UPDATE OF purpose ON public.archive FOR EACH ROW WHEN (((old.purpose)::text <> (new.purpose)::text)) EXECUTE FUNCTION public.refuse('an archive keeps its purpose, because the trust of its builds follows from it');
 
+CREATE TRIGGER keep_revoked BEFORE UPDATE OF revoked ON public.certificate FOR EACH ROW WHEN (((old.revoked IS NOT NULL) AND (new.revoked IS DISTINCT FROM old.revoked))) EXECUTE FUNCTION public.refuse('a revoked certificate stays revoked: issue another');
+
+CREATE TRIGGER keep_used BEFORE UPDATE OF used ON public.enrolment FOR EACH ROW WHEN ((old.used IS NOT NULL)) EXECUTE FUNCTION public.refuse('an enrolment token is used once: issue another');
+
+CREATE TRIGGER revoke_certificates BEFORE DELETE ON public.builder FOR EACH ROW EXECUTE FUNCTION public.revoke_removed_builder();
+
 CREATE TRIGGER tell_deleted AFTER DELETE ON public.builder REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('name');
 
 CREATE TRIGGER tell_deleted AFTER DELETE ON public.buildqueue REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
+
+CREATE TRIGGER tell_deleted AFTER DELETE ON public.certificate REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('name');
 
 CREATE TRIGGER tell_deleted AFTER DELETE ON public.chroot REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('distroarchseries');
 
@@ -881,6 +943,8 @@ CREATE TRIGGER tell_inserted AFTER INSERT ON public.build REFERENCING NEW TABLE 
 CREATE TRIGGER tell_inserted AFTER INSERT ON public.builder REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('name');
 
 CREATE TRIGGER tell_inserted AFTER INSERT ON public.buildqueue REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
+
+CREATE TRIGGER tell_inserted AFTER INSERT ON public.certificate REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('name');
 
 CREATE TRIGGER tell_inserted AFTER INSERT ON public.chroot REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('distroarchseries');
 
@@ -895,6 +959,8 @@ CREATE TRIGGER tell_updated AFTER UPDATE ON public.build REFERENCING OLD TABLE A
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.builder REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('name');
 
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.buildqueue REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
+
+CREATE TRIGGER tell_updated AFTER UPDATE ON public.certificate REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('name');
 
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.chroot REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('distroarchseries');
 
@@ -961,6 +1027,9 @@ ALTER TABLE ONLY public.distroseries
 
 ALTER TABLE ONLY public.distroseries
     ADD CONSTRAINT distroseries_id_nominated_archindep_fkey FOREIGN KEY (id, nominated_archindep) REFERENCES public.distroarchseries(distroseries, architecture) DEFERRABLE INITIALLY DEFERRED;
+
+ALTER TABLE ONLY public.enrolment
+    ADD CONSTRAINT enrolment_builder_fkey FOREIGN KEY (builder) REFERENCES public.builder(name) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.event
     ADD CONSTRAINT event_cause_fkey FOREIGN KEY (cause) REFERENCES public.event(id);

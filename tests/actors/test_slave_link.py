@@ -14,7 +14,8 @@ from weakref import WeakKeyDictionary
 import pytest
 
 from actors import slave_link
-from actors.slave_link import Down, Happening, Heard, SlaveLink, Up, loopback
+from actors.core.credentials import loopback
+from actors.slave_link import Down, Happening, Heard, SlaveLink, Up
 from protocol.connection import Connection, NeedData, Role
 from protocol.messages import (
     CHUNK,
@@ -89,7 +90,7 @@ def token_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def link(token_file: Path) -> Iterator[SlaveLink]:
-    link = SlaveLink(token_file)
+    link = SlaveLink(token_file, token_file.parent / "papers" / "master")
     yield link
     link.release()
 
@@ -104,7 +105,7 @@ def peer() -> Iterator[Peer]:
 @pytest.fixture
 def greeted(link: SlaveLink, peer: Peer) -> SlaveLink:
     """A link whose session is open."""
-    link.connect("127.0.0.1", peer.port)
+    link.connect("127.0.0.1", peer.port, tls=False)
     assert wait_happening(link) == Up()
     peer.accept()
     link.greet(7, FARM)
@@ -117,13 +118,13 @@ def greeted(link: SlaveLink, peer: Peer) -> SlaveLink:
 
 def test_nobody_listening_is_connection_refused(link: SlaveLink, peer: Peer) -> None:
     peer.close()
-    link.connect("127.0.0.1", peer.port)
+    link.connect("127.0.0.1", peer.port, tls=False)
     assert wait_happening(link) == Down("connection refused")
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "slave.example", "0.0.0.0", "8.8.8.8", "::2"])
 def test_what_is_no_loopback_address_is_refused_without_a_packet(link: SlaveLink, host: str) -> None:
-    link.connect(host, 8221)
+    link.connect(host, 8221, tls=False)
     happening = wait_happening(link)
     assert isinstance(happening, Down)
     assert host in happening.reason
@@ -259,7 +260,7 @@ def test_what_was_sent_just_before_the_close_arrives(greeted: SlaveLink, peer: P
 
 def test_a_token_file_that_can_not_be_read_is_named(link: SlaveLink, peer: Peer, token_file: Path) -> None:
     token_file.unlink()
-    link.connect("127.0.0.1", peer.port)
+    link.connect("127.0.0.1", peer.port, tls=False)
     assert wait_happening(link) == Up()
     link.greet(7, FARM)
     assert wait_happening(link) == Down(f"the token file {token_file} can't be read: No such file or directory")
@@ -270,7 +271,7 @@ def test_a_token_file_without_a_token_is_named_and_its_content_is_not(
     link: SlaveLink, peer: Peer, token_file: Path, content: str
 ) -> None:
     token_file.write_text(content)
-    link.connect("127.0.0.1", peer.port)
+    link.connect("127.0.0.1", peer.port, tls=False)
     assert wait_happening(link) == Up()
     link.greet(7, FARM)
     assert wait_happening(link) == Down(f"the token file {token_file} holds no token: one line of ASCII text is one")
@@ -279,7 +280,7 @@ def test_a_token_file_without_a_token_is_named_and_its_content_is_not(
 def test_a_second_connection_replaces_the_first(greeted: SlaveLink, peer: Peer) -> None:
     first = peer.socket
     assert first is not None
-    greeted.connect("127.0.0.1", peer.port)
+    greeted.connect("127.0.0.1", peer.port, tls=False)
     assert wait_happening(greeted) == Up()
     assert first.recv(1) == b""
     first.close()

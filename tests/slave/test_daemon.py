@@ -11,7 +11,6 @@ import socket
 import stat
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,55 +28,19 @@ from protocol.messages import (
     LogFrom,
     ResultFile,
     SlaveState,
-    Welcome,
     WireOutcome,
 )
-from slave.daemon import MOST_STRANGERS, Daemon
+from slave.daemon import MOST_STRANGERS
 from slave.errors import CannotStart, ImpossibleMove
 from slave.events import BuildEnded
-from slave.machine import Traits
 from slave.main import listen_address, notify, read_token
 from slave.record import Record
 from slave.session import Timing
 from slave.state_directory import StateDirectory
+from tests.fix_daemon import ATTEMPT, TOKEN, DaemonThread
 from tests.fix_slaves import CHECKOUT, FARM, PATIENCE, MasterClient, wait_until
 
-TOKEN = "a-token-of-tests"
-ATTEMPT = "a0000000-0000-4000-8000-000000000000"
 QUICK = Timing(heartbeat=0.05, silence=0.6, greeting=0.4)
-
-
-class DaemonThread:
-    """A daemon in a thread of its own."""
-
-    def __init__(self, directory: Path, timing: Timing, record: Record | None = None, log: bytes = b"") -> None:
-        state = StateDirectory(directory)
-        if record is not None:
-            state.save(record)
-            (state.build(ATTEMPT) / "results").mkdir(parents=True)
-            state.log(ATTEMPT).write_bytes(log)
-        self.state = state
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-        self.thread.start()
-
-        async def make() -> tuple[Daemon, int]:
-            daemon = Daemon(Traits("tester", ("amd64",), "host"), state, TOKEN, timing=timing)
-            return daemon, await daemon.start("127.0.0.1", 0)
-
-        self.daemon, self.port = asyncio.run_coroutine_threadsafe(make(), self.loop).result(PATIENCE)
-
-    def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.daemon.stop(), self.loop).result(PATIENCE)
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(PATIENCE)
-        self.loop.close()
-        self.state.close()
-
-    def master(self, epoch: int) -> MasterClient:
-        master = MasterClient(self.port)
-        assert isinstance(master.hello(TOKEN, epoch=epoch), Welcome)
-        return master
 
 
 @pytest.fixture
@@ -246,7 +209,7 @@ def test_an_abort_right_behind_its_build_is_obeyed(patient: DaemonThread) -> Non
     ],
 )
 def test_loopback_addresses_are_listened_on(text: str, address: tuple[str, int]) -> None:
-    assert listen_address(text) == address
+    assert listen_address(text, enrolled=False) == address
 
 
 @pytest.mark.parametrize(
@@ -263,7 +226,7 @@ def test_loopback_addresses_are_listened_on(text: str, address: tuple[str, int])
 )
 def test_nothing_but_loopback_is_listened_on_and_the_reason_is_one_line(text: str, words: str) -> None:
     with pytest.raises(CannotStart, match=words) as why:
-        listen_address(text)
+        listen_address(text, enrolled=False)
     assert "\n" not in str(why.value)
 
 
