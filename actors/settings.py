@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     state_directory: Path = Field(default_factory=default_state_directory)
     database: str = Field(default="", repr=False)  #: DSN; empty: PostgreSQL embedded in the state directory
     user: str = "buildd-master"  #: system user that a master started as root becomes; empty: stays root
+    enroll_listen: str = ""  #: HOST:PORT where slaves on other machines enrol, as `0.0.0.0:8220`; empty: nowhere
     admin_port: int = Field(default=0, ge=0, le=65535)  #: of the actor system, on loopback; 0: a free one
     builders_per_nursery: int = Field(default=32, ge=1, le=200)
     limits: Limits = Limits(
@@ -76,6 +78,13 @@ class Settings(BaseSettings):
             message = "must be DEBUG, INFO, WARNING or ERROR"
             raise ValueError(message)
         return value.upper()
+
+    @field_validator("enroll_listen")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value:
+            place_of(value)
+        return value
 
     @field_validator("timers", mode="before")
     @classmethod
@@ -156,6 +165,25 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the command line over the environment over the file."""
         return init_settings, env_settings, _TomlFile(settings_cls)
+
+
+def place_of(text: str) -> tuple[str, int]:
+    """Return address and port of `ADDRESS:PORT`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        ip_address(host)
+        number = int(port) if port.isascii() and port.isdigit() else -1
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 65535:  # noqa: PLR2004 - ports end there
+        message = "must be an IP address and a port, as 0.0.0.0:8220"
+        raise ValueError(message)
+    return host, number
 
 
 class _TomlFile(PydanticBaseSettingsSource):

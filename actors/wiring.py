@@ -17,15 +17,17 @@ import select
 import signal
 import time
 from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any
 
 from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
 
+from actors.enrolment import EnrolmentServer
 from actors.farm_actor import Cast, FarmAwaited, FarmUp, Here, Start
 from actors.run_file import RunningFarm, write_run_file
 from actors.transport import admin_pid, adopt_orphans, free_port, port_taken, raise_open_files, secure, write_key
-from storage.database import MasterLock, shown
+from storage.database import MasterLock, acting, connect, shown
 from storage.embedded import Embedded
 from storage.errors import AnotherMaster, StorageError
 from storage.migration import migrate, pending_migrations
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 SUPERVISOR = "actors.supervisor.Supervisor"
 _UP_SECONDS = 30.0  #: for the supervisor to answer, and again for every actor to run
+_CERTIFICATES_SECONDS = 3600.0  #: between two looks at what expires
 _CHECK_SECONDS = 5.0  #: between two looks at the database's server and lock
 _LOG = {
     "version": 1,
@@ -74,6 +77,9 @@ class Farm:
         self._supervisor: ActorAddress | None = None
         self._session = 0
         self._roots: tuple[int, ...] = ()  #: pidfds of admin and supervisor
+        self._dsn = ""
+        self._enrolment: EnrolmentServer | None = None
+        self._certificates_due = 0.0  #: monotonic seconds
 
     def start(self) -> FarmUp:
         """Start everything and wait until every actor runs.
@@ -114,6 +120,7 @@ class Farm:
             if ready:
                 return Halt.ROOT_DIED
             self._keep_server()
+            self._keep_certificates()
             if not self._keep_lock():
                 return Halt.LOCK_LOST
 
@@ -122,7 +129,7 @@ class Farm:
     def _start(self) -> None:
         self._make_directories()
         self._own_directory()
-        dsn = self._start_database()
+        self._dsn = dsn = self._start_database()
         settings = self.settings.model_copy(update={"database": dsn})
         port = self._choose_port()
         with MasterLock(dsn):
@@ -140,6 +147,7 @@ class Farm:
         if self.up.trouble:
             message = f"the queue actor crashes: {self.up.trouble}; see the log above"
             raise CannotStart(message)
+        self._start_enrolment()
         supervisor_port = here.address.addressDetails.sockname[1]
         write_run_file(self.settings.run_file, RunningFarm(os.getpid(), port, supervisor_port, shown(dsn)))
 
@@ -208,6 +216,25 @@ class Farm:
             raise CannotStart(text)
         return heard
 
+    def _start_enrolment(self) -> None:
+        """Serve enrolment, if it is wished for; opened now, and not inherited by the actors."""
+        if not self.settings.enroll_listen:
+            return
+        from storage.authority import FarmAuthority  # noqa: PLC0415 - loads a library that other farms never need
+
+        with (
+            connect(self._dsn, application="master") as connection,
+            acting(connection, "master", "enroll_listen is set"),
+        ):
+            FarmAuthority(connection, self.settings.state_directory, datetime.now(UTC)).open()
+        try:
+            self._enrolment = EnrolmentServer(self.settings, self._dsn)
+        except OSError as error:
+            message = f"enroll_listen = {self.settings.enroll_listen}: {error.strerror}; set another address or port"
+            raise CannotStart(message) from error
+        self._open.callback(self._enrolment.stop)
+        self._enrolment.start()
+
     def _watch_root(self, pid: int) -> None:
         descriptor = os.pidfd_open(pid)
         self._open.callback(os.close, descriptor)
@@ -227,6 +254,24 @@ class Farm:
             )
         else:
             log.warning("the embedded database had ended and was started again")
+
+    def _keep_certificates(self) -> None:
+        """Start the enrolment's process again if it died; once an hour, renew certificates and warn of those that end."""
+        if self._enrolment is not None and (code := self._enrolment.ended()) is not None:
+            log.error("the process that serves enrolment had ended (exit code %s) and is started again", code)
+            self._enrolment.start()
+        now = time.monotonic()
+        if now < self._certificates_due or not (self.settings.state_directory / "ca").exists():
+            return
+        self._certificates_due = now + _CERTIFICATES_SECONDS
+        from storage.authority import look_after  # noqa: PLC0415 - loads a library that other farms never need
+
+        try:
+            warnings = look_after(self._dsn, self.settings.state_directory, datetime.now(UTC))
+        except StorageError as error:
+            warnings = (f"the certificates can't be looked after: {error}",)
+        for warning in warnings:
+            log.warning("%s", warning)
 
     def _keep_lock(self) -> bool:
         """Take the lock again after the database was away; False if somebody else was faster."""

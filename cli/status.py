@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -18,9 +19,10 @@ from cli.builders import state_of
 from cli.errors import Failed
 from cli.explaining import in_short, snapshot, unexplained
 from cli.farm import Farm, open_farm
-from cli.output import AsJson, console, note, plain, print_json, say, since, state
+from cli.output import AsJson, console, note, plain, print_json, say, since, state, warn
 from cli.tables import Facts, Rows
 from storage.builders import Builders
+from storage.certificates import Certificates, expiring, warning
 from storage.check import check as check_invariants
 from storage.errors import UnknownJob
 from storage.records import Job
@@ -37,6 +39,8 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         waiting = [job for job in jobs if job.builder is None]
         stuck = _stuck(jobs, views, waiting)
         version = farm.connection.info.server_version
+        now = datetime.now(UTC)
+        warnings = [warning(one, now) for one in expiring(Certificates(farm.connection).all(), now)]
     states = Counter(state_of(view.builder, runtimes.get(view.builder.name)) for view in views)
     families = sorted({job.family for job in jobs} | {family for view in views for family in view.builder.families})
     if as_json:
@@ -50,6 +54,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
                     "stuck": stuck,
                     "families": {family: _family(family, jobs, views) for family in families},
                 },
+                "warnings": warnings,
                 "database": {"where": _database(farm), "server_version": version},
                 "state_directory": farm.settings.state_directory,
             }
@@ -72,6 +77,8 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     facts.add("database", f"{_database(farm)} (PostgreSQL {version // 10000})")
     facts.add("state", str(farm.settings.state_directory))
     facts.show()
+    for one in warnings:
+        warn(one)
 
 
 def queue(

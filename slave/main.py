@@ -16,7 +16,7 @@ import socket
 import stat
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +47,14 @@ CRASHED = 3
 app = typer.Typer(add_completion=False, help="Build Debian packages that a buildd-master sends.")
 
 
+def default_state_directory() -> Path:
+    """Return where a slave keeps its state if nobody says otherwise."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/buildd-slave")
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "buildd-slave"
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the command line says."""
@@ -64,7 +72,14 @@ class Options:
 @app.callback(invoke_without_command=True)
 def run(  # noqa: PLR0917 - typer calls it, by name
     context: typer.Context,
-    state_directory: Annotated[Path, typer.Option(help="Cache, builds and state; nothing is kept elsewhere.")],
+    state_directory: Annotated[
+        Path,
+        typer.Option(
+            help="Cache, builds and state; nothing is kept elsewhere.",
+            default_factory=default_state_directory,
+            show_default="/var/lib/buildd-slave as root",
+        ),
+    ],
     token_file: Annotated[
         Path | None,
         typer.Option(
@@ -121,19 +136,52 @@ def run(  # noqa: PLR0917 - typer calls it, by name
 @app.command()
 def enroll(
     context: typer.Context,
+    url: Annotated[
+        str, typer.Argument(metavar="[URL]", help="Of the master, as https://HOST:8220.", show_default=False)
+    ] = "",
+    token: Annotated[
+        str,
+        typer.Option(
+            metavar="TOKEN",
+            envvar="BUILDD_SLAVE_ENROLL_TOKEN",
+            help="What `buildd-master ca issue NAME` printed; - reads it from stdin; else it is asked for.",
+            show_default=False,
+        ),
+    ] = "",
+    files: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Instead: what `ca issue NAME --directory` wrote.", show_default=False),
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Forget the farm it belongs to.")] = False,  # noqa: FBT002
 ) -> None:
-    """Let the next farm whose master has the token own this slave: `buildd-slave --state-directory D enroll --again`."""
-    if not again:
-        raise SystemExit(_stopped("a slave enrols itself in the first farm that has its token; --again releases it"))
+    """Join a master on another machine, with a one-time token.
+
+    With --again and no URL it only leaves its farm: the next one whose master has its token owns it.
+    """
+    from slave import enrolment  # noqa: PLC0415 - loads a library that a running slave does not need
+
+    if not url and files is None and not again:
+        raise SystemExit(
+            _stopped("say where: `buildd-slave enroll https://MASTER:8220 --token -`; --again leaves a farm")
+        )
     try:
         state = StateDirectory(context.obj)
-        record = state.load()
-        state.save(replace(record, farm=None, epoch=0))
+        if files is not None:
+            joined = enrolment.take(state, files, again=again)
+        elif url:
+            joined = enrolment.enroll(state, url, _enrolment_token(token), again=again)
+        else:
+            sys.stdout.write(f"released from farm {enrolment.release(state) or '(none)'}\n")
+            return
     except CannotStart as why:
         raise SystemExit(_stopped(str(why))) from None
-    state.close()
-    sys.stdout.write(f"released from farm {record.farm or '(none)'}\n")
+    sys.stdout.write(f"enrolled: this slave speaks for {joined} of the farm {joined.farm}\n")
+
+
+def _enrolment_token(given: str) -> str:
+    if given == "-":
+        return sys.stdin.readline()
+    return given or str(typer.prompt("Token", hide_input=True, err=True))
 
 
 async def serve(options: Options) -> int:

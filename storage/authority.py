@@ -21,12 +21,14 @@ from certificates.files import AUTHORITY, OWN, write_file
 from certificates.identity import CertificateRole, Identity
 from certificates.making import LIFE, Authority, BadRequest, Issued, new_authority, new_key, new_request
 from certificates.making import read_authority as parse
-from storage.certificates import Certificates, in_force
-from storage.database import farm_id
+from storage.certificates import Certificates, expiring, in_force, warning
+from storage.database import acting, connect, farm_id
 from storage.errors import AuthorityUnusable
 from storage.records import Certificate
 
 RENEWED_BEFORE: Final = 1 / 3  #: part of its life that a certificate has left when the farm renews it by itself
+
+_WARNED_EVERY: Final = timedelta(days=1)
 
 
 class FarmAuthority:
@@ -116,3 +118,22 @@ class FarmAuthority:
 def _due(certificate: Certificate, now: datetime) -> bool:
     left = (certificate.not_after - now) / (certificate.not_after - certificate.not_before)
     return left < RENEWED_BEFORE and (now < certificate.not_after or certificate.role is CertificateRole.MASTER)
+
+
+def look_after(dsn: str, state_directory: Path, now: datetime) -> tuple[str, ...]:
+    """Renew what is due, and return what people must be warned of, at most once a day each.
+
+    Raises:
+        AuthorityUnusable, DatabaseUnreachable: nothing was done.
+    """
+    told = []
+    with connect(dsn, application="master") as connection:
+        with acting(connection, "master", "a third of its life was left"):
+            FarmAuthority(connection, state_directory, now).renew_due()
+        certificates = Certificates(connection)
+        for one in expiring(certificates.all(), now):
+            if one.warned is None or now - one.warned > _WARNED_EVERY:
+                told.append(warning(one, now))
+                with acting(connection, "master", told[-1]):
+                    certificates.note_warned(one.serial)
+    return tuple(told)

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from certificates.identity import CertificateRole, moment
-from certificates.making import Issued
 from storage.errors import EnrolmentRefused, UnknownCertificate
 from storage.queries import load
 from storage.records import Certificate
 from storage.repository import Repository
+
+if TYPE_CHECKING:
+    from certificates.making import Issued  # it loads a library that who only reads does not need
 
 MASTER: Final = "master"  #: name of the master's own certificates
 WARNED_BEFORE: Final = timedelta(days=30)
