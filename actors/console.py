@@ -137,7 +137,11 @@ class Console:
 
 
 def run_console(settings: Settings, command: str | None = None) -> int:
-    """Run one command, or those on stdin, or a prompt where stdin is a terminal; return the exit code."""
+    """Run one command, or those on stdin, or a prompt where stdin is a terminal.
+
+    Returns:
+        The exit code: 0 done, 2 a command was refused, 3 no farm runs there.
+    """
     try:
         with Attached(settings) as farm:
             console = Console(farm, sys.stdout)
@@ -145,7 +149,7 @@ def run_console(settings: Settings, command: str | None = None) -> int:
             return _obey_all(console, lines)
     except NotAttached as error:
         sys.stderr.write(f"buildd-master: {error}\n")
-        return 1
+        return 3
 
 
 def _obey_all(console: Console, lines: Iterable[str]) -> int:
@@ -157,7 +161,7 @@ def _obey_all(console: Console, lines: Iterable[str]) -> int:
             console.obey(line)
         except (BadCommand, BadMessage) as error:
             sys.stderr.write(f"refused: {error}\n")
-            code = 1
+            code = 2
     return code
 
 

@@ -40,6 +40,11 @@ class EnrolmentServer:
         """Where it listens."""
         return int(self._listening.getsockname()[1])
 
+    @property
+    def pid(self) -> int | None:
+        """Return the process, ended or not; None before the first."""
+        return None if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Start the process."""
         descriptor = self._listening.fileno()

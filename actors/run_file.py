@@ -10,7 +10,7 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from actors.transport import port_taken
+from actors.transport import port_refused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,7 @@ def running_farm(file: Path) -> RunningFarm | None:
         raise
     except (OSError, ValueError, TypeError):
         return None
-    return farm if _alive(farm.pid) and port_taken(farm.admin_port) else None
+    return farm if _alive(farm.pid) and port_refused(farm.admin_port) else None
 
 
 def _alive(pid: int) -> bool:

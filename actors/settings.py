@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     def _positive(cls, value: Timers) -> Timers:
         wrong = [name for name in Timers.__dataclass_fields__ if not 0 < getattr(value, name) < float("inf")]
         if wrong:
-            message = f"{', '.join(wrong)} must be more than 0 seconds"
+            message = f"{', '.join(wrong)} must be more than 0 seconds, and not endless"
             raise ValueError(message)
         return value
 

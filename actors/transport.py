@@ -112,15 +112,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def port_taken(port: int) -> bool:
-    """Return whether somebody listens on `port`, on loopback."""
+def port_refused(port: int) -> str:
+    """Return why this process can't listen on `port` of loopback, in the kernel's words; empty if it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
-        except OSError:
-            return True
-    return False
+        except OSError as error:
+            return os.strerror(error.errno or 0).lower()
+    return ""
 
 
 def raise_open_files() -> None:

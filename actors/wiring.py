@@ -26,7 +26,7 @@ from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
 from actors.enrolment import EnrolmentServer
 from actors.farm_actor import Cast, FarmAwaited, FarmUp, Here, Start
 from actors.run_file import RunningFarm, write_run_file
-from actors.transport import admin_pid, adopt_orphans, free_port, port_taken, raise_open_files, secure, write_key
+from actors.transport import admin_pid, adopt_orphans, free_port, port_refused, raise_open_files, secure, write_key
 from storage.database import MasterLock, acting, connect, shown
 from storage.embedded import Embedded
 from storage.errors import AnotherMaster, StorageError
@@ -121,6 +121,7 @@ class Farm:
                 return Halt.ROOT_DIED
             self._keep_server()
             self._keep_certificates()
+            self._bury_orphans()
             if not self._keep_lock():
                 return Halt.LOCK_LOST
 
@@ -180,6 +181,9 @@ class Farm:
                 )
                 raise CannotStart(message)
             return self.settings.database
+        if os.geteuid() == 0 and not self.settings.user:
+            message = "PostgreSQL never runs as root: set `user` to a system user, or `database` to a DSN of your own"
+            raise CannotStart(message)
         self._embedded = Embedded(self.settings.state_directory / "postgres", user=self.settings.user)
         self._open.callback(self._embedded.stop)
         dsn = self._embedded.start()
@@ -188,8 +192,9 @@ class Farm:
 
     def _choose_port(self) -> int:
         port = self.settings.admin_port
-        if port and port_taken(port):
-            message = f"port {port} on 127.0.0.1 is taken: stop who listens there, or set another admin_port (0: any)"
+        why = port_refused(port) if port else ""
+        if why:
+            message = f"can't listen on port {port} of 127.0.0.1 ({why}): set another admin_port (0: any)"
             raise CannotStart(message)
         return port or free_port()
 
@@ -272,6 +277,15 @@ class Farm:
             warnings = (f"the certificates can't be looked after: {error}",)
         for warning in warnings:
             log.warning("%s", warning)
+
+    def _bury_orphans(self) -> None:
+        """Take the exit status of adopted processes, as a killed database server leaves them."""
+        own = {child.pid for child in (self._embedded, self._enrolment) if child is not None}
+        with suppress(ChildProcessError):
+            while (gone := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+                if gone.si_pid in own:
+                    return  # no orphan: whoever keeps it will see that it ended
+                os.waitpid(gone.si_pid, 0)
 
     def _keep_lock(self) -> bool:
         """Take the lock again after the database was away; False if somebody else was faster."""

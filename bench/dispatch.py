@@ -162,8 +162,9 @@ def _raw_claims_per_s(dsn: str, jobs: int) -> float:
         queue, builders = BuildQueue(connection), Builders(connection)
         picks = []
         with acting(connection, WHO):
-            for build, dsc in builds:
-                builder = builders.add(dsc.partition("_")[0], "buildd://127.0.0.1:1", [FAMILY], trusted=True).name
+            for port, (build, dsc) in enumerate(builds, 1):
+                url = f"buildd://127.0.0.1:{port}"
+                builder = builders.add(dsc.partition("_")[0], url, [FAMILY], trusted=True).name
                 picks.append(Pick(Builds(connection).queue(build).id, builder, builders.open_session(builder)))
         began = time.perf_counter()
         for pick in picks:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_INTERRUPTED = 130  #: exit code after Ctrl-C
+
 
 def folder() -> Path:
     """Return the folder that holds `actors/`, `storage/`, …: installed or in a checkout."""
@@ -40,6 +42,8 @@ def loading() -> Iterator[None]:
     gc.disable()
     try:
         yield
+    except KeyboardInterrupt:  # before anything was done: nobody wants to read where
+        raise SystemExit(_INTERRUPTED) from None
     finally:
         gc.freeze()
         gc.enable()

@@ -100,7 +100,8 @@ def _begin(
 def console(
     context: typer.Context,
     command: Annotated[
-        str | None, typer.Argument(metavar="COMMAND", help="One command; else a prompt, or stdin.", show_default=False)
+        list[str] | None,
+        typer.Argument(metavar="COMMAND", help="One command; else a prompt, or stdin.", show_default=False),
     ] = None,
 ) -> None:
     """Look at the actors of the running farm.
@@ -109,4 +110,4 @@ def console(
     """
     from actors.console import run_console  # noqa: PLC0415 - the actor system's modules, for nobody else
 
-    raise typer.Exit(run_console(settings_of(context), command))
+    raise typer.Exit(run_console(settings_of(context), " ".join(command or []) or None))

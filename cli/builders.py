@@ -179,12 +179,12 @@ def set_builder(
     """
     changes = {"url": url, "families": family, "trusted": trusted, "manual": manual, "tags": tag}
     given = {key: value for key, value in changes.items() if value is not None}
+    if notes is not None and ok is not False:
+        raise BadInput("fail notes say why a builder is not ok: --notes goes with --not-ok")
     if not given and ok is None:
         raise BadInput(
             f"nothing to change: see `buildd-master builder set --help`; `builder show {name}` shows what is set"
         )
-    if notes is not None and ok is not False:
-        raise BadInput("fail notes say why a builder is not ok: --notes goes with --not-ok")
     with open_farm(context) as farm, farm.acting(notes or f"builder set {name}"):
         builders = Builders(farm.connection)
         builder = builders.change(name, **given) if given else builders.get(name)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from cli.following import log_path, wait_until_ended
 from cli.limits import words
 from cli.log_reading import LiveLog, kept_log
 from cli.output import AsJson, ago, console, duration, note, print_json, say, since, state, when
-from cli.results import copy_files, files_document, print_files
+from cli.results import check_output, copy_files, files_document, print_files
 from cli.screen import log_text, write_log
 from cli.tables import Facts, Rows
 from storage.builds import Builds
@@ -133,6 +133,7 @@ def show_log(
 @app.command("files")
 def list_files(context: typer.Context, build: Id, output: Output = None, as_json: AsJson = False) -> None:
     """List a build's results, or copy them out."""
+    check_output(output)
     with open_farm(context) as farm:
         one = Builds(farm.connection).get(build)
         files = Builds(farm.connection).files(build)
@@ -212,7 +213,7 @@ def end_words(build: Build) -> Text:
         line.append(f" in {took(build)}")
     if build.why and build.state is not BuildState.FULLYBUILT:
         line.append(f": {build.why}")
-    if build.dependencies:
+    if build.dependencies and "missing: " not in build.why:
         line.append(f" (missing: {', '.join(build.dependencies)})")
     return line
 

@@ -107,6 +107,7 @@ def _run(command: list[str], place: Path, log: Path, progress: Progress) -> int:
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
+        process_group=0,  # in trouble mmdebstrap signals its whole group
         env={**os.environ, "TMPDIR": str(inside), "LC_ALL": "C.UTF-8"},
     )
     with log.open("w", encoding="utf-8") as record, dying(child):

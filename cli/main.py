@@ -7,6 +7,7 @@ Exit codes: 0 done · 1 the thing asked for was tried and failed · 2 bad usage 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -26,7 +27,9 @@ PROGRAM = "buildd-master"
 
 
 def main() -> NoReturn:
-    """Run the command line of this process."""
+    """Run the command line of this process; told to end, it clears away what it made."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda which, _: sys.exit(128 + which))
     sys.exit(run(sys.argv[1:]))
 
 

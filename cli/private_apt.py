@@ -11,6 +11,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -200,12 +201,18 @@ def in_private_view(directory: Path, inside: Path, command: list[str], where: Pa
 
 @contextmanager
 def dying(child: subprocess.Popen[str]) -> Iterator[None]:
-    """Wait for a child at the end of the block; kill it if the block is left by Ctrl-C or an error."""
+    """Wait for a child at the end of the block; kill it if the block is left by Ctrl-C or an error.
+
+    A child that leads a process group has all of it killed.
+    """
     with child:
         try:
             yield
         except BaseException:
-            child.kill()
+            if os.getpgid(child.pid) == child.pid:
+                os.killpg(child.pid, signal.SIGKILL)
+            else:
+                child.kill()
             raise
 
 

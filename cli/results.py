@@ -18,6 +18,22 @@ _BLOCK = 1 << 20  #: bytes copied at a time
 _WIDE = 130  #: columns of a terminal that has room for whole hashes
 
 
+def check_output(output: Path | None) -> None:
+    """Make the directory that results are to be copied to, before anybody works for them.
+
+    Raises:
+        BadInput: it can't be made or written; nothing else was done.
+    """
+    if output is None:
+        return
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        raise BadInput(f"can't write to {output}: {error.strerror}: choose another --output") from error
+
+
 def copy_files(farm: Farm, files: Iterable[Alias], output: Path) -> dict[str, Path]:
     """Copy results out of the librarian, verified on the way; each appears whole or not at all.
 
@@ -25,8 +41,7 @@ def copy_files(farm: Farm, files: Iterable[Alias], output: Path) -> dict[str, Pa
         Filename → path of the copy.
 
     Raises:
-        BadInput: `output` can't be written.
-        Failed: the librarian's content is damaged.
+        Failed: `output` can't be written, or the librarian's content is damaged; whole copies stay.
     """
     paths = {}
     for one in files:
@@ -35,7 +50,7 @@ def copy_files(farm: Farm, files: Iterable[Alias], output: Path) -> dict[str, Pa
             output.mkdir(parents=True, exist_ok=True)
             paths[one.filename] = _copy(content, one, output)
         except OSError as error:
-            raise BadInput(f"can't write to {output}: {error.strerror}: choose another --output") from error
+            raise Failed(f"can't write to {output}: {error.strerror}: choose another --output") from error
     return paths
 
 

@@ -20,10 +20,11 @@ from cli.errors import BadInput
 
 MOST_FILES = 200  #: beside the `.dsc`; real sources have under 20
 _LARGEST_DSC = 1_000_000  #: bytes; real ones have under 50 kB
+_LONGEST_WORD = 255  #: characters of a version, as a filename carries it
 _BLOCK = 1 << 20  #: bytes read at once
 
 _FIELD = re.compile(r"[!-,./-9;-~][!-9;-~]*:")  #: deb822: no `#` or `-` first, no `:` inside
-_SOURCE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_SOURCE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,127}")
 _VERSION = re.compile(r"(?:[0-9]+:)?[0-9][A-Za-z0-9.+~:-]*")
 _HINT = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -92,6 +93,8 @@ def _content(path: Path) -> bytes:
     if path.suffix != ".dsc":
         raise SourceRefused(f"{path} is no .dsc file: give the .dsc of a source package, or a package's name")
     try:
+        if path.exists() and not path.is_file():
+            raise SourceRefused(f"{path} is no regular file: give the .dsc of a source package")
         with path.open("rb") as file:
             octets = file.read(_LARGEST_DSC + 1)
     except OSError as error:
@@ -155,6 +158,8 @@ def _required(path: Path, fields: Deb822, name: str, shape: re.Pattern[str] | No
 
 def _version(path: Path, fields: Deb822) -> str:
     text = _required(path, fields, "Version", _VERSION)
+    if len(text) > _LONGEST_WORD:
+        raise SourceRefused(f"{path}: the field Version has {len(text)} characters; {_LONGEST_WORD} are the most")
     try:
         return str(Version(text))
     except ValueError as error:

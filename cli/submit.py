@@ -23,7 +23,7 @@ from cli.limits import Disk, FileSize, LogSize, Memory, Processes, Silent, Wall,
 from cli.output import AsJson, console, note, print_json
 from cli.private_apt import PACKAGE, PrivateApt
 from cli.progress import percent, transferring
-from cli.results import copy_files, files_document, print_files
+from cli.results import check_output, copy_files, files_document, print_files
 from cli.series import PRIMARY
 from cli.source_package import SourcePackage, read
 from cli.targets import Target, choose_series, wanted_builds, with_chroot
@@ -94,6 +94,7 @@ def submit(
         log_size=log_size,
         disk=disk,
     )
+    check_output(output)
     with open_farm(context) as farm:
         place = _place(farm, series, archive, pocket)
         with _dsc(farm, what, place.series) as dsc:
@@ -234,6 +235,8 @@ def _queue(
                 word = f"was {build.state} and is queued again"
             else:
                 word = f"is {build.state} already"
+            if build.pocket is not place.pocket:
+                word += f" for the pocket {build.pocket}, and stays there"
             if build.state is not BuildState.FULLYBUILT:
                 builds.change_limits(build.id, limits)
                 builds.queue(build.id)

@@ -28,11 +28,17 @@ def check_tarball(path: Path) -> None:
     Raises:
         BadInput: it can't be read, is no tarball, is cut short, or has no shell in it.
     """
+    if not path.is_file():
+        raise BadInput(
+            f"{path} is no {'file' if path.exists() else 'existing file'}: give the tarball of a base system"
+        )
     try:
         with _unpacked(path) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             found = False
             for member in tar:
                 found = found or member.name.removeprefix("./") in _SHELLS
+            while stream.read(_BLOCK):  # what follows the archive's end must be sound as well: tar reads it
+                pass
     except (tarfile.TarError, zstandard.ZstdError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, EOFError) as error:
         raise BadInput(f"{path} is no tarball: {str(error) or 'it is cut short'}") from error
     except OSError as error:

@@ -99,7 +99,8 @@ class _Child:
         """Return what the child says after READY; None if we are told to stop before.
 
         Raises:
-            NotReachable: it ended, or took too long; it said why on stderr.
+            typer.Exit: it ended, having said why on stderr.
+            Failed: it was killed, or took too long.
         """
         stdout = self._stdout
         deadline, said = time.monotonic() + seconds, b""
@@ -110,13 +111,14 @@ class _Child:
             if stdout in ready:
                 read = os.read(stdout, 4096)
                 if not read:
-                    raise NotReachable(
-                        f"the {self.name} did not start (exit code {self.exit_code()}); its words are above"
-                    )
+                    code = self.exit_code()
+                    if code > 0:
+                        raise typer.Exit(1)  # it has said why
+                    raise Failed(f"the {self.name} was ended by signal {-code} while it started")
                 said += read
                 if found := re.search(rb"^READY (.*)\n", said, re.MULTILINE):
                     return found[1].decode()
-        raise NotReachable(f"the {self.name} was not ready after {seconds:.0f} s")
+        raise Failed(f"the {self.name} was not ready after {seconds:.0f} s")
 
     def terminate(self) -> None:
         """Tell it to stop."""

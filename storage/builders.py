@@ -14,7 +14,7 @@ from storage.errors import BadValue, BuilderExists, UnknownBuilder, UnknownFamil
 from storage.queries import load
 from storage.records import Builder, BuilderRuntime, NotOkKind, RuntimeState
 from storage.repository import Repository
-from storage.words import check_builder_name, check_url, check_word
+from storage.words import check_builder_name, check_slave_free, check_word, slave_url
 
 _SQL = load("builders")
 
@@ -46,12 +46,14 @@ class Builders(Repository):
             BadValue: name, URL, families or a tag can't be.
             UnknownFamily: no such family.
             BuilderExists: the name is taken.
+            SlaveTaken: another builder has this slave.
         """
         check_builder_name(name)
-        check_url(url)
+        url = slave_url(url)
         for tag in tags:
             check_word("tag", tag)
         self._check_families(families)
+        self._check_slave_free(name, url)
         added = self._values(
             _SQL["add"],
             name=name,
@@ -93,10 +95,11 @@ class Builders(Repository):
         """Change what is given; None leaves as it is.  Values as for `add`.
 
         Raises:
-            UnknownBuilder, UnknownFamily, BadValue: nothing was written.
+            UnknownBuilder, UnknownFamily, BadValue, SlaveTaken: nothing was written.
         """
         if url is not None:
-            check_url(url)
+            url = slave_url(url)
+            self._check_slave_free(name, url)
         for tag in tags or ():
             check_word("tag", tag)
         if families is not None:
@@ -199,6 +202,10 @@ class Builders(Repository):
         if not epoch:
             raise UnknownBuilder(name)
         return int(epoch[0])
+
+    def _check_slave_free(self, name: str, url: str) -> None:
+        (owner,) = self._values(_SQL["of_slave"], url=url) or (None,)
+        check_slave_free(name, url, owner)
 
     def _check_families(self, families: Sequence[str]) -> None:
         if not families:

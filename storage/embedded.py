@@ -89,6 +89,11 @@ class Embedded:
         return self._server is None or self._server.poll() is not None
 
     @property
+    def pid(self) -> int | None:
+        """Return the process that this object started, ended or not; None when it started none."""
+        return None if self._server is None else self._server.pid
+
+    @property
     def running(self) -> bool:
         """Return whether a server says it is ready, whoever started it."""
         try:

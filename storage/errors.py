@@ -138,6 +138,10 @@ class BuilderExists(Exists):
     """A builder of this name is registered."""
 
 
+class SlaveTaken(Exists):
+    """Another builder has this slave."""
+
+
 class ArchiveExists(Exists):
     """The distribution has an archive of this name."""
 

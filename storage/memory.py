@@ -44,7 +44,7 @@ from storage.records import (
     RuntimeState,
 )
 from storage.transitions import HELD, may_move
-from storage.words import check_builder_name, check_url, check_word
+from storage.words import check_builder_name, check_slave_free, check_word, slave_url
 
 _HEALING = frozenset({NotOkKind.UNREACHABLE, NotOkKind.CRASH, NotOkKind.MISFIT})
 
@@ -68,10 +68,11 @@ class MemoryBuilders:
     ) -> Builder:
         """See `Builders.add`."""
         check_builder_name(name)
-        check_url(url)
+        url = slave_url(url)
         for tag in tags:
             check_word("tag", tag)
         architectures = self._architectures(families)
+        self._check_slave_free(name, url)
         if name in self._farm.table("builder"):
             raise BuilderExists(f"there is a builder {name!r} already; `buildd-master builder set {name}` changes it")
         builder = Builder(
@@ -116,7 +117,8 @@ class MemoryBuilders:
     ) -> Builder:
         """See `Builders.change`."""
         if url is not None:
-            check_url(url)
+            url = slave_url(url)
+            self._check_slave_free(name, url)
         for tag in tags or ():
             check_word("tag", tag)
         architectures = None if families is None else self._architectures(families)
@@ -190,6 +192,10 @@ class MemoryBuilders:
         marked = replace(builder, builderok=ok, failnotes=notes, notok_by=by, notok_kind=kind)
         self._farm.put("builder", builder.name, marked)
         return marked
+
+    def _check_slave_free(self, name: str, url: str) -> None:
+        owners = (builder.name for builder in self._farm.table("builder").values() if builder.url == url)
+        check_slave_free(name, url, next(owners, None))
 
     def _architectures(self, families: Sequence[str]) -> tuple[str, ...]:
         if not families:

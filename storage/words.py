@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from storage.errors import BadValue, UnknownArchive, UnknownFamily, UnknownSeries
+from storage.errors import BadValue, SlaveTaken, UnknownArchive, UnknownFamily, UnknownSeries
 from storage.records import Archive, ArchivePurpose, DistroArchSeries, NamedFile, NewSource, ProcessorFamily
 
 _WORD: Final = re.compile(r"[a-z0-9][a-z0-9+._-]{0,63}")
@@ -50,8 +50,8 @@ def check_builder_name(name: str) -> None:
         raise BadValue(f"builder {name!r} can't be: an actor of the farm has this name; choose another")
 
 
-def check_url(url: str) -> None:
-    """Refuse what is no address of a slave.
+def slave_url(url: str) -> str:
+    """Return the address of a slave in the one way to write it, as `buildd://127.0.0.1:8221`.
 
     Raises:
         BadValue: says what is wrong with it.
@@ -71,6 +71,22 @@ def check_url(url: str) -> None:
     for reason, holds in wrong.items():
         if holds:
             raise BadValue(f"{url!r} is no slave's URL: {reason}; write buildd://HOST:PORT")
+    return url.rstrip("/").lower().replace("://localhost:", "://127.0.0.1:")
+
+
+def check_slave_free(name: str, url: str, owner: str | None) -> None:
+    """Refuse a slave that another builder has: both would take its session, and its builds, from each other.
+
+    Args:
+        name: the builder that wants it.
+        url: as `slave_url` returns it.
+        owner: the builder that has it, if one does.
+
+    Raises:
+        SlaveTaken: says whose it is.
+    """
+    if owner is not None and owner != name:
+        raise SlaveTaken(f"the slave {url} is the builder {owner!r} already: one slave is one builder")
 
 
 def archive_name(name: str, purpose: ArchivePurpose, owner: str | None) -> tuple[str, str | None]:

@@ -118,7 +118,7 @@ class Stage:
     def builder(self, name: str = "bob", *, trusted: bool = True, family: str = "x86") -> str:
         """Register a builder and return its name."""
         with self.acting("stage"):
-            return self.builders.add(name, "buildd://127.0.0.1:8221", (family,), trusted=trusted).name
+            return self.builders.add(name, f"buildd://{name}.example:8221", (family,), trusted=trusted).name
 
     def claim(self, job: Job, builder: str = "bob", session: int = 1) -> Attempt:
         """Give `job` to `builder`, who must take it."""

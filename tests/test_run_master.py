@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import psycopg
 import pytest
 
@@ -113,7 +114,7 @@ def test_a_taken_port_is_named(whole_farm: FarmUnderTest) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(CannotStart, match=f"port {port} on 127.0.0.1 is taken"):
+        with pytest.raises(CannotStart, match=f"port {port} of 127.0.0.1 \\(address already in use"):
             Farm(whole_farm.settings.model_copy(update={"admin_port": port})).start()
 
 
@@ -172,6 +173,7 @@ def test_an_embedded_database_that_is_killed_is_started_again_and_dispatch_goes_
             os.kill(leader, signal.SIGKILL)
             wait_queue_listens(server, besides=leader)
             assert process.poll() is None
+            wait_no_zombie_below(process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
             _, said = process.communicate(timeout=15)
@@ -191,6 +193,23 @@ def wait_queue_listens(server: Embedded, *, besides: int) -> None:
                 return
         assert time.monotonic() < deadline, "no database, or nobody listens to it"
         time.sleep(0.05)
+
+
+def wait_no_zombie_below(pid: int) -> None:
+    """Wait until what the killed server left behind is buried."""
+    deadline = time.monotonic() + 20
+    while zombies := [one for one in psutil.Process(pid).children() if one.status() == psutil.STATUS_ZOMBIE]:
+        assert time.monotonic() < deadline, zombies
+        time.sleep(0.05)
+
+
+def test_the_embedded_database_never_runs_as_root(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    state = tmp_path / "s"
+    with pytest.raises(CannotStart, match="never runs as root: set `user`"):
+        Farm(Settings(state_directory=state, user="")).start()
+    assert not (state / "postgres").exists()
 
 
 def children_of(pid: int) -> list[int]:

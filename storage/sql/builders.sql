@@ -7,6 +7,10 @@ VALUES (%(name)s, %(url)s, %(families)s, %(trusted)s, %(manual)s, %(tags)s)
 ON CONFLICT (name) DO NOTHING
 RETURNING name;
 
+-- of_slave --
+-- Who has the slave of this URL.
+SELECT name::text FROM builder WHERE slave_address(url) = slave_address(%(url)s);
+
 -- all --
 -- All builders by name, or those of `names`; architectures are the tags of their families.  The latest
 -- certificates are enough: earlier ones have expired.

@@ -276,6 +276,12 @@ $$;
 
 COMMENT ON FUNCTION public.revoke_removed_builder() IS 'Whoever is registered by this name next is somebody else.';
 
+CREATE FUNCTION public.slave_address(url text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN regexp_replace(rtrim(lower(url), '/'::text), '^([a-z]+://)localhost:'::text, '\1127.0.0.1:'::text);
+
+COMMENT ON FUNCTION public.slave_address(url text) IS 'A builder''s URL in the one way to write it.';
+
 CREATE FUNCTION public.tell_farm() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -851,6 +857,8 @@ CREATE UNIQUE INDEX attempt_open_build ON public.attempt USING btree (build) WHE
 CREATE UNIQUE INDEX attempt_open_builder ON public.attempt USING btree (builder) WHERE (outcome IS NULL);
 
 CREATE INDEX build_state ON public.build USING btree (state, id);
+
+CREATE UNIQUE INDEX builder_slave ON public.builder USING btree (public.slave_address(url));
 
 CREATE INDEX buildqueue_builder ON public.buildqueue USING btree (builder) WHERE (builder IS NOT NULL);
 

@@ -78,7 +78,7 @@ def test_commands_piped_in_are_obeyed_to_the_end_and_a_refusal_shows_in_the_exit
     small_farm: SmallFarm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("show nobody\n\nactors\nquit\ndance\n"))
-    assert run_console(small_farm.settings) == 1
+    assert run_console(small_farm.settings) == 2
     said = capsys.readouterr()
     assert "toad" in said.out
     assert said.err == "refused: no actor 'nobody'; `actors` lists them\n"
@@ -103,7 +103,7 @@ def test_a_console_with_another_key_gets_no_answer(
 def test_where_no_farm_runs_the_console_says_so_and_starts_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_console(Settings(state_directory=tmp_path, user=""), "actors") == 1
+    assert run_console(Settings(state_directory=tmp_path, user=""), "actors") == 3
     assert capsys.readouterr().err.startswith(f"buildd-master: no farm runs in {tmp_path}")
     assert list(tmp_path.iterdir()) == []
 

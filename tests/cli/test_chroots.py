@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tarfile
 from pathlib import Path
 
 import pytest
 import zstandard
 
+from cli import host_apt
+from cli.chroot_tarball import Recipe, made
+from cli.errors import NotReachable
 from tests.fix_cli import Command
 
 HOARY = "ubuntu/hoary/i386"
@@ -85,11 +89,40 @@ def test_a_tarball_that_was_cut_short_is_refused(hoary: Command, tmp_path: Path)
     assert "is no tarball" in hoary("chroot", "add", HOARY, file).err
 
 
+@pytest.mark.parametrize("rubbish", [bytes(range(7, 255)), b"\x28\xb5\x2f\xfdand more"])
+def test_a_tarball_with_rubbish_behind_it_is_refused(hoary: Command, tmp_path: Path, rubbish: bytes) -> None:
+    file = tarball(tmp_path / "chroot.tar.zst", "bin/sh")
+    file.write_bytes(file.read_bytes() + rubbish)
+    assert "is no tarball" in hoary("chroot", "add", HOARY, file).err
+
+
+def test_a_named_pipe_is_no_tarball_and_nobody_waits_for_it(hoary: Command, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "chroot.tar")
+    ran = hoary("chroot", "add", HOARY, tmp_path / "chroot.tar")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "chroot.tar is no file" in ran.err
+
+
+def test_a_tool_that_ends_its_whole_process_group_ends_nobody_else_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "bin" / "mmdebstrap"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\necho half > half.tar\necho 'E: No space left on device' >&2\nkill -HUP 0\nexit 1\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    place = tmp_path / "apt"
+    recipe = Recipe(host_apt.codename(), host_apt.architecture(), "apt", ())
+    with pytest.raises(NotReachable, match="No space left on device"), made(recipe, place, lambda _: None):
+        pass
+    assert [path.name for path in place.iterdir()] == ["mmdebstrap.log"]
+
+
 BAD_INPUT = [
     (("chroot", "add", "hoary", "x.tar"), "'hoary' names no architecture of a series"),
     (("chroot", "add", "ubuntu/warty/i386", "x.tar"), "ubuntu/warty/i386"),
-    (("chroot", "add", HOARY, "absent.tar"), "can't read the chroot absent.tar: No such file"),
-    (("chroot", "add", HOARY, "/"), "can't read the chroot /: Is a directory"),
+    (("chroot", "add", HOARY, "absent.tar"), "absent.tar is no existing file"),
+    (("chroot", "add", HOARY, "/"), "/ is no file"),
     (("chroot", "make", "--", "--help"), "'--help' is no name of a suite"),
     (("chroot", "make", "bookworm", "--include", "x,--variant=y"), "'--variant=y' is neither a package"),
     (("chroot", "make", "bookworm", "--variant", "huge"), "unknown variant 'huge'"),

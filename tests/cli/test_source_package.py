@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def test_reading_tells_its_progress(source: SourceMaker) -> None:
     assert sum(seen) == package.files[0].size
 
 
+def test_a_named_pipe_is_no_source_package_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "tiny_1.0.dsc")
+    with pytest.raises(SourceRefused, match="no regular file"):
+        read(tmp_path / "tiny_1.0.dsc")
+
+
 @pytest.mark.parametrize("field", ["Source", "Version", "Architecture", "Checksums-Sha256"])
 def test_a_missing_field_is_named(source: SourceMaker, field: str) -> None:
     with pytest.raises(SourceRefused, match=f"has no field {field}"):
@@ -41,6 +48,8 @@ def test_a_missing_field_is_named(source: SourceMaker, field: str) -> None:
     [
         ("Source", "Tiny_Package", "Source is 'Tiny_Package'"),
         ("Version", "1.0/2", "Version is '1.0/2'"),
+        ("Version", "1" * 300, "Version has 300 characters"),
+        ("Source", "a" * 300, "which is not allowed there"),
         ("Architecture", "any;rm", "'any;rm'"),
         ("Checksums-Sha256", "\n cafe 1 tiny.tar.xz", "no line of hash, size and name"),
         ("Checksums-Sha256", f"\n {'0' * 64} -1 tiny.tar.xz", "no line of hash, size and name"),

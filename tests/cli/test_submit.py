@@ -47,6 +47,21 @@ def test_what_a_source_names_is_in_the_librarian(ready: Command, source: SourceM
         assert hashlib.sha256(file.read_bytes()).hexdigest() in stored
 
 
+def test_an_output_that_can_not_be_written_is_refused_before_anything_is_queued(
+    ready: Command, source: SourceMaker
+) -> None:
+    ran = ready("submit", source(), "--output", "/proc/nowhere")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "can't write to /proc/nowhere" in ran.err
+    assert builds(ready) == []
+
+
+def test_a_build_that_waits_for_another_pocket_is_said_to_stay_there(ready: Command, source: SourceMaker) -> None:
+    dsc = source()
+    ready("submit", dsc)
+    assert "NEEDSBUILD already for the pocket RELEASE" in ready("submit", dsc, "--pocket", "security").err
+
+
 HINTS = [
     ("all", ["amd64"]),
     ("any", ["amd64", "i386"]),
@@ -170,10 +185,9 @@ def test_explain_says_what_keeps_a_job_from_every_builder(ready: Command, source
     ready("submit", source(hints="any"), "--arch", "i386")
     (job,) = ready("queue", "--json").json["jobs"]
     assert job["reason"]["code"] == "no_capable_builder"
-    url = "buildd://127.0.0.1:8221"
-    ready("builder", "add", "bob", url, "--family", "x86", "--trusted")
-    ready("builder", "add", "mallory", url, "--family", "x86")
-    ready("builder", "add", "frog", url, "--family", "x86", "--trusted")
+    ready("builder", "add", "bob", "buildd://127.0.0.1:1", "--family", "x86", "--trusted")
+    ready("builder", "add", "mallory", "buildd://127.0.0.1:2", "--family", "x86")
+    ready("builder", "add", "frog", "buildd://127.0.0.1:3", "--family", "x86", "--trusted")
     ready("builder", "set", "frog", "--not-ok", "--notes", "no power")
     told = ready("explain", str(job["job"]), "--json").json
     assert (told["position"], told["score_parts"]) == (1, "U+10 C+1000 P+1500 A+0 = 2510")

@@ -96,6 +96,8 @@ def test_up_with_a_slave_is_a_farm_with_one_builder_and_leaves_nothing(machine: 
     second = machine.run("up")
     assert second.returncode != 0
     assert "another master runs in" in second.stderr
+    both = machine.run("up", "--with-slave")
+    assert (both.returncode, both.stderr.count("\n")) == (1, 1)
     assert machine.stop() == 0
     refused = machine.run("status")
     assert refused.returncode == 3

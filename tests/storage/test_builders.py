@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.errors import BadValue, BuilderExists, UnknownBuilder, UnknownFamily
+from storage.errors import BadValue, BuilderExists, SlaveTaken, UnknownBuilder, UnknownFamily
 from storage.records import BuildState, NotOkBy, NotOkKind, Outcome, RuntimeState
-from storage.words import check_url
+from storage.words import slave_url
 from tests.fix_storage import Stage
 
 HEALING = [NotOkKind.UNREACHABLE, NotOkKind.CRASH, NotOkKind.MISFIT]
@@ -59,20 +59,45 @@ def test_a_url_that_is_none_is_refused_with_what_is_wrong(stage: Stage, url: str
     stage.builder("ann")
     with pytest.raises(BadValue, match="buildd://HOST:PORT"), stage.acting("cli"):
         stage.builders.change("ann", url=url)
-    assert [(builder.name, builder.url) for builder in stage.builders.all()] == [("ann", "buildd://127.0.0.1:8221")]
+    assert [(builder.name, builder.url) for builder in stage.builders.all()] == [("ann", "buildd://ann.example:8221")]
 
 
 @given(st.text())
 def test_any_text_is_a_url_or_a_bad_value(text: str) -> None:
     for url in (text, f"buildd://{text}", f"buildd://{text}:8221", f"buildd://bob:8221{text}"):
         with suppress(BadValue):
-            check_url(url)
+            assert slave_url(slave_url(url)) == slave_url(url)
 
 
-@pytest.mark.parametrize("url", ["buildd://[::1]:8221", "buildd://127.0.0.1:1", "buildd://bob.example:65535/"])
-def test_addresses_of_all_kinds_are_urls(stage: Stage, url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("buildd://[::1]:8221", "buildd://[::1]:8221"),
+        ("buildd://127.0.0.1:1", "buildd://127.0.0.1:1"),
+        ("buildd://Bob.example:65535/", "buildd://bob.example:65535"),
+        ("buildd://localhost:8221", "buildd://127.0.0.1:8221"),
+    ],
+)
+def test_addresses_of_all_kinds_are_urls_and_kept_in_one_way_of_writing(stage: Stage, url: str, kept: str) -> None:
     with stage.acting("cli"):
-        assert stage.builders.add("bob", url, ("x86",)).url == url
+        assert stage.builders.add("bob", url, ("x86",)).url == kept
+
+
+@pytest.mark.parametrize("same", ["buildd://127.0.0.1:8221", "buildd://localhost:8221", "buildd://LocalHost:8221/"])
+def test_one_slave_is_one_builder(stage: Stage, same: str) -> None:
+    with stage.acting("cli"):
+        stage.builders.add("bob", "buildd://127.0.0.1:8221", ("x86",), trusted=True)
+        stage.builders.add("ann", "buildd://127.0.0.1:8222", ("x86",))
+    with pytest.raises(SlaveTaken, match="'bob' already: one slave is one builder"), stage.acting("cli"):
+        stage.builders.add("dup", same, ("x86",))
+    with pytest.raises(SlaveTaken, match="'bob' already"), stage.acting("cli"):
+        stage.builders.change("ann", url=same)
+    with stage.acting("cli"):
+        assert stage.builders.change("bob", url=same, manual=True).manual
+    assert [(one.name, one.url) for one in stage.builders.all()] == [
+        ("ann", "buildd://127.0.0.1:8222"),
+        ("bob", "buildd://127.0.0.1:8221"),
+    ]
 
 
 @pytest.mark.parametrize("name", ["", "Bob", "b/ob", "-bob", "b" * 65, "b\nob", "böb"])

@@ -174,7 +174,7 @@ def test_a_transaction_that_is_undone_tells_nobody(farm: Farm, told: Told) -> No
 def test_too_many_rows_for_one_payload_are_told_without_ids(farm: Farm, told: Told) -> None:
     farm.sql(
         """INSERT INTO builder (name, url, families)
-           SELECT 'builder-' || n, 'buildd://host:1', '{x86}' FROM generate_series(1, 1000) AS n"""
+           SELECT 'builder-' || n, 'buildd://host:' || n, '{x86}' FROM generate_series(1, 1000) AS n"""
     )
     assert told() == [("builder", "INSERT", None)]
 

@@ -141,6 +141,10 @@ def test_a_builder_removed_at_the_prompt_gives_its_job_back(farm: Farm, libraria
         ("INSERT INTO farm DEFAULT VALUES", "farm_pkey"),
         ("INSERT INTO builder (name, url, families) VALUES ('queue', 'buildd://h:1', '{x86}')", "builder_name_check"),
         ("INSERT INTO builder (name, url, families) VALUES ('B', 'buildd://h:1', '{x86}')", "word_check"),
+        (
+            "INSERT INTO builder (name, url, families) VALUES ('b', 'buildd://BOB.example:8221/', '{x86}')",
+            "builder_slave",
+        ),
     ],
 )
 def test_what_can_not_be_is_refused_at_the_prompt_too(farm: Farm, statement: LiteralString, said: str) -> None:
