@@ -1,4 +1,4 @@
-"""Start a build farm's master, say READY, keep it running, stop it on SIGTERM or SIGINT.
+"""Start a build farm's master, say READY, keep it running, stop it on SIGTERM or SIGINT, reread settings on SIGHUP.
 
 `python run_master.py [--settings FILE] [--state-directory DIR]`; `buildd-master up` calls `main` here.  As root it
 becomes the unprivileged user of the settings first.  What the farm consists of is wired in `actors.wiring`.
@@ -15,10 +15,14 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actors.reload import reload
 from actors.settings import BadSetting, Settings, load_settings
+from host.journal import log_to_journal_or_stderr
+from host.service import Terminal, notify, notify_reloading, watchdog_seconds
 from storage.unprivileged import (
     CannotRunUnprivileged,
     become,
@@ -28,30 +32,39 @@ from storage.unprivileged import (
 )
 
 if TYPE_CHECKING:
-    from actors.wiring import Farm
+    from collections.abc import Callable
+
+    from actors.wiring import Farm, Halt
 
 _PR_SET_PDEATHSIG = 1
 _PR_GET_PDEATHSIG = 2
 _PR_SET_DUMPABLE = 4
 _RESTART_SECONDS = 60.0  #: a farm that dies twice in this time is left dead: systemd, or a person, takes over
 
+log = logging.getLogger("buildd_master")
 
-def main(settings: Settings | None = None) -> int:
-    """Run a farm until told to stop; return the exit code."""
+
+def main(read: Callable[[], Settings] | None = None) -> int:
+    """Run a farm until told to stop; return the exit code.
+
+    Args:
+        read: gives the settings, now and at each SIGHUP; raises BadSetting.  None: those of our own command line.
+    """
     # `Farm.start` freezes what is loaded, and turns this on again.
     gc.disable()
     try:
-        settings = settings or _settings()
+        read = read or _command_line()
+        settings = read()
         # Here, and not above: a bad setting is told at once; and before the change of user, who may not keep bytecode.
         from actors.wiring import CannotStart, Farm  # noqa: PLC0415
 
         _become_unprivileged(settings)
     except (BadSetting, CannotRunUnprivileged) as error:
         return _refuse(error)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("buildd_master").setLevel(settings.log_level)
+    log_to_journal_or_stderr("buildd-master", logging.WARNING)
+    log.setLevel(settings.log_level)
     try:
-        return _run(Farm(settings))
+        return _run(Farm(settings), read)
     except CannotStart as error:
         return _refuse(error)
 
@@ -62,12 +75,12 @@ def _refuse(error: Exception) -> int:
     return 1
 
 
-def _settings() -> Settings:
+def _command_line() -> Callable[[], Settings]:
     parser = argparse.ArgumentParser(description="Run a build farm's master in the foreground.")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="TOML file")
     parser.add_argument("--state-directory", type=Path, metavar="DIR")
     arguments = parser.parse_args()
-    return load_settings(arguments.settings, state_directory=arguments.state_directory)
+    return partial(load_settings, arguments.settings, state_directory=arguments.state_directory)
 
 
 def _become_unprivileged(settings: Settings) -> None:
@@ -100,21 +113,40 @@ def _dies_with_parent() -> bool:
     return number.value != 0
 
 
-def _run(farm: Farm) -> int:
+def _run(farm: Farm, read: Callable[[], Settings]) -> int:
     wake, woken = socket.socketpair()
     for end in (wake, woken):
         end.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    terminal = Terminal()
     signal.set_wakeup_fd(woken.fileno())
-    for number in (signal.SIGTERM, signal.SIGINT):
+    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()  # `nohup` keeps its word
+    for number in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP} - ignored:
         signal.signal(number, lambda *_: None)
     try:
-        return _keep_running(farm, wake)
+        return _keep_running(farm, _Signals(wake, terminal), read)
     finally:
-        _notify("STOPPING=1")
+        notify("STOPPING=1")
         farm.stop()
 
 
-def _keep_running(farm: Farm, wake: socket.socket) -> int:
+class _Signals:
+    """The signals that came."""
+
+    def __init__(self, wake: socket.socket, terminal: Terminal) -> None:
+        """Take the socket into which each signal's number is written."""
+        self._wake, self._terminal = wake, terminal
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when one came."""
+        return self._wake.fileno()
+
+    def stop(self) -> bool:
+        """Forget those that came; return whether one of them means to stop, and not to read the settings again."""
+        came = set(self._wake.recv(4096))
+        return bool(came & {signal.SIGTERM, signal.SIGINT}) or self._terminal.hung_up()
+
+
+def _keep_running(farm: Farm, signals: _Signals, read: Callable[[], Settings]) -> int:
     from actors.wiring import Halt  # noqa: PLC0415 - loaded by now
 
     restarted = -_RESTART_SECONDS
@@ -122,23 +154,53 @@ def _keep_running(farm: Farm, wake: socket.socket) -> int:
         up = farm.start()
         sys.stdout.write(f"READY {up.builders} builders, state in {farm.settings.state_directory}\n")
         sys.stdout.flush()
-        _notify("READY=1")
-        halt = farm.watch(wake.fileno())
-        if halt is Halt.ASKED:
-            return 0
-        logging.getLogger("buildd_master").error("%s: the farm is stopped", halt)
+        notify("READY=1", f"STATUS={up.builders} builders")
+        halt = _watch(farm, signals)
+        while halt is Halt.ASKED:
+            if signals.stop():
+                return 0
+            _read_again(farm, read)
+            halt = _watch(farm, signals)
+        log.error("%s: the farm is stopped", halt)
         if halt is Halt.LOCK_LOST or time.monotonic() - restarted < _RESTART_SECONDS:
             return 1
         restarted = time.monotonic()
         farm.stop()
 
 
-def _notify(state: str) -> None:
-    """Tell systemd, if it started us."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            notify.sendto(state.encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
+def _watch(farm: Farm, signals: _Signals) -> Halt:
+    """Wait until something is to be done, and tell systemd's watchdog meanwhile that the farm is healthy."""
+    seconds = watchdog_seconds()
+    if seconds is None:
+        return farm.watch(signals.fileno())
+    ill = False
+
+    def healthy(well: bool) -> None:  # noqa: FBT001 - called with one thing only
+        nonlocal ill
+        if well is ill:
+            notify("STATUS=running" if well else "STATUS=the supervisor does not answer")
+            log.warning("the supervisor %s", "answers again" if well else "does not answer")
+            ill = not well
+        if well:
+            notify("WATCHDOG=1")
+
+    return farm.watch(signals.fileno(), healthy, every=seconds / 3)
+
+
+def _read_again(farm: Farm, read: Callable[[], Settings]) -> None:
+    """Take up what changed in the settings, and say what can't change while the farm runs."""
+    notify_reloading()
+    try:
+        found = reload(farm.settings, read())
+    except BadSetting as error:
+        log.error("SIGHUP: nothing changed: %s", "; ".join(str(error).splitlines()))  # noqa: TRY400 - it is the file's
+    else:
+        log.warning("SIGHUP: changed: %s", ", ".join(found.changed) or "nothing")
+        if found.waiting:
+            log.warning("%s changed: takes effect at the next start", ", ".join(found.waiting))
+        if found.changed and not farm.reload(found.settings):
+            log.error("the supervisor did not take the settings: the next start will")
+    notify("READY=1")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import assert_never
 from uuid import UUID
 
@@ -51,11 +51,12 @@ from actors.core.builder_events import (
     Store,
     Tell,
     TimeCame,
+    TimersChanged,
     ToQueueMessage,
     WriteResult,
 )
 from actors.core.results import CHANGES_LIMIT
-from actors.farm_actor import FarmActor, QueueMoved, Start
+from actors.farm_actor import FarmActor, QueueMoved, SettingsChanged, Start
 from actors.messages import (
     Adopt,
     Assign,
@@ -105,6 +106,8 @@ class BuilderActor(FarmActor):
                 self._happened(RowChanged(_now(), builder))
             case QueueMoved():
                 self._happened(QueueReplaced(_now()))
+            case SettingsChanged(settings):
+                self._happened(TimersChanged(_now(), settings.timers))
             case Retire():
                 self._happened(Retired(_now()))
             case _:
@@ -130,6 +133,12 @@ class BuilderActor(FarmActor):
         """Return the attempt in hand."""
         work = self._core.work if hasattr(self, "_core") else None
         return "" if work is None else f"attempt {work.name}"
+
+    def about(self) -> Mapping[str, object]:
+        """Return the builder, and what it builds."""
+        work = self._core.work if hasattr(self, "_core") else None
+        building = {} if work is None else {"build": work.order.build, "attempt": work.name}
+        return {"builder": self.name, **building}
 
     def ended(self) -> None:
         """Let go of slave and files; the slave goes on building, and is adopted by the next life."""
@@ -205,7 +214,7 @@ class BuilderActor(FarmActor):
             case Finished(attempt=attempt, outcome=outcome, text=text):
                 self.log.info("attempt %s: %s %s", attempt, outcome.value, text)
             case JobRefused(attempt=attempt, why=why):
-                self.log.warning("attempt %s refused: %s", attempt, why)
+                self.log.warning("attempt %s refused: %s", attempt, why, extra={"build": "", "attempt": attempt})
             case _:
                 pass
         if self.queue is not None:

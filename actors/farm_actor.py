@@ -19,7 +19,7 @@ import traceback
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thespian.actors import (
     Actor,
@@ -36,13 +36,14 @@ from thespian.actors import (
 from actors.messages import Crash, Crashed, Describe, Description
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, Mapping, MutableMapping
 
     from actors.settings import Settings
     from storage.records import Builder
 
-#: Made before the first fork: it keeps the handlers of the process that started the farm, where a logger made in an
+#: Made before the first fork: they keep the handlers of the process that started the farm, where a logger made in an
 #: actor's process would send every record as a message.
+_FARM_LOG = logging.getLogger("buildd_master")
 _LOG = logging.getLogger("buildd_master.actors")
 
 
@@ -123,6 +124,18 @@ class FarmUp:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """Wiring to supervisor, which answers `Alive`, and from there down the tree: these are the settings now."""
+
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """Wiring to supervisor: are you there?  Its answer is the same."""
+
+
+@dataclass(frozen=True, slots=True)
 class Injected:
     """A person's message from the console, handled as if `sender` had sent it."""
 
@@ -140,7 +153,7 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
 
     Attributes (set before `begin` is called):
         name, kind, generation: as in `Start`.
-        settings: the farm's.
+        settings: the farm's, kept up to date.
         parent: address of the actor that sent `Start`.
         supervisor: address of the supervisor; None in the supervisor.
         queue: address of the queue actor, kept up to date; None unless this is a builder's actor.
@@ -170,7 +183,7 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
         self.name, self.kind, self.generation = "", type(self).__name__, 0
         self.supervisor = self.queue = None
         self.watched: set[int] = set()
-        self.log = _NamedLog(_LOG, {"actor": self.kind})
+        self.log = _ActorLog(_LOG, self.kind, self.about)
         self._dying = False
         self._born = time.monotonic()
         self._messages_in = self._messages_out = 0
@@ -182,7 +195,7 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
         """Take up work; the first thing called, once."""
 
     def receive(self, message: object, sender: ActorAddress) -> None:
-        """Act on a message of `actors.messages` (or of this module's `QueueMoved`, after `queue` was set)."""
+        """Act on a message of `actors.messages` (or this module's `QueueMoved` and `SettingsChanged`)."""
 
     def readable(self, descriptors: tuple[int, ...]) -> None:
         """Act on watched file descriptors that became readable."""
@@ -200,6 +213,10 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
     def occupation(self) -> str:
         """Return what a crash now would interrupt, as `attempt <uuid>`; empty if nothing.  Must not raise."""
         return ""
+
+    def about(self) -> Mapping[str, object]:
+        """Return what a line logged now is about, as fields of `host.journal`.  Must not raise."""
+        return {}
 
     def ended(self) -> None:
         """Let go of what is held: the farm stops, or `end` was called.  Not called after a crash."""
@@ -275,6 +292,10 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
             case QueueMoved():
                 self.queue = message.queue
                 self.receive(message, sender)
+            case SettingsChanged():
+                self.settings = message.settings
+                set_log_level(message.settings.log_level)
+                self.receive(message, sender)
             case _:
                 self.receive(message, sender)
 
@@ -284,7 +305,7 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
         self.name, self.kind, self.generation = start.name, start.kind, start.generation
         self.settings, self.parent = start.settings, sender
         self.supervisor, self.queue = start.supervisor, start.queue
-        self.log = _NamedLog(_LOG, {"actor": start.name})
+        self.log = _ActorLog(_LOG, start.name, self.about)
         self.begin(start)
         self.tell(sender, Here(self.name, self.kind, self.generation, self.pid, self.myAddress))
 
@@ -325,8 +346,18 @@ def crash_reason(error: BaseException, occupation: str = "") -> str:
     return f"{words[:500]}{where}" + (f", during {occupation}" if occupation else "")
 
 
-class _NamedLog(logging.LoggerAdapter[logging.Logger]):
-    """Puts the actor's name before every line."""
+def set_log_level(level: str) -> None:
+    """Let this process log what is at least of `level`."""
+    _FARM_LOG.setLevel(level)
 
-    def process(self, msg: object, kwargs: MutableMapping[str, object]) -> tuple[object, MutableMapping[str, object]]:
-        return f"{(self.extra or {}).get('actor')}: {msg}", kwargs
+
+class _ActorLog(logging.LoggerAdapter[logging.Logger]):
+    """Puts the actor's name before every line, and into the record what the line is about (`host.journal`)."""
+
+    def __init__(self, logger: logging.Logger, name: str, about: Callable[[], Mapping[str, object]]) -> None:
+        super().__init__(logger)
+        self._name, self._about = name, about
+
+    def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[object, MutableMapping[str, Any]]:
+        fields = {"actor": self._name, **self._about(), **(kwargs.get("extra") or {})}
+        return f"{self._name}: {msg}", {**kwargs, "extra": fields}

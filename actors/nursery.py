@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.children import Children
-from actors.farm_actor import FarmActor, Fork, Here, QueueMoved, Start
+from actors.farm_actor import FarmActor, Fork, Here, QueueMoved, SettingsChanged, Start
 from actors.messages import BuilderChanged, ChildGone, Crashed, Retire
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class BuilderNursery(FarmActor):
                 self._tell_child(builder.name, message)
             case Retire(builder):
                 self._tell_child(builder, message)
-            case QueueMoved():
+            case QueueMoved() | SettingsChanged():
                 for child in self._children:
                     self.tell(child.address, message)
             case Here():

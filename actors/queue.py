@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from actors.bookkeeping import Bookkeeping
 from actors.core.outbox import SendDisown
-from actors.farm_actor import FarmActor, Start
+from actors.farm_actor import FarmActor, SettingsChanged, Start
 from actors.messages import BuilderGone, BuildersKnown
 from actors.queue_database import Changes, QueueDatabase
 from actors.queue_reports import UNHURRIED, Report
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from thespian.actors import ActorAddress
+
+    from actors.settings import Settings
 
 _TICK: Final = "tick"
 _CONNECT: Final = "connect"
@@ -54,6 +56,9 @@ class QueueActor(FarmActor):
 
     def receive(self, message: object, sender: ActorAddress) -> None:
         """Put a report into the inbox; the turn that takes it comes at once or within milliseconds."""
+        if isinstance(message, SettingsChanged):
+            self._take_up(message.settings)
+            return
         if not isinstance(message, get_args(Report)):
             self.log.warning("not for the queue actor: %s", type(message).__name__)
             return
@@ -111,6 +116,12 @@ class QueueActor(FarmActor):
         if self._database is not None:
             self._take_turn()
         self._disconnect()
+
+    def _take_up(self, settings: Settings) -> None:
+        """Count by other settings from now on; a timer that is under way runs out as it was set."""
+        self._timers = settings.timers
+        self._books.books.limits = settings.limits
+        self._books.books.outbox.resend_after = settings.timers.resend
 
     # --- turns ------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import os
 import tomllib
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -24,6 +24,8 @@ PREFIX = "BUILDD_MASTER_"  #: of environment variables; `BUILDD_MASTER_TIMERS__C
 _SECTIONS = {"timers": Timers.__dataclass_fields__, "limits": Limits.__dataclass_fields__}
 FILE_VARIABLE = "BUILDD_MASTER_SETTINGS"  #: names the TOML file
 
+_BY_ROOT: Final = os.geteuid() == 0  #: who started us: a master that became another user reads the same file again
+
 
 class BadSetting(Exception):
     """A setting that the farm can't start with; the text names the key, its place and what would do."""
@@ -31,7 +33,9 @@ class BadSetting(Exception):
 
 def default_state_directory() -> Path:
     """Return where a farm keeps its state if nobody says otherwise."""
-    if os.geteuid() == 0:
+    if os.environ.get("STATE_DIRECTORY"):  # of the systemd unit
+        return Path(os.environ["STATE_DIRECTORY"])
+    if _BY_ROOT:
         return Path("/var/lib/buildd-master")
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(home) / "buildd-master"
@@ -39,7 +43,9 @@ def default_state_directory() -> Path:
 
 def default_file() -> Path:
     """Return where the TOML file is looked for if nobody says otherwise; it need not exist."""
-    if os.geteuid() == 0:
+    if os.environ.get("CONFIGURATION_DIRECTORY"):  # of the systemd unit
+        return Path(os.environ["CONFIGURATION_DIRECTORY"]) / "buildd-master.toml"
+    if _BY_ROOT:
         return Path("/etc/buildd-master/buildd-master.toml")
     home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(home) / "buildd-master" / "buildd-master.toml"

@@ -31,7 +31,19 @@ from actors.core.supervision import (
     TimePassed,
     WakeUp,
 )
-from actors.farm_actor import Census, FarmActor, FarmAwaited, FarmUp, Fork, Here, QueueMoved, Start, WhoIsHere
+from actors.farm_actor import (
+    Alive,
+    Census,
+    FarmActor,
+    FarmAwaited,
+    FarmUp,
+    Fork,
+    Here,
+    QueueMoved,
+    SettingsChanged,
+    Start,
+    WhoIsHere,
+)
 from actors.messages import BuilderChanged, BuilderGone, BuildersKnown, ChildGone, Crashed, Retire
 
 if TYPE_CHECKING:
@@ -78,6 +90,11 @@ class Supervisor(FarmActor):
                 self.tell(sender, self._census())
             case FarmAwaited():
                 self._awaiting.append(sender)
+            case Alive():
+                self.tell(sender, message)
+            case SettingsChanged():
+                self._take_up(message)
+                self.tell(sender, Alive())
             case _:
                 self.log.warning("%s is not for the supervisor", type(message).__name__)
         self._answer_waiting()
@@ -104,6 +121,13 @@ class Supervisor(FarmActor):
         )
 
     # --- events -----------------------------------------------------------------------------------
+
+    def _take_up(self, changed: SettingsChanged) -> None:
+        farm = changed.settings
+        self._core.crashes, self._core.window = farm.crashes, farm.crash_window_seconds
+        self._core.builders_per_nursery = farm.builders_per_nursery
+        for child in self._children:
+            self.tell(child.address, changed)
 
     def _here(self, here: Here, now: float) -> None:
         life = self._core.lives.get(here.name)

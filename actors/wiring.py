@@ -11,6 +11,7 @@ import fcntl
 import gc
 import importlib
 import logging
+import math
 import os
 import secrets
 import select
@@ -24,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any
 from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
 
 from actors.enrolment import EnrolmentServer
-from actors.farm_actor import Cast, FarmAwaited, FarmUp, Here, Start
+from actors.farm_actor import Alive, Cast, FarmAwaited, FarmUp, Here, SettingsChanged, Start, set_log_level
 from actors.run_file import RunningFarm, write_run_file
 from actors.transport import admin_pid, adopt_orphans, free_port, port_refused, raise_open_files, secure, write_key
 from storage.database import MasterLock, acting, connect, shown
@@ -33,12 +34,16 @@ from storage.errors import AnotherMaster, StorageError
 from storage.migration import migrate, pending_migrations
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from actors.settings import Settings
 
 SUPERVISOR = "actors.supervisor.Supervisor"
 _UP_SECONDS = 30.0  #: for the supervisor to answer, and again for every actor to run
 _CERTIFICATES_SECONDS = 3600.0  #: between two looks at what expires
 _CHECK_SECONDS = 5.0  #: between two looks at the database's server and lock
+_ALIVE_SECONDS = 2.0  #: for the supervisor to answer in between: a signal to stop waits as long
+_TAKEN_SECONDS = 5.0  #: for the supervisor to take other settings
 _LOG = {
     "version": 1,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s thespian: %(message)s"}},
@@ -107,14 +112,21 @@ class Farm:
         self._open.close()
         self.up = None
 
-    def watch(self, wake: int) -> Halt:
-        """Wait until the descriptor `wake` is readable, or a process at the root is gone."""
+    def watch(self, wake: int, healthy: Callable[[bool], None] = lambda _: None, *, every: float = math.inf) -> Halt:
+        """Wait until the descriptor `wake` is readable, or a process at the root is gone.
+
+        Args:
+            wake: the descriptor.
+            healthy: called now and again with whether the farm is: its roots live, the supervisor answers, and the
+                database did or is being waited for.  What is asked for here may be asked for without end.
+            every: seconds between two such calls, at most.
+        """
         poll = select.poll()
         poll.register(wake, select.POLLIN)
         for root in self._roots:
             poll.register(root, select.POLLIN)
         while True:
-            ready = {descriptor for descriptor, _ in poll.poll(_CHECK_SECONDS * 1000)}
+            ready = {descriptor for descriptor, _ in poll.poll(min(_CHECK_SECONDS, every) * 1000)}
             if wake in ready:
                 return Halt.ASKED
             if ready:
@@ -124,6 +136,14 @@ class Farm:
             self._bury_orphans()
             if not self._keep_lock():
                 return Halt.LOCK_LOST
+            if every < math.inf:
+                healthy(self._answers(Alive(), _ALIVE_SECONDS))
+
+    def reload(self, settings: Settings) -> bool:
+        """Give every actor these settings; return whether the supervisor has taken them."""
+        self.settings = settings
+        set_log_level(settings.log_level)
+        return self._answers(SettingsChanged(settings), _TAKEN_SECONDS)
 
     # --- the order of starting --------------------------------------------------------------------
 
@@ -299,6 +319,13 @@ class Farm:
         except StorageError:
             return True  # still away; the actors wait for it too
         return True
+
+    def _answers(self, message: Alive | SettingsChanged, seconds: float) -> bool:
+        """Return whether the supervisor answers `Alive` to `message`; an answer that came late counts, too."""
+        try:
+            return isinstance(self._system.ask(self._supervisor, message, seconds), Alive)
+        except ActorSystemException:
+            return False
 
     # --- the order of stopping --------------------------------------------------------------------
 

@@ -31,9 +31,17 @@ class Given:
             BadInput: a setting can't be; which, where, and what would do.
         """
         try:
-            return load_settings(self.config, state_directory=self.state_directory, database=self.database)
+            return self.read()
         except BadSetting as error:
             raise BadInput("; ".join(str(error).splitlines())) from error
+
+    def read(self) -> Settings:
+        """Read the settings, for the first time or again.
+
+        Raises:
+            BadSetting: as `load_settings` does.
+        """
+        return load_settings(self.config, state_directory=self.state_directory, database=self.database)
 
 
 def settings_of(context: typer.Context) -> Settings:

@@ -27,7 +27,7 @@ import buildd_master
 import run_master
 from actors.settings import Settings
 from cli.errors import Failed, NotReachable
-from cli.given import settings_of
+from cli.given import Given, given, settings_of
 from cli.output import say
 from storage.unprivileged import command_as
 
@@ -52,17 +52,17 @@ def up(
     """
     settings = settings_of(context)
     if not with_slave:
-        raise typer.Exit(run_master.main(settings))
+        raise typer.Exit(run_master.main(given(context).read))
     if os.geteuid() != 0:
         raise NotReachable(
             "--with-slave builds in chroots, which only root can: run `buildd-master up --with-slave` as root"
         )
-    raise typer.Exit(_run_both(settings))
+    raise typer.Exit(_run_both(settings, given(context)))
 
 
-def _run_both(settings: Settings) -> int:
+def _run_both(settings: Settings, from_where: Given) -> int:
     with _stop_signals() as stop, ExitStack() as children:
-        master = _fork_master(settings)
+        master = _fork_master(from_where)
         children.callback(master.end)
         _wait_token(settings, master, stop)
         # Beside the master, not after it: a builder known from before is then met by its slave at the first attempt.
@@ -141,7 +141,7 @@ class _Child:
         os.close(self._stdout)
 
 
-def _fork_master(settings: Settings) -> _Child:
+def _fork_master(from_where: Given) -> _Child:
     """Run a master in a fork of this process: what both have loaded is loaded once."""
     sys.stdout.flush()
     reading, writing = os.pipe()
@@ -153,7 +153,7 @@ def _fork_master(settings: Settings) -> _Child:
     code = _CRASHED
     try:
         _let_go(writing, starter)
-        code = run_master.main(settings)
+        code = run_master.main(from_where.read)
         sys.stdout.flush()
     except Exception:  # noqa: BLE001 - the parent's half of the code must not be reached
         traceback.print_exc()

@@ -101,6 +101,10 @@ class Daemon:
         self._server: asyncio.Server | None = None
         self._background: set[asyncio.Task[None]] = set()
 
+    def token_changed(self, token: str) -> None:
+        """Take another token; sessions that stand go on."""
+        self._token = token.encode()
+
     # -- life --------------------------------------------------------------------------------------------------------
     async def start(self, host: str, port: int) -> int:
         """Clean up after an earlier life, listen, and return the port.
@@ -233,7 +237,7 @@ class Daemon:
             case StartBuild():
                 self._start_build(order)
             case KillBuild(attempt):
-                log.info("attempt %s is killed", attempt)
+                log.info("attempt %s is killed", attempt, extra={"attempt": attempt})
                 if self._building is not None:  # soon: the task must have begun, to be told that it is cancelled
                     asyncio.get_running_loop().call_soon(self._building.cancel)
             case RemoveBuild(attempt):
@@ -266,7 +270,11 @@ class Daemon:
 
     # -- the build ---------------------------------------------------------------------------------------------------
     def _start_build(self, order: StartBuild) -> None:
-        log.info("attempt %s: %s for %s %s", order.attempt, order.args.dsc, order.args.suite, order.args.architecture)
+        log.info(
+            "attempt %s: %s for %s %s",
+            *(order.attempt, order.args.dsc, order.args.suite, order.args.architecture),
+            extra={"attempt": order.attempt},
+        )
         self._cache.use({sha256 for _, sha256 in order.files} | ({order.chroot} - {""}))
         self._building = asyncio.get_running_loop().create_task(self._build(order))
         self._building.add_done_callback(self._build_is_over)
@@ -285,7 +293,7 @@ class Daemon:
                 raise  # the slave stops: its next start says what became of the build
             ending = builderfail("aborted")  # the machine knows better
         self._cache.release()
-        log.info("attempt %s: %s: %s", attempt, ending.outcome, ending.text)
+        log.info("attempt %s: %s: %s", attempt, ending.outcome, ending.text, extra={"attempt": attempt})
         at = time.monotonic()
         self._tell(BuildEnded(attempt, ending.outcome, ending.text, at, ending.files, ending.dependencies))
 

@@ -22,6 +22,8 @@ from typing import Annotated
 
 import typer
 
+from host.journal import log_to_journal_or_stderr
+from host.service import Terminal, notify, notify_reloading, watchdog_seconds
 from protocol.messages import LOG_BYTES
 from slave import ordinary_user
 from slave.backends.chroot import BUILDER_ID
@@ -110,7 +112,7 @@ def run(  # noqa: PLR0917 - typer calls it, by name
     if context.invoked_subcommand is not None:
         context.obj = state_directory
         return
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    log_to_journal_or_stderr("buildd-slave", logging.INFO)
     enrolled = Credentials(state_directory).enrolled
     if token_file is None and not enrolled:
         why = "--token-file is missing: plain TCP needs the secret that master and slave share"
@@ -205,8 +207,13 @@ async def serve(options: Options) -> int:
         limits=options.limits,
     )
     stopping = asyncio.Event()
+    loop, terminal = asyncio.get_running_loop(), Terminal()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stopping.set)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` keeps its word
+        loop.add_signal_handler(
+            signal.SIGHUP, lambda: stopping.set() if terminal.hung_up() else _reload(daemon, options.token_file)
+        )
     try:
         port = await daemon.start(options.host, options.port)
     except OSError as wrong:
@@ -217,6 +224,7 @@ async def serve(options: Options) -> int:
     sys.stdout.write(f"READY buildd://{host}:{port}\n")
     sys.stdout.flush()
     notify("READY=1")
+    _keep_watchdog_quiet(loop)
     daemon.crashed.add_done_callback(lambda _: stopping.set())
     await stopping.wait()
     notify("STOPPING=1")
@@ -227,6 +235,28 @@ async def serve(options: Options) -> int:
         log.critical("the slave ends itself, to be started again", exc_info=crash)
         return CRASHED
     return 0
+
+
+def _reload(daemon: Daemon, token_file: Path | None) -> None:
+    """Take up what can change while it runs: the token; certificates are read anew by themselves."""
+    notify_reloading()
+    try:
+        if token_file is not None:
+            daemon.token_changed(read_token(token_file))
+    except CannotStart as why:
+        log.error("SIGHUP: nothing changed: %s", why)  # noqa: TRY400 - it is the file's fault
+    else:
+        what = "there is no token file" if token_file is None else f"{token_file} was read again"
+        log.warning("SIGHUP: %s; options of the command line take effect at the next start", what)
+    notify("READY=1")
+
+
+def _keep_watchdog_quiet(loop: asyncio.AbstractEventLoop) -> None:
+    """Tell systemd's watchdog, for as long as the loop goes round, that the daemon does not hang."""
+    seconds = watchdog_seconds()
+    if seconds is not None:
+        notify("WATCHDOG=1")
+        loop.call_later(seconds / 3, _keep_watchdog_quiet, loop)
 
 
 # -- what must hold before it starts -------------------------------------------------------------------------------
@@ -316,16 +346,6 @@ async def _check_namespaces(backend: str, state: StateDirectory) -> None:
         ) from wrong
     finally:
         state.discard(probe)
-
-
-def notify(state: str) -> None:
-    """Tell systemd, if it wants to be told."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        channel.connect(f"\0{address[1:]}" if address.startswith("@") else address)
-        channel.send(state.encode())
 
 
 def _stopped(why: str) -> int:

@@ -7,21 +7,22 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from actors.core.timers import Timers
+from actors.reload import RELOADED
 from actors.settings import Settings
 from storage.limits import parse
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
-def rows_of_settings() -> Iterator[tuple[str, str]]:
+def rows_of_settings() -> Iterator[tuple[str, str, str]]:
     for row in (DOCS / "settings.md").read_text().splitlines():
         if row.startswith("| `"):
-            name, default, _meaning = (cell.strip().strip("`") for cell in row.strip("|").split("|"))
-            yield name, default
+            name, default, *others = (cell.strip().strip("`") for cell in row.strip("|").split("|"))
+            yield name, default, others[0]
 
 
 def test_every_setting_stands_in_the_documents_with_its_default() -> None:
-    documented = dict(rows_of_settings())
+    documented = {name: default for name, default, _ in rows_of_settings()}
     timers = {one.name: str(one.default) for one in fields(Timers)}
     defaults = Settings.model_fields["limits"].default
     limits = {name: _limit(name, value) for name, value in asdict(defaults).items()}
@@ -33,6 +34,12 @@ def test_every_setting_stands_in_the_documents_with_its_default() -> None:
 
 def _limit(name: str, value: int | None) -> str:
     """Return the spelling of a limit in the documents, which the settings read back as this value."""
-    spelt = dict(rows_of_settings()).get(name, "")
+    spelt = {key: default for key, default, _ in rows_of_settings()}.get(name, "")
     assert value == (None if spelt == "none" else parse(name, spelt, bare=True))
     return spelt
+
+
+def test_the_documents_say_of_every_setting_whether_it_changes_while_the_master_runs() -> None:
+    documented = {name: when for name, _, when in rows_of_settings() if name in Settings.model_fields}
+    others = Settings.model_fields.keys() - {"timers", "limits"}
+    assert documented == {name: "running" if name in RELOADED else "next start" for name in others}

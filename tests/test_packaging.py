@@ -17,7 +17,7 @@ import pytest
 from buildd_master import __version__
 
 TOP = Path(__file__).resolve().parent.parent
-ROOMS = ("actors", "certificates", "cli", "protocol", "slave", "storage", "web")
+ROOMS = ("actors", "certificates", "cli", "host", "protocol", "slave", "storage", "web")
 APP = "buildd_master.app"
 
 

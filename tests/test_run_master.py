@@ -58,7 +58,7 @@ def test_it_says_ready_refuses_rivals_and_stops_without_leaving_a_process(
         whole_farm.lay_out()
         whole_farm.builders.add("frog", "buildd://127.0.0.1:1", ["x86"])
         whole_farm.start()
-        assert systemd.recv(100) == b"READY=1"
+        assert systemd.recv(100).startswith(b"READY=1\n")
         monkeypatch.delenv("NOTIFY_SOCKET")
         session = session_of(whole_farm)
         assert len(session_processes(session)) >= 6  # admin, logger, supervisor, queue, nursery, frog

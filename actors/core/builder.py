@@ -46,6 +46,7 @@ from actors.core.builder_events import (
     SlaveSaid,
     Tell,
     TimeCame,
+    TimersChanged,
 )
 from actors.core.remains import Remains
 from actors.core.runtime_telling import RuntimeTelling, runtime_state
@@ -137,8 +138,8 @@ class BuilderCore:
                 self._queue_said(message)
             case QueueReplaced():
                 self._report_again()
-            case RowChanged(builder=row):
-                self._row_changed(row)
+            case RowChanged() | TimersChanged():
+                self._take_up(event)
             case Retired():
                 self._retire()
             case Connected():
@@ -410,6 +411,17 @@ class BuilderCore:
             self._step(Step.PART)
 
     # --- row, end, time ---------------------------------------------------------------------------
+
+    def _take_up(self, changed: RowChanged | TimersChanged) -> None:
+        match changed:
+            case RowChanged(builder=row):
+                self._row_changed(row)
+            case TimersChanged(timers=timers):
+                self.timers = self.session.timers = self._remains.timers = timers
+                if self.work is not None:
+                    self.work.timers = timers
+            case _:
+                assert_never(changed)
 
     def _row_changed(self, row: Builder) -> None:
         """Take the new row; a build that runs goes on as it was claimed."""

@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from actors.core.timers import Timers
 from actors.messages import (
     Adopt,
     AdoptionWanted,
@@ -80,6 +81,14 @@ class RowChanged:
 
     at: float
     builder: Builder
+
+
+@dataclass(frozen=True, slots=True)
+class TimersChanged:
+    """The farm's settings were read again: what is set from now on takes these times."""
+
+    at: float
+    timers: Timers
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +202,7 @@ Event = (
     | QueueSaid
     | QueueReplaced
     | RowChanged
+    | TimersChanged
     | Retired
     | Connected
     | ConnectionEnded

@@ -12,10 +12,10 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from actors.farm_actor import Cast, FarmActor, QueueMoved, Start
+from actors.farm_actor import Cast, FarmActor, QueueMoved, SettingsChanged, Start
 from actors.messages import BuilderChanged, BuilderGone, BuildersKnown, Ready, Retire
 from actors.settings import Settings
-from actors.wiring import Farm
+from actors.wiring import Farm, Halt
 from storage.records import Builder
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ class DoubleBuilder(FarmActor):
                 self.builder = changed
             case Retire():
                 self.end()
+            case SettingsChanged():
+                pass  # the base took them
             case _:
                 raise TypeError(type(message).__name__)
 
@@ -96,7 +98,12 @@ class DoubleBuilder(FarmActor):
         return "attempt 42"
 
     def described(self) -> tuple[tuple[str, str], ...]:
-        return (("state", "IDLE"), ("trusted", str(self.builder.trusted)), ("moved", str(self.moved)))
+        return (
+            ("state", "IDLE"),
+            ("trusted", str(self.builder.trusted)),
+            ("moved", str(self.moved)),
+            ("crashes", str(self.settings.crashes)),
+        )
 
 
 def main() -> None:
@@ -106,11 +113,13 @@ def main() -> None:
     wake, woken = os.pipe()
     os.set_blocking(woken, False)
     signal.set_wakeup_fd(woken)
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
     farm.start()
     sys.stdout.write("READY\n")
     sys.stdout.flush()
-    halt = farm.watch(wake)
+    while (halt := farm.watch(wake)) is Halt.ASKED and signal.SIGTERM not in os.read(wake, 100):
+        farm.reload(farm.settings.model_copy(update={"crashes": farm.settings.crashes + 1}))
     farm.stop()
     sys.stdout.write(f"{halt.name}\n")
 

@@ -10,6 +10,7 @@ import pytest
 import zstandard
 
 from actors.attempt_files import AttemptFiles
+from actors.farm_actor import SettingsChanged
 from actors.messages import (
     Adopt,
     AdoptionWanted,
@@ -371,3 +372,18 @@ def test_messages_for_another_builder_are_dropped(builder_stage: BuilderStage) -
     builder.wait_told(Ready)
     builder.hear(Assign("frog", 1, builder_stage.order()))
     assert builder.occupation() == ""
+
+
+def test_changed_settings_change_the_cores_timers_and_log_lines_tell_what_they_are_about(
+    builder_stage: BuilderStage,
+) -> None:
+    slave = builder_stage.slaves.add("bob", Script(conducts=(Conduct(hangs=True),)))
+    builder = builder_stage.builder(slave.url)
+    builder.wait_told(Ready)
+    assert builder.about() == {"builder": "bob"}
+    builder_stage.use(heartbeat=0.05)
+    builder.receive(SettingsChanged(builder_stage.settings), None)
+    builder.wait_until(lambda: sum(isinstance(passed.message, Heartbeat) for passed in slave.heard) > 2)
+    order = builder_stage.order()
+    builder.hear(Assign("bob", 1, order))
+    assert builder.about() == {"builder": "bob", "build": order.build, "attempt": str(order.attempt)}

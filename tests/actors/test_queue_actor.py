@@ -17,11 +17,11 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from actors.attach import Attached
-from actors.farm_actor import Here
+from actors.farm_actor import Here, SettingsChanged
 from actors.messages import Crash, Finished, Ready, RuntimeChanged, SessionWanted
 from actors.settings import Settings
 from storage.database import connect
-from storage.records import Attempt, BuildState, Job, Outcome, RuntimeState
+from storage.records import Attempt, BuildState, Job, Limits, Outcome, RuntimeState
 from tests.actors.queue_farm import PassOn
 from tests.fix_postgres import new_database
 from tests.fix_storage import Farm, on_postgresql
@@ -227,3 +227,13 @@ def test_reports_that_come_together_share_commits(queue_farm: QueueFarm) -> None
         "SELECT count(DISTINCT xmin::text) FROM attempt WHERE id = ANY (%s)", [one.id for one in attempts]
     )
     assert commits < 6
+
+
+def test_changed_settings_count_for_the_next_claim(queue_farm: QueueFarm) -> None:
+    changed = queue_farm.settings.model_copy(update={"limits": Limits(wall_seconds=77)})
+    queue_farm.attached.inject(queue_farm.here("queue"), SettingsChanged(changed), None)
+    queue_farm.wait_ready()
+    job = queue_farm.job()
+    queue_farm.wait_heard("Assign")
+    assert queue_farm.stage.sql("SELECT wall_seconds FROM attempt WHERE job = %s", job.id) == [(77.0,)]
+    queue_farm.attached.inject(queue_farm.here("queue"), SettingsChanged(queue_farm.settings), None)

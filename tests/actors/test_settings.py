@@ -148,3 +148,12 @@ def test_a_limit_that_can_not_be_is_refused_with_the_file(file: Path, line: str,
     file.write_text(f"[limits]\n{line}\n")
     assert words in refusal(file)
     assert str(file) in refusal(file)
+
+
+def test_systemds_directories_are_the_defaults_of_a_unit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("BUILDD_MASTER_STATE_DIRECTORY")
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/one")
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path))
+    (tmp_path / "buildd-master.toml").write_text("crashes = 5\n")
+    settings = load_settings()
+    assert (settings.state_directory, settings.crashes) == (Path("/var/lib/one"), 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 from tests.fix_small_farm import wait_until
@@ -89,3 +90,16 @@ def test_a_builder_that_is_removed_retires_without_blame_and_may_come_back(small
     row = 'Builder(1, "toad", "buildd://127.0.0.1:9", ("x86",), True, True, "", None, None, False, (), ("i386",))'
     small_farm.obey(f"send supervisor BuilderChanged({row})")
     small_farm.wait_generation("toad", old + 1)
+
+
+def test_changed_settings_reach_every_actor_and_those_that_are_started_later(small_farm: SmallFarm) -> None:
+    def crashes(name: str) -> int:
+        return int(dict(small_farm.said(name).state)["crashes"])
+
+    before = crashes("bob")
+    small_farm.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: {crashes(name) for name in ("bob", "frog", "toad")} == {before + 1})
+    old = small_farm.generation("bob")
+    small_farm.kill("bob")
+    small_farm.wait_generation("bob", old + 1)
+    assert crashes("bob") == before + 1

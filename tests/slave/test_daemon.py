@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import socket
 import stat
 import subprocess
 import sys
@@ -33,7 +32,7 @@ from protocol.messages import (
 from slave.daemon import MOST_STRANGERS
 from slave.errors import CannotStart, ImpossibleMove
 from slave.events import BuildEnded
-from slave.main import listen_address, notify, read_token
+from slave.main import listen_address, read_token
 from slave.record import Record
 from slave.session import Timing
 from slave.state_directory import StateDirectory
@@ -256,16 +255,6 @@ def test_a_token_file_that_will_not_do_is_named(tmp_path: Path, content: bytes |
         read_token(path)
     assert str(path) in str(why.value)
     assert TOKEN not in str(why.value)
-
-
-def test_systemd_is_told_if_it_wants_to_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(tmp_path / "notify"))
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        notify("READY=1")
-        assert systemd.recv(100) == b"READY=1"
-    monkeypatch.delenv("NOTIFY_SOCKET")
-    notify("READY=1")
 
 
 def command(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:

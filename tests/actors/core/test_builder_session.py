@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from actors.core.builder_events import Connect, Disconnect, Greet, QueueReplaced
+from actors.core.builder_events import Connect, Disconnect, Greet, QueueReplaced, TimersChanged
 from actors.core.session import SessionState
+from actors.core.timers import Timers
 from actors.messages import BuilderTroubled, ProbePassed, Ready, RuntimeChanged, SessionOpened, SessionWanted
 from protocol.messages import (
     Echo,
@@ -331,3 +332,15 @@ def unreachable(scene: Scene) -> None:
     for pause in (1, 2, 0):
         scene.fail()
         scene.pass_time(pause)
+
+
+def test_changed_timers_count_from_now_on_for_the_connection_and_for_the_attempt_in_hand(scene: Scene) -> None:
+    scene.begin_building()
+    changed = Timers(suspect=1.0, lost=2.0, heartbeat=0.5)
+    scene.happen(TimersChanged(scene.at, changed))
+    scene.pass_time(0.6)
+    assert isinstance(scene.last(Heartbeat), Heartbeat)
+    scene.pass_time(2.0)
+    assert not scene.core.session.open
+    assert scene.core.work is not None
+    assert scene.core.work.timers is changed
