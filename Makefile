@@ -16,7 +16,7 @@ export PYTHONPATH := $(CURDIR)
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-demo: ## a whole farm on this machine: builds hello from its source, shows the packages, stops (as root)
+demo: ## a whole farm on this machine: builds hello from its source, shows the packages, stops
 	@demo/run
 
 test: lint ## what CI runs: lint, then every test

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from cli import host_apt
 from cli.errors import BadInput, NotReachable
 from cli.private_apt import dying, entries_for, in_private_view, private_place
+from slave import ordinary_user, subordinate_ids
 
 #: mmdebstrap's steps that take time; what else it says goes to its log only
 _STEP = re.compile(r"I: (?P<step>(?:running apt-get|downloading|extracting|installing|cleaning|creating).*)")
@@ -84,6 +85,7 @@ def made(recipe: Recipe, directory: Path, progress: Progress) -> Iterator[Path]:
     recipe.check()
     if shutil.which("mmdebstrap") is None:
         raise NotReachable("mmdebstrap makes the chroot and is not installed: run `apt-get install mmdebstrap` as root")
+    entering = _entering(directory)
     entries = tuple(map(reachable, entries_for(host_apt.own_entries(), recipe.suite)))
     directory.mkdir(parents=True, exist_ok=True)
     with _workshop(directory) as place:
@@ -91,17 +93,17 @@ def made(recipe: Recipe, directory: Path, progress: Progress) -> Iterator[Path]:
         (place / "chroot.conf").write_text(apt_settings())
         tarball = place / f"{recipe.suite}-{recipe.architecture}.tar.zst"
         log = directory / "mmdebstrap.log"
-        code = _run(_command(recipe, tarball.name, entries), place, log, progress)
+        code = _run(_command(recipe, tarball.name, entries), place, entering, log, progress)
         if code != 0:
             raise NotReachable(f"mmdebstrap {recipe.suite} failed: {_last_words(log)}; its log is {log}")
         yield tarball
 
 
-def _run(command: list[str], place: Path, log: Path, progress: Progress) -> int:
+def _run(command: list[str], place: Path, entering: tuple[str, ...], log: Path, progress: Progress) -> int:
     """Run mmdebstrap in `place` and return its exit code."""
-    inside = private_place(place)
+    inside = private_place(place, entering)
     child = subprocess.Popen(
-        in_private_view(place, inside, command, where=inside),
+        in_private_view(place, inside, command, where=inside, entering=entering),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -125,7 +127,7 @@ def _workshop(directory: Path) -> Iterator[Path]:
         descriptor = os.open(old, os.O_RDONLY | os.O_DIRECTORY)
         with suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(old)
+            _remove(old)
         os.close(descriptor)
     place = Path(tempfile.mkdtemp(prefix="chroot-", dir=directory))
     held = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
@@ -134,8 +136,27 @@ def _workshop(directory: Path) -> Iterator[Path]:
         place.chmod(0o755)  # apt's sandbox user passes through
         yield place
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        _remove(place)
         os.close(held)
+
+
+def _remove(place: Path) -> None:
+    """Remove what mmdebstrap may have written with the ids of a whole system."""
+    subprocess.run(subordinate_ids.as_owner(("rm", "-rf", "--one-file-system", "--", str(place))), check=False)
+
+
+def _entering(directory: Path) -> tuple[str, ...]:
+    """Return what makes an ordinary user root, as mmdebstrap has to be; nothing for root.
+
+    Raises:
+        NotReachable: this machine does not let him.
+    """
+    if os.geteuid() == 0:
+        return ()
+    lacks = ordinary_user.lacking(directory)
+    if lacks:
+        raise NotReachable(f"a chroot is made by an ordinary user in a user namespace: {ordinary_user.line(lacks)}")
+    return subordinate_ids.entering() or ()
 
 
 def reachable(entry: host_apt.SourceEntry) -> host_apt.SourceEntry:
@@ -162,7 +183,7 @@ def reachable(entry: host_apt.SourceEntry) -> host_apt.SourceEntry:
 def _command(recipe: Recipe, target: str, entries: tuple[host_apt.SourceEntry, ...]) -> list[str]:
     command = [
         "mmdebstrap",
-        f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
+        "--mode=root",  # of the machine, or of a user namespace
         f"--variant={recipe.variant}",
         f"--architectures={recipe.architecture}",
         "--format=tar",

@@ -3,6 +3,7 @@
 Fetches source packages by name through the host's own mirrors, proxies and keyrings (`cli.host_apt`) without touching
 the host's apt.  As root, apt drops its privileges to its sandbox user while it downloads; that user can't enter the
 state directory, so the command gets a private mount namespace in which the directory lies at `_MOUNT_POINT`.
+An ordinary user's apt keeps his rights, and needs none of that.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?:=[A-Za-z0-9.+~:-]+)?")
 _STATUS = re.compile(r"(?:dl|pm)status:[^:]*:(?P<percent>[0-9.]+):(?P<text>.*)")
 _BIND = 'mount --bind "$1" "$2" && cd "$3" && shift 3 && exec "$@"'
 #: a view of its own, whose processes all die with the one that started it, however that ends
-_VIEW = "setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc --propagation private sh -c"
+_VIEW = "unshare --mount --pid --fork --kill-child --mount-proc --propagation private sh -c"
 
 Progress = Callable[[float, str], None]  #: percent, and what is being done
 
@@ -192,11 +193,17 @@ def entries_for(entries: tuple[host_apt.SourceEntry, ...], series: str) -> tuple
     return tuple(entry.having(Suites=series) for entry in entries[:1])
 
 
-def in_private_view(directory: Path, inside: Path, command: list[str], where: Path | None = None) -> list[str]:
-    """Return the argv that runs `command` where `directory` is seen as `inside`, in the directory `where`."""
+def in_private_view(
+    directory: Path, inside: Path, command: list[str], where: Path | None = None, entering: tuple[str, ...] = ()
+) -> list[str]:
+    """Return the argv that runs `command` where `directory` is seen as `inside`, in the directory `where`.
+
+    `entering` makes an ordinary user root of a user namespace (`slave.subordinate_ids`).
+    """
     if inside == directory:
         return command if where is None else ["env", f"--chdir={where}", *command]
-    return [*_VIEW.split(), _BIND, "sh", str(directory), str(inside), str(where or inside), *command]
+    view = ["setpriv", "--pdeathsig", "KILL", *entering, *_VIEW.split()]
+    return [*view, _BIND, "sh", str(directory), str(inside), str(where or inside), *command]
 
 
 @contextmanager
@@ -216,18 +223,17 @@ def dying(child: subprocess.Popen[str]) -> Iterator[None]:
             raise
 
 
-def private_place(directory: Path) -> Path:
+def private_place(directory: Path, entering: tuple[str, ...] = ()) -> Path:
     """Return where `directory` is to be seen by a command that drops its privileges; itself if that can't be."""
-    return _MOUNT_POINT if _can_mount() else directory
+    return _MOUNT_POINT if _can_mount(entering) else directory
 
 
-def _can_mount() -> bool:
-    """Return whether this process may make a private view: root, and not in a container that forbids it."""
-    if os.geteuid() != 0 or shutil.which("unshare") is None or not _MOUNT_POINT.is_dir():
+def _can_mount(entering: tuple[str, ...]) -> bool:
+    """Return whether this process may make a private view: root of something, and not in a container that forbids it."""
+    if not (entering or os.geteuid() == 0) or shutil.which("unshare") is None or not _MOUNT_POINT.is_dir():
         return False
-    tried = subprocess.run(
-        in_private_view(_MOUNT_POINT.parent, _MOUNT_POINT, ["true"]), check=False, capture_output=True
-    )
+    view = in_private_view(_MOUNT_POINT.parent, _MOUNT_POINT, ["true"], entering=entering)
+    tried = subprocess.run(view, check=False, capture_output=True)
     return tried.returncode == 0
 
 

@@ -29,6 +29,7 @@ from actors.settings import Settings
 from cli.errors import Failed, NotReachable
 from cli.given import Given, given, settings_of
 from cli.output import say
+from slave import ordinary_user
 from storage.unprivileged import command_as
 
 _MASTER_SECONDS = 120.0  #: to be ready; making the embedded database takes some, the first time
@@ -43,7 +44,7 @@ def up(
     context: typer.Context,
     with_slave: Annotated[
         bool,
-        typer.Option("--with-slave", help="Also run a slave on this machine and register it as a builder (as root)."),
+        typer.Option("--with-slave", help="Also run a slave on this machine and register it as a builder."),
     ] = False,
 ) -> None:
     """Run the farm in the foreground.
@@ -53,10 +54,8 @@ def up(
     settings = settings_of(context)
     if not with_slave:
         raise typer.Exit(run_master.main(given(context).read))
-    if os.geteuid() != 0:
-        raise NotReachable(
-            "--with-slave builds in chroots, which only root can: run `buildd-master up --with-slave` as root"
-        )
+    if os.geteuid() != 0 and (lacks := ordinary_user.lacking(settings.state_directory)):
+        raise NotReachable(f"--with-slave as an ordinary user: {ordinary_user.line(lacks)}")
     raise typer.Exit(_run_both(settings, given(context)))
 
 
@@ -209,7 +208,6 @@ def _slave_command(settings: Settings) -> list[str]:
         *("--listen", f"127.0.0.1:{_port(settings)}"),
         *("--state-directory", str(settings.state_directory / "slave")),
         *("--token-file", str(settings.token_file)),
-        *("--backend", "chroot"),
         *("--name", _host_name()),
     ]
     return command_as(None, command, reach=(), die_with_parent=True)

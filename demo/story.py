@@ -242,7 +242,7 @@ def added() -> Iterator[str]:
     if USER_ADDED.exists():
         yield f"system user made: {FARM_USER} (remove it: userdel {FARM_USER})"
     if not packages.exists() and not USER_ADDED.exists():
-        yield "nothing was added to this machine: all Debian packages and the system user were there"
+        yield "nothing was added to this machine: all that was needed was there"
 
 
 def has_user() -> bool:

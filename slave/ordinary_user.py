@@ -1,8 +1,8 @@
 """What an ordinary user needs of a machine to build in user namespaces; where it lacks, the command that mends it.
 
 Every check returns what is lacking, or None.  They only look; the slave asks them before it makes anything.
-`python -m slave.ordinary_user DIRECTORY` asks them all, and says in one line what is missing.  Standard library only:
-it is run before anything is installed.
+`python -m slave.ordinary_user DIRECTORY` asks them all, and says in one line what is missing; with `--mends`, only the
+commands, packages aside.  Standard library only: it is run before anything is installed.
 """
 
 from __future__ import annotations
@@ -189,8 +189,11 @@ def _attempt() -> str:
 
 def main() -> int:
     """Say what is missing; exit code 1 if something is."""
-    lacks = lacking(Path(sys.argv[1]))
-    if lacks:
+    *options, directory = sys.argv[1:]
+    lacks = lacking(Path(directory))
+    if options == ["--mends"]:
+        sys.stdout.write("".join(f" && {lack.mend}" for lack in lacks if lack != programs()))
+    elif lacks:
         sys.stderr.write(f"{line(lacks)}\n")
     return 1 if lacks else 0
 

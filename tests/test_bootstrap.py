@@ -54,19 +54,19 @@ def test_an_ordinary_user_is_told_the_one_command_for_root(bootstrap: Run) -> No
     assert done.stdout == ""
     assert done.stderr == (
         "bootstrap: Debian packages are missing; as root, run: "
-        "apt-get update && apt-get install make mmdebstrap zstd dpkg-dev python3 python3-venv\n"
+        "apt-get update && apt-get install make mmdebstrap zstd uidmap dpkg-dev python3 python3-venv\n"
     )
 
 
 def test_a_python_without_venv_is_mended_by_its_debian_package(bootstrap: Run, machine: Path) -> None:
-    for name in ("mmdebstrap", "zstd", "dpkg-source"):
+    for name in ("mmdebstrap", "zstd", "newuidmap", "dpkg-source"):
         program(machine, name, "exit 0")
     program(machine, "python3", "exit 1")
     assert bootstrap("run").stderr.endswith("as root, run: apt-get update && apt-get install python3-venv\n")
 
 
 def test_a_python_that_is_too_old_is_refused_in_one_line(bootstrap: Run, machine: Path) -> None:
-    for name in ("mmdebstrap", "zstd", "dpkg-source"):
+    for name in ("mmdebstrap", "zstd", "newuidmap", "dpkg-source"):
         program(machine, name, "exit 0")
     program(machine, "python3", 'case "$2" in *version_info*) exit 1 ;; esac; exit 0')
     done = bootstrap("run")
@@ -76,7 +76,7 @@ def test_a_python_that_is_too_old_is_refused_in_one_line(bootstrap: Run, machine
 
 
 def test_an_interpreter_that_is_not_there_is_named(bootstrap: Run, machine: Path) -> None:
-    for name in ("mmdebstrap", "zstd", "dpkg-source"):
+    for name in ("mmdebstrap", "zstd", "newuidmap", "dpkg-source"):
         program(machine, name, "exit 0")
     assert bootstrap("run", PYTHON="/opt/none").stderr == "bootstrap: PYTHON=/opt/none: no such interpreter\n"
 
@@ -92,3 +92,26 @@ def test_what_apt_says_is_shown_where_it_fails(bootstrap: Run, machine: Path) ->
 def test_a_machine_that_is_no_debian_is_told_what_is_needed(bootstrap: Run, machine: Path) -> None:
     (machine / "apt-get").unlink()
     assert "this is no Debian machine; please install: mmdebstrap" in bootstrap("run").stderr
+
+
+def test_what_an_ordinary_user_lacks_besides_packages_is_in_the_same_command(bootstrap: Run, machine: Path) -> None:
+    program(machine, "python3", 'case "$*" in *ordinary_user*) printf " && usermod him"; exit 1 ;; esac')
+    assert bootstrap("run").stderr.endswith(
+        "as root, run: apt-get update && apt-get install mmdebstrap zstd uidmap && usermod him\n"
+    )
+
+
+def test_an_ordinary_user_without_subordinate_ids_is_told_before_anything_is_made(
+    bootstrap: Run, machine: Path, tmp_path: Path
+) -> None:
+    for name in ("mmdebstrap", "zstd", "newuidmap"):
+        program(machine, name, "exit 0")
+    program(
+        machine,
+        "python3",
+        'case "$*" in *ordinary_user*) echo "him lacks; as root, run: usermod him" >&2; exit 1 ;; esac',
+    )
+    done = bootstrap("run")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "bootstrap: him lacks; as root, run: usermod him\n"
+    assert not (tmp_path / "checkout" / ".state" / "venv").exists()

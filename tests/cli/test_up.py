@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fix_ordinary_user import OrdinaryUser
+
 PROJECT = Path(__file__).parents[2]
 
 
@@ -39,18 +41,22 @@ def command_of(pid: int) -> str:
 class OneMachine:
     """Command lines on one state directory, each a process of its own."""
 
-    def __init__(self, state_directory: Path) -> None:
+    def __init__(self, state_directory: Path, user: OrdinaryUser | None = None) -> None:
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("BUILDD_MASTER_")},
             "PYTHONPATH": str(PROJECT),
             "BUILDD_MASTER_STATE_DIRECTORY": str(state_directory),
         }
         self.up: subprocess.Popen[str] | None = None
+        self._place = state_directory.parent
+        self._user = user
+        if user is not None:
+            user.gets(self._place)
 
     def start(self, *arguments: str) -> str:
         """Start `up`, and return its first line once it is up."""
         self.up = subprocess.Popen(
-            [sys.executable, "-m", "buildd_master", "up", *arguments],
+            self._command("up", *arguments),
             env=self.environment,
             stdout=subprocess.PIPE,
             text=True,
@@ -71,21 +77,28 @@ class OneMachine:
         return code
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self._command(*arguments), env=self.environment, check=False, capture_output=True, text=True, timeout=60
+        )
+
+    def _command(self, *arguments: str) -> list[str]:
         command = [sys.executable, "-m", "buildd_master", *arguments]
-        return subprocess.run(command, env=self.environment, check=False, capture_output=True, text=True, timeout=60)
+        return command if self._user is None else self._user.command(*command, reach=self._place)
 
 
 @pytest.fixture
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneMachine]:
-    """Give a machine without any farm."""
-    one = OneMachine(tmp_path_factory.mktemp("up") / "state")
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneMachine]:
+    """Give a machine without any farm, to ourselves or to a user whose fixture is named."""
+    user = request.getfixturevalue(request.param) if getattr(request, "param", None) else None
+    one = OneMachine(tmp_path_factory.mktemp("up") / "state", user)
     yield one
     if one.up is not None:
         one.stop()
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.geteuid() != 0, reason="a slave that builds in chroots needs root")
+@pytest.mark.skipif(os.geteuid() != 0, reason="is about root, and about users whom root makes")
+@pytest.mark.parametrize("machine", [None, "ordinary_user"], indirect=True)
 def test_up_with_a_slave_is_a_farm_with_one_builder_and_leaves_nothing(machine: OneMachine) -> None:
     line = machine.start("--with-slave")
     assert line.startswith("READY builder ")
@@ -119,12 +132,13 @@ def test_up_ends_when_its_slave_does(machine: OneMachine) -> None:
     assert machine.up.wait(30) == 1
 
 
-def test_up_with_a_slave_needs_root(machine: OneMachine) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("needs an ordinary user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="root makes users")
+@pytest.mark.parametrize("machine", ["poor_user"], indirect=True)
+def test_up_with_a_slave_says_what_an_ordinary_user_lacks_and_starts_nothing(machine: OneMachine) -> None:
     ran = machine.run("up", "--with-slave")
-    assert (ran.returncode, ran.stderr.count("\n")) == (3, 1)
-    assert "as root" in ran.stderr
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (3, "", 1)
+    assert "has none; as root, run: usermod --add-subuids " in ran.stderr
+    assert not Path(machine.environment["BUILDD_MASTER_STATE_DIRECTORY"]).exists()
 
 
 @pytest.mark.slow
