@@ -19,16 +19,18 @@ from slave.backends.host import HostBuild
 from slave.backends.userns import UsernsBuild
 from slave.build_log import LogTooLong
 from slave.errors import SandboxBroken
+from slave.limits import LimitReached, words
 from slave.outcomes import Ending, builderfail, chrootfail, givenback, packagefail
 
 BACKENDS: Mapping[str, type[Backend]] = {"chroot": ChrootBuild, "userns": UsernsBuild, "host": HostBuild}
 
-#: what it means when a build's time is up in a phase that is not its own doing
-_LATE: Mapping[Phase, Callable[[str], Ending]] = {
+#: what it means when a limit is passed in a phase that is not the build's own doing
+_NOT_ITS_OWN: Mapping[Phase, Callable[[str], Ending]] = {
     Phase.UNPACK: builderfail,
     Phase.UPDATE: chrootfail,
     Phase.FETCH_DEPS: givenback,
 }
+_TIMES = {"wall_seconds", "silent_seconds"}
 
 
 async def build(
@@ -73,9 +75,11 @@ async def _walk(steps: tuple[Step, ...], task: Task, entered: Callable[[Phase], 
                 if ending is not None:
                     break
     except TimeoutError:
-        ending = _late(phase, task.args.wall_seconds)
-    except LogTooLong as wrong:
-        ending = packagefail(f"the build printed too much: {wrong}")
+        ending = _passed(phase, "wall_seconds", task)
+    except LimitReached as wrong:
+        ending = _passed(phase, wrong.name, task)
+    except LogTooLong:
+        ending = _passed(phase, "log_bytes", task)
     except SandboxBroken as wrong:
         ending = builderfail(str(wrong))
     except OSError as wrong:  # this machine's disk or process table; packages have no such errors to give
@@ -86,11 +90,16 @@ async def _walk(steps: tuple[Step, ...], task: Task, entered: Callable[[Phase], 
     return ending
 
 
-def _late(phase: Phase | None, wall_seconds: int) -> Ending:
-    text = f"not done after {wall_seconds} s; killed in {phase}"
-    if phase is not None and phase in _LATE:
-        return _LATE[phase](text)
-    return Ending(WireOutcome.TIMEOUT, text)
+def _passed(phase: Phase | None, name: str, task: Task) -> Ending:
+    """Return the end of a build that passed the limit `name` in `phase`."""
+    args = task.args
+    value, origins = getattr(args, name), args.limits_from
+    if name == "log_bytes" and value != task.log.limit:
+        value, origins = task.log.limit, ("log_bytes=slave",)
+    text = f"{words(name, value, origins)}; killed in {phase}"
+    if phase is not None and phase in _NOT_ITS_OWN:
+        return _NOT_ITS_OWN[phase](text)
+    return Ending(WireOutcome.TIMEOUT, text) if name in _TIMES else packagefail(text)
 
 
 def processors() -> int:

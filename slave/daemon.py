@@ -301,11 +301,10 @@ class Daemon:
         attempt = order.attempt
         directory = self._state.build(attempt)
         self._state.discard(directory)
+        limit = min(self._limits.log_bytes, order.args.log_bytes or self._limits.log_bytes)
         try:
             directory.mkdir(parents=True)
-            build_log = BuildLog(
-                self._state.log(attempt), limit=self._limits.log_bytes, grew=lambda size: self._log_grew(attempt, size)
-            )
+            build_log = BuildLog(self._state.log(attempt), limit=limit, grew=lambda size: self._log_grew(attempt, size))
         except OSError as wrong:
             return builderfail(f"the log cannot be written: {wrong.strerror}")
         task = Task(

@@ -1,8 +1,9 @@
 """Process 1 of the namespaces a build's command runs in: mounts, turns the root around, gives up rights, runs, reaps.
 
-A script of its own, standard library only; `slave.sandbox` starts it below `unshare` and writes the order as JSON to
-its standard input.  It writes one byte to descriptor `ready` just before the command starts: without it the set-up
-failed and the command never ran.  When it ends, the kernel kills what is left in the process namespace.
+Standard library only; `slave.sandbox` starts it below `unshare` and writes the order as JSON to its standard input.  It
+writes lines to descriptor `ready`: `ready` just before the command starts (without it the set-up failed and the command
+never ran), `passed LIMIT` when it took more than it may.  When it ends, the kernel kills what is left in the process
+namespace.
 
 The root is *pivoted*, so that nothing of the host can be reached, and files are put in afterwards: a symbolic link that
 a package planted leads nowhere but into its own chroot.  docs/adr/0030 says why this is not `chroot` on a command line.
@@ -21,6 +22,8 @@ import stat
 import struct
 import sys
 from typing import TypedDict, cast
+
+from slave.namespace_watch import Allowed, Watch
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = (
     1,
@@ -76,6 +79,7 @@ class Order(TypedDict):
     no_new_privileges: bool
     linux32: bool  #: a 32-bit personality
     mapped: bool  #: we are root of a user namespace only
+    allowed: Allowed | None  #: what it may take; None: anything
     ready: int  #: descriptor
 
 
@@ -189,24 +193,46 @@ def give_up_rights(order: Order) -> None:
         check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
 
 
-def run(order: Order) -> int:
-    """Run the command, reap what it leaves behind, return its exit status."""
+def reaped(child: int) -> int | None:
+    """Reap all that have ended; return the wait status of `child`, None while it runs."""
+    while True:
+        gone, status = os.waitpid(-1, os.WNOHANG)
+        if gone == child:
+            return status
+        if gone == 0:
+            return None
+
+
+def run(order: Order, watch: Watch | None) -> int:
+    """Run the command, reap what it leaves behind, return its exit status; say so if it passed a limit."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     child = os.fork()
     if child == 0:
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
             os.setsid()
+            if watch is not None:
+                watch.bind()
             give_up_rights(order)
-            os.write(order["ready"], b"R")
+            os.write(order["ready"], b"ready\n")
             os.close(order["ready"])
             os.execvpe(order["argv"][0], order["argv"], order["env"])  # noqa: S606 - an argv is what we have
         except OSError as wrong:
             os.write(2, f"{order['argv'][0]}: {wrong.strerror}\n".encode())
         os._exit(COULD_NOT_RUN)
-    os.close(order["ready"])
     while True:
-        gone, status = os.wait()
-        if gone == child:
+        status = reaped(child)
+        passed = watch.look(over=status is not None) if watch is not None else None
+        if passed is not None:
+            os.write(order["ready"], f"passed {passed}\n".encode())
+            return -signal.SIGKILL  # what the kernel now does to the rest
+        if status is not None:
             return os.waitstatus_to_exitcode(status)
+        rest = watch.rest if watch is not None else None
+        if rest is None:
+            signal.sigwait({signal.SIGCHLD})
+        else:
+            signal.sigtimedwait({signal.SIGCHLD}, rest)
 
 
 def main() -> int:
@@ -226,6 +252,10 @@ def main() -> int:
             bring_loopback_up()
         if order["root"] is not None:
             enter(order["root"], mapped=order["mapped"], network=order["network"])
+        watch = None if order["allowed"] is None else Watch(order["allowed"])
+        base = watch.begin() if watch is not None else None
+        if base is not None:
+            os.write(order["ready"], f"base {base}\n".encode())
         for path, owner in order["directories"]:
             os.makedirs(path, mode=0o755, exist_ok=True)
             if owner >= 0:
@@ -240,10 +270,5 @@ def main() -> int:
     except OSError as wrong:
         os.write(2, f"buildd-slave: the sandbox could not be set up: {wrong.strerror} ({wrong.filename})\n".encode())
         return 1
-    code = run(order)
+    code = run(order, watch)
     return code if code >= 0 else 128 - code
-
-
-if __name__ == "__main__":
-    os.umask(0o022)
-    sys.exit(main())

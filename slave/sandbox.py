@@ -21,8 +21,14 @@ from pathlib import Path
 
 from slave import leftovers, subordinate_ids
 from slave.errors import SandboxBroken
+from slave.limits import Allowance, LimitReached
 
-INIT = Path(__file__).with_name("namespace_init.py")
+CODE = Path(__file__).parents[1]  #: where Python finds the room `slave`
+#: Runs `slave.namespace_init`; nothing else of ours is to be found once it runs
+INIT = (
+    "import os, sys; sys.path.insert(0, sys.argv[1]); from slave.namespace_init import main; del sys.path[0]; "
+    "os.umask(0o022); sys.exit(main())"
+)
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 READ_BYTES = 64 * 1024
 TAIL_BYTES = 512 * 1024  #: of a command's output kept for those who look for words in it
@@ -72,6 +78,7 @@ class Sandbox:
     hostname: str = "builder"
     linux32: bool = False
     mapped: bool = False  #: in a user namespace: an ordinary user is root there, with his subordinate ids
+    allowance: Allowance | None = None  #: what the commands may take; None: anything
 
     async def run(self, command: Command, output: Callable[[bytes], None]) -> Ran:
         """Run `command` to its end.  Cancelled, nothing of it is left when this returns.
@@ -82,6 +89,7 @@ class Sandbox:
 
         Raises:
             SandboxBroken: namespaces, mounts or files could not be set up; the command did not run.
+            LimitReached: the command took more than it may.
         """
         argv = self._argv(command)
         ready, ready_inside = os.pipe()
@@ -95,13 +103,29 @@ class Sandbox:
         try:
             tail = await self._follow(process, self._order(command, ready_inside), output)
             code = await process.wait()
-            if os.read(ready, 1) != b"R":
-                raise SandboxBroken(tail.strip() or f"unshare ended with {code}")
+            self._hear(os.read(ready, READ_BYTES).decode(), code, tail)
         finally:
             os.close(ready)
             if process.returncode is None:
                 await asyncio.shield(self._kill(process))
         return Ran(code, tail)
+
+    def _hear(self, report: str, code: int, tail: str) -> None:
+        """Take what process 1 has said, now that nothing runs any more.
+
+        Raises:
+            SandboxBroken, LimitReached: as `run`.
+        """
+        said = dict(line.partition(" ")[::2] for line in report.splitlines())
+        if "ready" not in said:
+            raise SandboxBroken(tail.strip() or f"unshare ended with {code}")
+        if self.allowance is None:
+            return
+        if "base" in said:
+            self.allowance.disk_base = int(said["base"])
+        passed = said.get("passed") or (self.allowance.heard(code, tail) if code else None)
+        if passed:
+            raise LimitReached(passed)
 
     async def _begin(self, argv: tuple[str, ...], ready: int) -> asyncio.subprocess.Process:
         try:
@@ -128,13 +152,20 @@ class Sandbox:
         process.stdin.close()
         tail: deque[bytes] = deque(maxlen=TAIL_BYTES // READ_BYTES)
         piece = b""
-        while chunk := await process.stdout.read(READ_BYTES):
+        while chunk := await self._read(process.stdout):
             output(chunk)
             piece += chunk
             if len(piece) >= READ_BYTES:
                 tail.append(piece)
                 piece = b""
         return (b"".join(tail) + piece).decode(errors="replace")
+
+    async def _read(self, stdout: asyncio.StreamReader) -> bytes:
+        try:
+            async with asyncio.timeout(None if self.allowance is None else self.allowance.silent_seconds):
+                return await stdout.read(READ_BYTES)
+        except TimeoutError as late:
+            raise LimitReached("silent_seconds") from late
 
     async def _kill(self, process: asyncio.subprocess.Process) -> None:
         """Kill process 1 of the namespace; `unshare` ends once the kernel has ended the whole namespace."""
@@ -163,7 +194,7 @@ class Sandbox:
             *("setpriv", "--pdeathsig", "KILL", *self._entering()),
             *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
             *namespaces,
-            *(sys.executable, "-I", "-S", "-B", str(INIT)),
+            *(sys.executable, "-I", "-S", "-B", "-c", INIT, str(CODE)),
         )
 
     def _entering(self) -> tuple[str, ...]:
@@ -177,6 +208,7 @@ class Sandbox:
     def _order(self, command: Command, ready: int) -> bytes:
         """Return what `slave.namespace_init` reads; the keys are those of its `Order`."""
         chroot = self.root is not None
+        files_too = not chroot or command.user is not None  # apt's files and those it installs are not the package's
         marker = {} if chroot else {leftovers.MARKER: str(self.state_directory)}
         order = {
             "root": str(self.root) if chroot else None,
@@ -202,6 +234,7 @@ class Sandbox:
             "no_new_privileges": chroot and command.user is not None,
             "linux32": self.linux32,
             "mapped": self.mapped,
+            "allowed": None if self.allowance is None else self.allowance.order(files_too=files_too),
             "ready": ready,
         }
         return json.dumps(order).encode()

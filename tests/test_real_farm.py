@@ -161,6 +161,21 @@ def test_outcomes_end_as_they_should_and_say_why(real_farm: RealFarm, source_pac
     assert farm.builders.get("bob").builderok
 
 
+def test_a_limit_of_the_archive_ends_a_build_and_everybody_is_told_whose_it_was(
+    real_farm: RealFarm, source_package: MakeSource
+) -> None:
+    real_farm.answer("archive", "set", "debian/primary", "--processes", "40")
+    bomb = "perl -e 'fork for 1..7; sleep 98765'"  # 128 of them at most
+    build = real_farm.submit(source_package(name="bomb", build=bomb))
+    real_farm.farm.wait_build(build, BuildState.FAILEDTOBUILD, seconds=PATIENCE)
+    told = "the build ran more than 40 processes and threads at once (limit: archive); killed in BUILD"
+    shown = real_farm.run("build", "show", str(build)).stdout
+    assert told in shown
+    assert "processes 40 (of the archive)" in shown
+    assert told in real_farm.log(build)
+    assert processes_with("sleep 98765") == []
+
+
 def test_a_cancelled_build_leaves_no_process_and_no_mount(real_farm: RealFarm, source_package: MakeSource) -> None:
     farm = real_farm.farm
     build = real_farm.submit(source_package(name="sleeper", build=SLEEP_FOREVER))

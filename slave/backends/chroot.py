@@ -17,6 +17,7 @@ from slave import unmet
 from slave.backends import Step, Task
 from slave.build_args import ALL
 from slave.collect import collect
+from slave.limits import Allowance
 from slave.outcomes import Ending, builderfail, chrootfail, depfail, givenback, packagefail
 from slave.sandbox import LINUX32, PATH, Command, PutFile, Ran, Sandbox
 
@@ -54,7 +55,10 @@ class ChrootBuild:
     def __post_init__(self) -> None:
         """Make the sandbox; nothing is run yet."""
         linux32 = self.task.args.architecture in LINUX32
-        self.sandbox = Sandbox(self.root, self.task.state_directory, linux32=linux32, mapped=self.mapped)
+        allowance = Allowance.of(self.task.args)
+        self.sandbox = Sandbox(
+            self.root, self.task.state_directory, linux32=linux32, mapped=self.mapped, allowance=allowance
+        )
 
     @property
     def root(self) -> Path:

@@ -17,6 +17,7 @@ from slave.backends import Step, Task
 from slave.backends.chroot import build_error
 from slave.build_args import ALL
 from slave.collect import collect
+from slave.limits import Allowance
 from slave.outcomes import Ending, depfail, packagefail
 from slave.sandbox import Command, Ran, Sandbox
 
@@ -34,7 +35,8 @@ class HostBuild:
 
     def __post_init__(self) -> None:
         """Make the sandbox; nothing is run yet."""
-        self.sandbox = Sandbox(None, self.task.state_directory)
+        allowance = Allowance.of(self.task.args, self.task.tree)
+        self.sandbox = Sandbox(None, self.task.state_directory, allowance=allowance)
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps; those of the chroot have no counterpart here."""

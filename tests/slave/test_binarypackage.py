@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from slave.binarypackage import build
 from slave.build_args import BinaryPackage
 from slave.build_log import BuildLog, LogTooLong
 from slave.errors import SandboxBroken
+from slave.limits import Allowance, LimitReached
 from slave.outcomes import Ending, packagefail
 from slave.sandbox import Command, Ran
 
@@ -205,7 +206,81 @@ def test_a_build_whose_time_is_up_is_killed_and_the_phase_says_whose_fault_it_is
 ) -> None:
     ending, _ = walked(task_in(tmp_path, wall_seconds=0), {phase: take_for_ever})
     assert ending.outcome is outcome
-    assert f"killed in {phase}" in ending.text
+    assert ending.text == f"the build took longer than 0 s (limit: settings); killed in {phase}"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("silent_seconds", "the build printed nothing for 2 min 30 s (limit: build)"),
+        ("memory_bytes", "the build used more than 512 MiB of memory (limit: archive)"),
+        ("processes", "the build ran more than 99 processes and threads at once (limit: settings)"),
+        ("file_bytes", "the build wrote a file larger than 1048577 bytes (limit: settings)"),
+        ("disk_bytes", "the build took more than 3 GiB of disk (limit: settings)"),
+    ],
+)
+def test_each_limit_has_its_own_words_and_the_phase_says_whose_fault_it_is(
+    tmp_path: Path, name: str, words: str
+) -> None:
+    task = task_in(tmp_path)
+    limits = {
+        "silent_seconds": 150,
+        "memory_bytes": 512 << 20,
+        "processes": 99,
+        "file_bytes": (1 << 20) + 1,
+        "disk_bytes": 3 << 30,
+        "limits_from": ("memory_bytes=archive", "silent_seconds=build"),
+    }
+    task = replace(task, args=replace(task.args, **limits))  # type: ignore[arg-type]
+    own = WireOutcome.TIMEOUT if name == "silent_seconds" else WireOutcome.PACKAGEFAIL
+    for phase, outcome in (
+        (Phase.UNPACK, WireOutcome.BUILDERFAIL),
+        (Phase.UPDATE, WireOutcome.CHROOTFAIL),
+        (Phase.FETCH_DEPS, WireOutcome.GIVENBACK),
+        (Phase.INSTALL_DEPS, own),
+        (Phase.BUILD, own),
+    ):
+        ending, _ = walked(task, {phase: raising(LimitReached(name))})
+        assert (ending.outcome, ending.text) == (outcome, f"{words}; killed in {phase}")
+        task.tree.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("asked", "origin", "words"),
+    [
+        (1 << 20, (), "the build printed more than 1 MiB (limit: settings)"),
+        (1 << 20, ("log_bytes=archive",), "the build printed more than 1 MiB (limit: archive)"),
+        (2 << 20, ("log_bytes=archive",), "the build printed more than 1 MiB (limit: slave)"),
+        (None, (), "the build printed more than 1 MiB (limit: slave)"),
+    ],
+)
+def test_a_log_that_is_too_long_is_told_with_who_said_so(
+    tmp_path: Path, asked: int | None, origin: tuple[str, ...], words: str
+) -> None:
+    task = task_in(tmp_path)
+    task = replace(task, args=replace(task.args, log_bytes=asked, limits_from=origin))
+    ending, _ = walked(task, {Phase.BUILD: raising(LogTooLong("more than 9 bytes"))})
+    assert ending == packagefail(f"{words}; killed in BUILD")
+
+
+@pytest.mark.parametrize(
+    ("code", "output", "name"),
+    [
+        (153, "", "file_bytes"),
+        (2, "make: *** [debian/rules:5: build] File size limit exceeded\n", "file_bytes"),
+        (2, "tar: big: Cannot write: File too large\n", "file_bytes"),
+        (2, "sh: 1: Cannot fork\n", "processes"),
+        (2, "make: fork: Resource temporarily unavailable\n", "processes"),
+        (2, "cc: error: pthread_create failed: Resource temporarily unavailable\n", "processes"),
+        (2, "recv: Resource temporarily unavailable\n", None),
+        (137, "Killed\n", None),
+    ],
+)
+def test_what_the_kernel_refused_is_heard_from_the_command_s_words(code: int, output: str, name: str | None) -> None:
+    limited = BinaryPackage("a.dsc", "all", True, "x", trusted=False, wall_seconds=1, file_bytes=1 << 20, processes=9)
+    assert Allowance.of(limited).heard(code, output) == name
+    free = replace(limited, file_bytes=None, processes=None)
+    assert Allowance.of(free).heard(code, output) is None
 
 
 @pytest.mark.parametrize(
