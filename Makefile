@@ -36,8 +36,9 @@ format: .state/for-test ## lay the code out as lint wants it
 	@$(python) -m ruff format
 	@$(python) -m ruff check --fix
 
-bench: .state/for-test ## dispatch latency and throughput, as one JSON line
+bench: .state/for-test ## dispatch latency and throughput, and one decision of the matcher: one JSON line each
 	@$(python) -m bench dispatch --builders 20 --jobs 500 --json
+	@$(python) -m bench matcher --json
 
 clean: ## remove .state/ (nothing of it is running)
 	@rm -rf $(STATE)

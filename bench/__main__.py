@@ -6,24 +6,38 @@ import argparse
 import json
 from dataclasses import asdict
 
-from bench.dispatch import measure
-
 
 def main() -> None:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
-    benchmarks = parser.add_subparsers(required=True, metavar="NAME")
+    benchmarks = parser.add_subparsers(required=True, metavar="NAME", dest="name")
     dispatch = benchmarks.add_parser("dispatch", help="from a job's INSERT to its `Build` at a slave; claims; memory")
     dispatch.add_argument("--builders", type=int, default=20, help="builders, each with a simulated slave")
     dispatch.add_argument("--jobs", type=int, default=500, help="jobs of each of the two rounds")
     dispatch.add_argument("--rate", type=float, default=10.0, help="jobs a second in the first round")
-    dispatch.add_argument("--json", action="store_true", help="one JSON line")
+    matcher = benchmarks.add_parser("matcher", help="one decision of the matcher in a large farm")
+    matcher.add_argument("--jobs", type=int, default=100_000, help="jobs that wait")
+    matcher.add_argument("--owners", type=int, default=200, help="owners of untrusted archives")
+    matcher.add_argument("--builders", type=int, default=1_000, help="in eight processor families")
+    matcher.add_argument("--decisions", type=int, default=20_000, help="that are measured")
+    for benchmark in (dispatch, matcher):
+        benchmark.add_argument("--json", action="store_true", help="one JSON line")
     options = parser.parse_args()
-    found = asdict(measure(options.builders, options.jobs, options.rate))
+    found = _measure(options)
     if options.json:
         print(json.dumps(found))
     else:
         print("\n".join(f"{name:20} {number:10g}" for name, number in found.items()))
+
+
+def _measure(options: argparse.Namespace) -> dict[str, float]:
+    if options.name == "matcher":
+        from bench import matcher  # noqa: PLC0415 - it weighs itself: nothing else is to be loaded
+
+        return asdict(matcher.measure(options.jobs, options.owners, options.builders, options.decisions))
+    from bench import dispatch  # noqa: PLC0415
+
+    return asdict(dispatch.measure(options.builders, options.jobs, options.rate))
 
 
 if __name__ == "__main__":

@@ -243,6 +243,7 @@ class MemoryBuildQueue:
             component=source.component,
             urgency=source.urgency,
             purpose=archive.purpose,
+            owner=archive.owner,
             private=archive.private,
             relative_score=archive.relative_score,
             manual_score=row.manual_score,

@@ -305,6 +305,7 @@ class Job:
     component: str
     urgency: Urgency
     purpose: ArchivePurpose  #: of its archive
+    owner: str | None  #: of its archive
     private: bool
     relative_score: int  #: of its archive
     manual_score: int | None

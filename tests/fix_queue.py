@@ -44,6 +44,7 @@ def a_job(number: int = 1, *, hours: float = 0.0, **fields: Any) -> Job:
         "component": "main",
         "urgency": Urgency.LOW,
         "purpose": ArchivePurpose.PRIMARY,
+        "owner": None,
         "private": False,
         "relative_score": 0,
         "manual_score": None,

@@ -1,26 +1,25 @@
 """Who gets which job: the matcher that the queue actor runs (architecture §5, dispatch-rules §1-2).
 
-Jobs that may be given away stand in lanes, one for each processor family and trust, in the order of their static key;
-nothing is ever rescored.  Idle builders stand by name in the lanes that they serve.  A match walks the lanes in the
-order of the keys and gives each job to the first builder, by name, for which `actors.core.reasons.reason` finds nothing
-against it.  Nothing here knows a database or an actor: `actors.queue` feeds events and obeys orders.
+Jobs that may be given away stand in lanes, one for each processor family and trust, in the order of their static key
+(`actors.core.lanes`); nothing is ever rescored.  Idle builders stand by name in the lanes that they serve.  A match
+gives away the best of all lanes, again and again, each job to the first builder, by name, for which
+`actors.core.reasons.reason` finds nothing against it.  Nothing here knows a database or an actor: `actors.queue` feeds events and obeys orders.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from heapq import heapify, heappop, heapreplace
 from typing import assert_never
 
-from actors.core.reasons import BuilderView, held, reason
-from actors.core.score import rank
+from actors.core.lanes import NOBODY, Lane
+from actors.core.reasons import BuilderView, held, reason, withheld
+from actors.core.score import handicap, rank
 from storage.records import Builder, BuildState, Job, RuntimeState
 
-Lane = tuple[str, bool]  #: processor family, trusted
-Rank = tuple[int, int]  #: see `actors.core.score.rank`; its second number is the job's id
+Side = tuple[str, bool]  #: processor family, trusted: whom a builder serves, and which lane a job stands in
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -136,12 +135,24 @@ def waits(job: Job) -> bool:
 
 
 def candidates(jobs: Iterable[Job]) -> dict[str, tuple[Job, ...]]:
-    """Return the jobs that wait, by processor family, each in the order in which they would be given away."""
+    """Return the jobs that wait, by processor family, each in the order in which they would be given away now."""
+    jobs = tuple(jobs)
+    running = Counter(owner(job) for job in jobs if job.builder is not None)
     queues: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
         if waits(job):
             queues[job.family].append(job)
-    return {family: tuple(sorted(queue, key=rank)) for family, queue in sorted(queues.items())}
+
+    def weighed(job: Job) -> tuple[int, int]:
+        key, number = rank(job)
+        return key + (handicap(running[owner(job)]) if owner(job) else 0), number
+
+    return {family: tuple(sorted(queue, key=weighed)) for family, queue in sorted(queues.items())}
+
+
+def owner(job: Job) -> str:
+    """Return whose share of the farm `job` takes (dispatch-rules §2): trusted archives are exempt."""
+    return NOBODY if job.trusted else job.owner or NOBODY
 
 
 @dataclass(slots=True)
@@ -152,10 +163,12 @@ class Dispatch:
     _jobs: dict[int, Job] = field(default_factory=dict)  #: every job of the queue, as last read
     _job_of: dict[int, int] = field(default_factory=dict)  #: build → job
     _lacking: set[int] = field(default_factory=set)  #: jobs whose files are not all there
-    _lanes: dict[Lane, list[Rank]] = field(default_factory=lambda: defaultdict(list))  #: to be given away; sorted
+    _lanes: dict[Side, Lane] = field(default_factory=dict)  #: jobs to be given away
+    _running: Counter[str] = field(default_factory=Counter)  #: owner → jobs that run or are being claimed
+    _taking: dict[int, str] = field(default_factory=dict)  #: those jobs → owner
     _builders: dict[str, Builder] = field(default_factory=dict)
     _ready: set[str] = field(default_factory=set)  #: said so by their actors, whatever their rows say
-    _idle: dict[Lane, list[str]] = field(default_factory=lambda: defaultdict(list))  #: those of `_ready`, sorted
+    _idle: dict[Side, list[str]] = field(default_factory=lambda: defaultdict(list))  #: those of `_ready`, sorted
     _set_aside: set[str] = field(default_factory=set)  #: lost a claim for no reason to be seen
     _claiming: dict[str, int] = field(default_factory=dict)  #: builder → job, until `ClaimSettled`
     _no_chroot: set[str] = field(default_factory=set)  #: distroarchseries, said in the log
@@ -190,6 +203,11 @@ class Dispatch:
             case _:
                 assert_never(event)
         return []
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """Return every job of the queue, waiting and running."""
+        return tuple(self._jobs.values())
 
     def candidates(self) -> dict[str, tuple[Job, ...]]:
         """Return the jobs that wait, as the function `candidates` does."""
@@ -231,6 +249,7 @@ class Dispatch:
             job_gone = self._jobs.pop(gone, None)
             if job_gone is not None:
                 self._unlist(job_gone)
+                self._give_back(gone)
                 self._job_of.pop(job_gone.build, None)
                 self._lacking.discard(gone)
         orders: list[Order] = []
@@ -244,8 +263,12 @@ class Dispatch:
                 self._lacking.add(job.id)
             else:
                 self._lacking.discard(job.id)
-            if waits(job) and held(job) is None and job.id not in claiming:
-                insort(self._lanes[job.family, job.trusted], rank(job))
+            if job.builder is not None or job.id in claiming:
+                self._take_share(job)
+            else:
+                self._give_back(job.id)
+                if waits(job) and held(job) is None:
+                    self._lane(job).add(owner(job), rank(job))
             if job.has_chroot:
                 self._no_chroot.discard(job.distroarchseries)
             elif waits(job) and job.distroarchseries not in self._no_chroot:
@@ -279,6 +302,7 @@ class Dispatch:
         builders = {builder.name: builder for builder in event.builders}
         for pair in event.lost:
             self._claiming.pop(pair.builder, None)
+            self._give_back(pair.job)
             job, builder = jobs.get(pair.job), builders.get(pair.builder)
             if (job, builder) != (self._jobs.get(pair.job), self._builders.get(pair.builder)):
                 self._arrive(pair.builder)
@@ -290,10 +314,33 @@ class Dispatch:
         return orders
 
     def _unlist(self, job: Job) -> None:
-        lane, key = self._lanes[job.family, job.trusted], rank(job)
-        place = bisect_left(lane, key)
-        if place < len(lane) and lane[place] == key:
-            del lane[place]
+        self._lane(job).remove(owner(job), rank(job))
+
+    def _lane(self, job: Job) -> Lane:
+        side = (job.family, job.trusted)
+        if side not in self._lanes:
+            self._lanes[side] = Lane(self._running)
+        return self._lanes[side]
+
+    def _take_share(self, job: Job) -> None:
+        """Count `job` as one that runs, for its owner's other jobs; once."""
+        whose = owner(job)
+        if not whose or job.id in self._taking:
+            return
+        self._taking[job.id] = whose
+        self._running[whose] += 1
+        self._weigh(whose)
+
+    def _give_back(self, job: int) -> None:
+        whose = self._taking.pop(job, NOBODY)
+        if whose:
+            self._running[whose] -= 1
+            self._weigh(whose)
+
+    def _weigh(self, whose: str) -> None:
+        if whose:
+            for lane in self._lanes.values():
+                lane.weigh(whose)
 
     def _arrive(self, name: str) -> None:
         self._set_aside.discard(name)
@@ -310,34 +357,38 @@ class Dispatch:
         for lane in self._served(name):
             del self._idle[lane][bisect_left(self._idle[lane], name)]
 
-    def _served(self, name: str) -> tuple[Lane, ...]:
+    def _served(self, name: str) -> tuple[Side, ...]:
         builder = self._builders.get(name)
-        return tuple((family, builder.trusted) for family in set(builder.families)) if builder else ()
+        if builder is None or withheld(BuilderView(builder)) is not None:
+            return ()
+        return tuple((family, builder.trusted) for family in set(builder.families))
 
     # --- the match ---
 
     def _match(self) -> tuple[Claim, ...]:
         if self.paused or not self._ready:
             return ()
-        # the best job of each lane that an idle builder serves: (key, lane, place in the lane)
-        heads = [(self._lanes[lane][0], lane, 0) for lane, idle in self._idle.items() if idle and self._lanes.get(lane)]
-        heapify(heads)
         pairs: list[Pair] = []
-        while heads:
-            key, lane, place = heads[0]
-            jobs, idle = self._lanes[lane], self._idle[lane]
-            builder = self._first_available(self._jobs[key[1]], idle)
+        walked: set[Side] = set()
+        while heads := [
+            (best, side)
+            for side, idle in self._idle.items()
+            if idle and side in self._lanes and (best := self._lanes[side].best()) is not None
+        ]:
+            (_, number), side = min(heads)
+            lane, job = self._lanes[side], self._jobs[number]
+            builder = self._first_available(job, self._idle[side])
             if builder is None:
-                place += 1
-            else:
-                del jobs[place]
-                self._leave(builder)
-                self._claiming[builder] = key[1]
-                pairs.append(Pair(key[1], builder))
-            if idle and place < len(jobs):
-                heapreplace(heads, (jobs[place], lane, place))
-            else:
-                heappop(heads)
+                lane.pass_over()
+                walked.add(side)
+                continue
+            lane.take()
+            self._take_share(job)
+            self._leave(builder)
+            self._claiming[builder] = number
+            pairs.append(Pair(number, builder))
+        for side in walked:
+            self._lanes[side].rewind()
         return (Claim(tuple(pairs)),) if pairs else ()
 
     def _first_available(self, job: Job, names: Iterable[str]) -> str | None:

@@ -1,6 +1,6 @@
 """May this job run on this builder, and if not, why not (dispatch-rules §1).
 
-One table of rules for a pair, one for the job alone, each in the order of dispatch-rules §1: the first rule that fails
+One table of rules for a pair, one for the builder alone, one for the job alone, each in the order of dispatch-rules §1: the first rule that fails
 is the reason.  `actors.core.dispatch` gives jobs away by these functions and `actors.core.explain` answers by them, so
 the two cannot disagree.  A rule that comes later is one more function and one more line in its table.
 """
@@ -55,7 +55,7 @@ class BuilderView:
     since: datetime | None = None  #: when it came into this state
 
 
-def _not_ok(_job: Job, view: BuilderView) -> Reason | None:
+def _not_ok(view: BuilderView) -> Reason | None:
     builder = view.builder
     if builder.builderok:
         return None
@@ -64,7 +64,7 @@ def _not_ok(_job: Job, view: BuilderView) -> Reason | None:
     return Reason(ReasonCode.BUILDER_NOT_OK, f"not ok: {notes}", (("failnotes", builder.failnotes), ("notok_by", by)))
 
 
-def _manual(_job: Job, view: BuilderView) -> Reason | None:
+def _manual(view: BuilderView) -> Reason | None:
     if not view.builder.manual:
         return None
     return Reason(ReasonCode.BUILDER_MANUAL, "in manual mode: gets only what an operator assigns to it")
@@ -123,9 +123,12 @@ _WORKING: Final = frozenset(
     {RuntimeState.PREPARING, RuntimeState.BUILDING, RuntimeState.GATHERING, RuntimeState.ABORTING}
 )
 
-_RULES: Final[tuple[Callable[[Job, BuilderView], Reason | None], ...]] = (
+#: of the builder alone, whatever the job
+_BUILDER_RULES: Final[tuple[Callable[[BuilderView], Reason | None], ...]] = (
     _not_ok,  # 1; 2 is builder_quarantined
     _manual,  # 3
+)
+_PAIR_RULES: Final[tuple[Callable[[Job, BuilderView], Reason | None], ...]] = (
     _family_mismatch,  # 4
     _trust_mismatch,  # 5; 6 is tags_missing, 7 pair_excluded
     _disconnected,  # 8, also the next two
@@ -136,8 +139,20 @@ _RULES: Final[tuple[Callable[[Job, BuilderView], Reason | None], ...]] = (
 
 def reason(job: Job, view: BuilderView) -> Reason | None:
     """Return the first rule of dispatch-rules §1 by which `job` may not run on this builder now; None: it may."""
-    for rule in _RULES:
+    found = withheld(view)
+    if found is not None:
+        return found
+    for rule in _PAIR_RULES:
         found = rule(job, view)
+        if found is not None:
+            return found
+    return None
+
+
+def withheld(view: BuilderView) -> Reason | None:
+    """Return why this builder gets no job at all; None: nothing in its own row keeps it from them."""
+    for rule in _BUILDER_RULES:
+        found = rule(view)
         if found is not None:
             return found
     return None

@@ -16,6 +16,7 @@ from storage.records import ArchivePurpose, Job, Pocket, Urgency
 AGE_POINTS_PER_HOUR: Final = 25
 PRIVATE_POINTS: Final = 10_000
 COPY_POINTS: Final = -2_600
+FAIR_SHARE_POINTS: Final = 15  #: less for an untrusted archive's job, for every job of its owner that runs
 URGENCY_POINTS: Final = {Urgency.LOW: 5, Urgency.MEDIUM: 10, Urgency.HIGH: 15, Urgency.EMERGENCY: 20}
 COMPONENT_POINTS: Final = {"multiverse": 0, "universe": 250, "restricted": 750, "main": 1_000, "partner": 1_250}
 POCKET_POINTS: Final = {
@@ -91,3 +92,8 @@ def rank(job: Job) -> tuple[int, int]:
     """
     created = (job.created - _EPOCH) // _MICROSECOND
     return (AGE_POINTS_PER_HOUR * created - score(job).base * _MICROSECONDS_PER_HOUR, job.id)
+
+
+def handicap(running: int) -> int:
+    """Return what is added to the first number of `rank` while `running` jobs of the same owner run (fair share)."""
+    return FAIR_SHARE_POINTS * running * _MICROSECONDS_PER_HOUR

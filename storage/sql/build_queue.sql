@@ -5,7 +5,7 @@
 SELECT job.id, job.build, source.name AS source, source.version, arch.family, archive.trusted,
        archive.name AS archive,
        distribution.name || '/' || series.name || '/' || arch.architecture AS distroarchseries,
-       build.pocket, source.component, source.urgency, archive.purpose, archive.private, archive.relative_score,
+       build.pocket, source.component, source.urgency, archive.purpose, person.name AS owner, archive.private, archive.relative_score,
        job.manual_score, job.created, job.builder, job.buildstart, build.state,
        EXISTS (SELECT FROM chroot
                WHERE chroot.distroarchseries = arch.id AND chroot.pocket IN (build.pocket, 'RELEASE')) AS has_chroot,
@@ -17,6 +17,7 @@ SELECT job.id, job.build, source.name AS source, source.version, arch.family, ar
 FROM buildqueue AS job
 JOIN build ON build.id = job.build
 JOIN archive ON archive.id = build.archive
+LEFT JOIN person ON person.id = archive.owner
 JOIN source_release AS source ON source.id = build.source
 JOIN distroarchseries AS arch ON arch.id = build.distroarchseries
 JOIN distroseries AS series ON series.id = arch.distroseries
