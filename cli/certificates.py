@@ -87,8 +87,8 @@ def issue_certificate(
             certificate = None
     if as_json:
         print_json({"builder": name, "token": token and str(token), "expires": expires, "serial": certificate})
-    elif token is None:
-        say(f"wrote {directory}: move it to {name}'s machine, as `tls` in its state directory")
+    elif directory is not None:
+        say(f"wrote {directory}: move it to {name}'s machine, and there: buildd-slave enroll --files {directory.name}")
     else:
         say(str(token))
         note(f"good once, for {name}, until {when(expires)}: buildd-slave enroll https://MASTER:8220 --token -")

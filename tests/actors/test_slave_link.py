@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -29,6 +31,7 @@ from protocol.messages import (
     Status,
     Welcome,
 )
+from tests.fix_certificates import Papers
 
 PATIENCE = 10.0
 ATTEMPT = "6c1d0f6e-3c53-4b62-9d5a-1f5bb1f1a001"
@@ -49,6 +52,10 @@ class Peer:
         self.socket, _ = self.listener.accept()
         self.socket.settimeout(PATIENCE)
         return self.socket
+
+    def wrap(self, context: ssl.SSLContext) -> None:
+        """Accept, and shake hands; the other end must be pumped meanwhile."""
+        self.socket = context.wrap_socket(self.accept(), server_side=True)
 
     def say(self, message: Message) -> None:
         assert self.socket is not None
@@ -284,3 +291,99 @@ def test_a_second_connection_replaces_the_first(greeted: SlaveLink, peer: Peer) 
     assert wait_happening(greeted) == Up()
     assert first.recv(1) == b""
     first.close()
+
+
+# -- over TLS ----------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def secret_peer(link: SlaveLink, peer: Peer, papers: Papers) -> Peer:
+    """A slave with the builder's certificate, whose session is open."""
+    papers.master()
+    context = papers.slave("bob").context()
+    link.connect("127.0.0.1", peer.port, tls=True)
+    shaken = threading.Thread(target=lambda: peer.wrap(context), daemon=True)
+    shaken.start()
+    up = wait_happening(link)
+    shaken.join(PATIENCE)
+    assert isinstance(up, Up)
+    assert up.shown == papers.issued["bob"].shown
+    link.greet(7, FARM)
+    link.flush()
+    assert peer.hear() == Hello((1,), FARM, 7), "no token is told where none is needed"
+    peer.say(WELCOME)
+    assert wait_happening(link) == Heard(WELCOME)
+    return peer
+
+
+def test_nothing_that_was_said_stays_unheard_in_a_record(link: SlaveLink, secret_peer: Peer) -> None:
+    said = [Heartbeat(float(number)) for number in range(200)]
+    assert secret_peer.socket is not None
+    secret_peer.socket.sendall(b"".join(secret_peer.connection.send(message) for message in said))
+    heard: list[Happening] = []
+    while len(heard) < len(said):
+        heard.append(wait_happening(link))
+    assert heard == [Heard(message) for message in said]
+
+
+def test_a_push_over_tls_arrives_whole_and_in_order(link: SlaveLink, secret_peer: Peer) -> None:
+    pieces = [PutChunk("ab" * 32, number * CHUNK, bytes([number]) * CHUNK) for number in range(32)]
+    heard: list[Message] = []
+    reading = threading.Thread(target=lambda: heard.extend(secret_peer.hear() for _ in pieces), daemon=True)
+    reading.start()
+    for piece in pieces:
+        link.send(piece)
+    link.flush()
+    while link.unsent:
+        assert select.select([link.fileno()], [], [], PATIENCE)[0]
+        list(link.pump())
+    reading.join(PATIENCE)
+    assert heard == pieces
+
+
+def test_a_slave_that_closes_over_tls_is_told_in_the_same_words(link: SlaveLink, secret_peer: Peer) -> None:
+    assert secret_peer.socket is not None
+    secret_peer.socket.close()
+    assert wait_happening(link) == Down("the slave closed the connection")
+
+
+def test_garbage_instead_of_records_ends_the_connection(link: SlaveLink, secret_peer: Peer) -> None:
+    assert isinstance(secret_peer.socket, ssl.SSLSocket)
+    raw = socket.socket(fileno=secret_peer.socket.detach())
+    raw.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+    happening = wait_happening(link)
+    raw.close()
+    assert isinstance(happening, Down)
+    assert happening.unfit
+    assert "breaks TLS" in happening.reason
+
+
+def test_every_address_of_a_name_is_tried(
+    link: SlaveLink, peer: Peer, papers: Papers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    papers.master()
+    refusing = socket.create_server(("127.0.0.1", 0))
+    closed = refusing.getsockname()
+    refusing.close()
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in (closed, ("127.0.0.1", peer.port))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    link.connect("slave.example", peer.port, tls=True)
+    deadline = time.monotonic() + PATIENCE
+    while not select.select([peer.listener], [], [], 0)[0]:
+        assert time.monotonic() < deadline
+        assert select.select([link.fileno(), peer.listener.fileno()], [], [], PATIENCE)[0]
+        assert list(link.pump()) == []
+    there = peer.accept()
+    assert select.select([link.fileno()], [], [], PATIENCE)[0]
+    assert list(link.pump()) == []
+    assert there.recv(2) == b"\x16\x03"
+
+
+def test_a_name_that_nobody_knows_is_said_in_words(
+    link: SlaveLink, papers: Papers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object, **__: object) -> object:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    papers.master()
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    link.connect("slave.example", 8221, tls=True)
+    assert wait_happening(link) == Down("the name slave.example can't be looked up: Name or service not known")

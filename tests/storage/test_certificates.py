@@ -10,7 +10,7 @@ import pytest
 
 from certificates.files import CertificateFiles
 from certificates.making import fits, new_key, new_request, read_shown, signed_by
-from storage.authority import FarmAuthority
+from storage.authority import FarmAuthority, look_after
 from storage.certificates import Certificates, expiring, warning
 from storage.database import acting, farm_id
 from storage.errors import AuthorityUnusable, BadValue, EnrolmentRefused, UnknownCertificate
@@ -206,3 +206,28 @@ def test_a_farm_without_an_authority_has_nothing_to_renew(farm: Farm, tmp_path: 
     with farm.acting("person"):
         assert at_work(farm, tmp_path).renew_due() == ()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_people_are_warned_once_a_day_by_an_event_and_what_is_due_is_renewed(
+    farm: Farm, shared_database: str, tmp_path: Path
+) -> None:
+    farm.builder("bob")
+    issue(farm, tmp_path, life=timedelta(days=40))
+    assert look_after(shared_database, tmp_path, NOW) == ()
+    with farm.acting("person"):
+        farm.sql(
+            "UPDATE certificate SET not_before = now() - interval '300 days', not_after = now() + interval '29 days'"
+            " WHERE role = 'builder'"
+        )
+        (tmp_path / "ca").rename(tmp_path / "kept")  # nobody can renew it
+    (told,) = look_after(shared_database, tmp_path, NOW)
+    assert told.startswith("the certificate of builder bob expires in 2")
+    assert look_after(shared_database, tmp_path, NOW) == ()
+    assert look_after(shared_database, tmp_path, NOW + timedelta(days=2)) != ()
+    warned = [event for event in farm.events.story("certificate:bob") if event.what == "warned"]
+    assert (warned[0].who, warned[0].why) == ("master", told)
+    (tmp_path / "kept").rename(tmp_path / "ca")
+    assert look_after(shared_database, tmp_path, NOW + timedelta(days=3)) == ()
+    renewed = last(farm)
+    assert renewed.not_after == NOW.replace(microsecond=0) + timedelta(days=368)
+    assert farm.events.story("certificate:bob")[-1].why == "a third of its life was left"

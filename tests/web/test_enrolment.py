@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -20,7 +21,7 @@ import psycopg
 import pytest
 
 from actors.enrolment import EnrolmentServer
-from actors.settings import Settings
+from actors.settings import Settings, place_of
 from certificates.files import CertificateFiles
 from certificates.making import fingerprint, new_authority, new_key, new_request, read_shown
 from certificates.token import new_token, read_token, secret_hash
@@ -35,6 +36,7 @@ from storage.database import acting, connect, farm_id
 from tests.fix_certificates import builder_of
 from tests.fix_farm import PROJECT
 from tests.fix_postgres import new_database
+from tests.fix_slaves import wait_until
 
 
 class Office:
@@ -286,3 +288,31 @@ def test_a_slave_that_can_not_reach_the_master_takes_files(
     with pytest.raises(CannotStart, match="belong together"):
         take(slave, handed, again=True)
     assert read_shown((slave.path / "tls" / "own.pem").read_text()) == made.shown
+
+
+def test_a_process_that_was_killed_is_followed_by_another_on_the_same_socket(office: Office) -> None:
+    assert office.server.pid is not None
+    os.kill(office.server.pid, signal.SIGKILL)
+    wait_until(lambda: office.server.ended() is not None)
+    assert office.server.ended() == -signal.SIGKILL
+    office.server.start()
+    assert office.ask("GET", "/ca") == (200, office.authority.pem)
+
+
+def test_a_port_that_is_taken_is_told_at_the_start(office: Office, tmp_path: Path) -> None:
+    taken = Settings(state_directory=tmp_path, enroll_listen=f"127.0.0.1:{office.server.port}")
+    with pytest.raises(OSError, match="Address already in use"):
+        EnrolmentServer(taken, "")
+
+
+@pytest.mark.parametrize(
+    "text", ["8220", "example.org:8220", "0.0.0.0", "0.0.0.0:", "0.0.0.0:65536", "[::]:x", ":8220"]
+)
+def test_what_is_no_address_to_listen_on_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be an IP address and a port"):
+        place_of(text)
+
+
+@pytest.mark.parametrize(("text", "place"), [("0.0.0.0:8220", ("0.0.0.0", 8220)), ("[::1]:0", ("::1", 0))])
+def test_addresses_to_listen_on(text: str, place: tuple[str, int]) -> None:
+    assert place_of(text) == place
