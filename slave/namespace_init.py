@@ -268,7 +268,8 @@ def main() -> int:
         if order["linux32"]:
             check(0 if libc.personality(PER_LINUX32) >= 0 else -1, "32-bit personality")
     except OSError as wrong:
-        os.write(2, f"buildd-slave: the sandbox could not be set up: {wrong.strerror} ({wrong.filename})\n".encode())
+        where = f" ({wrong.filename})" if wrong.filename else ""
+        os.write(2, f"buildd-slave: the sandbox could not be set up: {wrong.strerror}{where}\n".encode())
         return 1
     code = run(order, watch)
     return code if code >= 0 else 128 - code

@@ -12,7 +12,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,18 +148,23 @@ def mount_point(path: Path) -> Path:
     return place
 
 
-def lacking(directory: Path) -> tuple[Lack, ...]:
-    """Return all that is missing for a slave whose state directory is `directory`."""
+def checks(directory: Path) -> tuple[tuple[str, Lack | None], ...]:
+    """Return the name of each check, and what it found lacking, for a slave whose state directory is `directory`."""
     user, names = subordinate_ids.login_name(), subordinate_ids.names()
-    found: Iterable[Lack | None] = (
-        programs(),
-        setuid(),
-        new_privileges(Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")),
-        subordinate(user, names, *(subordinate_ids.read(path) for path in FILES)),
-        namespaces(_setting, _attempt),
-        file_system(directory),
+    status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
+    return (
+        ("newuidmap and newgidmap", programs()),
+        ("their rights", setuid()),
+        ("new privileges", new_privileges(status)),
+        ("subordinate ids", subordinate(user, names, *(subordinate_ids.read(path) for path in FILES))),
+        ("user namespaces", namespaces(_setting, _attempt)),
+        ("programs in the state directory", file_system(directory)),
     )
-    return tuple(lack for lack in found if lack is not None)
+
+
+def lacking(directory: Path) -> tuple[Lack, ...]:
+    """Return all that is missing."""
+    return tuple(lack for _, lack in checks(directory) if lack is not None)
 
 
 def line(lacks: tuple[Lack, ...]) -> str:
@@ -177,14 +182,14 @@ def _setting(name: str) -> str | None:
 def _attempt() -> str:
     try:
         tried = subprocess.run(
-            ["unshare", "--user", "--map-root-user", "--mount", "--net", "true"],
+            ["unshare", "--user", "--map-root-user", "--net", "--pid", "--fork", "--mount-proc", "true"],
             check=False,
             capture_output=True,
             text=True,
         )
     except OSError as wrong:
         return f"unshare: {wrong.strerror}"
-    return tried.stderr.strip().splitlines()[-1] if tried.returncode else ""
+    return " ".join(tried.stderr.split()) if tried.returncode else ""
 
 
 def main() -> int:

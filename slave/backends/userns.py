@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from slave.backends.chroot import PLACE, ChrootBuild
 from slave.collect import read_ending
 from slave.outcomes import Ending, builderfail
-from slave.sandbox import Command, Sandbox
-
-CODE = Path(__file__).parents[2]  #: where Python finds the room `slave`
+from slave.sandbox import CODE, Command, Sandbox
 
 
 @dataclass(slots=True)

@@ -102,6 +102,20 @@ def test_a_package_is_built_by_an_unprivileged_user_and_dpkg_reads_the_result(
     assert found == [str(BUILDER_ID), str(BUILDER_ID), "/nonexistent", f"parallel={len(os.sched_getaffinity(0))}"]
 
 
+@IN_BOTH_BACKENDS
+def test_what_a_build_closes_to_everybody_else_is_collected_and_removed_all_the_same(
+    chroot_slave: SlaveUnderContract, chroot_slave_process: RealSlave, source_package: MakeSource
+) -> None:
+    closing = (
+        "umask 077; mkdir -p ../closed/deep; touch ../closed/deep/file; chmod 0 ../closed/deep ../closed; chmod 700 .."
+    )
+    done = build(chroot_slave, source_package(build=closing))
+    assert done.status.outcome is WireOutcome.OK, done.log
+    assert "tiny_1.0_all.deb" in done.results
+    chroot_slave.be_idle()
+    wait_until(lambda: nothing_is_left(chroot_slave_process), "it is removed")
+
+
 @pytest.mark.parametrize(
     ("made", "asked", "names"),
     [

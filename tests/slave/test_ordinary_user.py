@@ -205,3 +205,25 @@ def test_a_slave_that_may_gain_no_privileges_says_so(refusal: Callable[..., str]
     said = refusal(ordinary_user, "setpriv", "--no-new-privs")
     assert said.startswith("buildd-slave: this process may gain no privileges")
     assert said.endswith("as root, run: systemctl edit buildd-slave\n")
+
+
+@needs_root
+def test_a_slave_in_a_container_that_hides_parts_of_proc_says_how_it_must_be_started(
+    refusal: Callable[..., str], ordinary_user: OrdinaryUser
+) -> None:
+    hiding = 'mount -t tmpfs none /proc/fs && exec "$@"'
+    said = refusal(ordinary_user, "unshare", "--mount", "sh", "-c", hiding, "sh")
+    assert said.startswith("buildd-slave: user namespaces are forbidden here, as in most containers (unshare: ")
+    assert "as root, run: docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined" in said
+
+
+@needs_root
+def test_root_of_a_container_that_may_not_mount_is_told_what_it_takes(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret")
+    (tmp_path / "token").chmod(0o600)
+    slave = [sys.executable, "-m", "buildd_master.slave", "--listen", "127.0.0.1:0"]
+    slave += ["--token-file", str(tmp_path / "token"), "--state-directory", str(tmp_path / "state")]
+    contained = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
+    ran = subprocess.run([*contained, *slave], cwd=CHECKOUT, check=False, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1), ran.stderr
+    assert "in a container it takes CAP_SYS_ADMIN; --backend host takes none" in ran.stderr
