@@ -54,7 +54,7 @@ def test_an_ordinary_user_is_told_the_one_command_for_root(bootstrap: Run) -> No
     assert done.stdout == ""
     assert done.stderr == (
         "bootstrap: Debian packages are missing; as root, run: "
-        "apt-get update && apt-get install make mmdebstrap zstd uidmap dpkg-dev iproute2 python3 python3-venv\n"
+        "apt-get update && apt-get install make mmdebstrap zstd uidmap dpkg-dev iproute2 systemd python3 python3-venv\n"
     )
 
 

@@ -19,6 +19,7 @@ from typing import Final
 import uvicorn
 
 from certificates.files import CertificateFiles, NoCertificate
+from host.journal import log_to_journal_or_stderr
 from web.enrolment import Enrolment
 
 _CONNECTIONS: Final = 64  #: at a time
@@ -31,7 +32,7 @@ log = logging.getLogger("buildd_master.web")
 def main() -> None:
     """Serve until told to stop."""
     told = json.load(sys.stdin)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_journal_or_stderr("buildd-master", logging.WARNING)
     logging.getLogger("buildd_master").setLevel(told["log_level"])
     state_directory = Path(told["state_directory"])
     listening = socket.socket(fileno=told["descriptor"])
