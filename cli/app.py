@@ -18,6 +18,7 @@ from cli.given import Given, settings_of
 #: command → module and function, in the order of the help
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "up": ("cli.up", "up"),
+    "doctor": ("cli.doctor", "doctor"),
     "status": ("cli.status", "status"),
     "submit": ("cli.submit", "submit"),
     "queue": ("cli.status", "queue"),
@@ -78,7 +79,14 @@ def _begin(
     ] = None,
     state_directory: Annotated[
         Path | None,
-        typer.Option("--state-directory", metavar="DIR", help="Where the farm keeps its state.", show_default=False),
+        # Whom it is closed to is told by what needs it, with the way out.
+        typer.Option(
+            "--state-directory",
+            metavar="DIR",
+            help="Where the farm keeps its state.",
+            show_default=False,
+            readable=False,
+        ),
     ] = None,
     database_dsn: Annotated[
         str | None,

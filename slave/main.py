@@ -180,6 +180,26 @@ def enroll(
     sys.stdout.write(f"enrolled: this slave speaks for {joined} of the farm {joined.farm}\n")
 
 
+@app.command()
+def doctor(  # noqa: PLR0917 - typer calls it, by name
+    context: typer.Context,
+    state_directory: Annotated[Path | None, typer.Option(help="As for the slave.", show_default=False)] = None,
+    token_file: Annotated[Path | None, typer.Option(help="As for the slave.", show_default=False)] = None,
+    listen: Annotated[str, typer.Option(help="As for the slave.")] = f"127.0.0.1:{DEFAULT_PORT}",
+    backend: Annotated[str, typer.Option(help="As for the slave.", show_default=False)] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,  # noqa: FBT002
+) -> None:
+    """Say what keeps a slave from building on this machine, and how to mend it; changes nothing.
+
+    The exit code is 1 if something is broken; warnings are none.
+    """
+    from host.findings import examine, report  # noqa: PLC0415 - loads what a running slave does not need
+    from slave.doctor import Wish, every_check  # noqa: PLC0415
+
+    wish = Wish(state_directory or context.obj, token_file, listen, backend)
+    raise SystemExit(report(tuple(examine(every_check(wish))), as_json=as_json))
+
+
 def _enrolment_token(given: str) -> str:
     if given == "-":
         return sys.stdin.readline()

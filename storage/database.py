@@ -121,6 +121,13 @@ def farm_id(conn: Connection[Any]) -> str:
     return str(row[0])
 
 
+def master_of(conn: Connection[Any]) -> str:
+    """Return since when and from where a master works on the database, in words; empty if none does."""
+    with in_words():
+        holder = conn.execute(_HOLDER, (_MASTER_LOCK,)).fetchone()
+    return f" since {holder[0]:%Y-%m-%d %H:%M:%S} UTC, from {holder[1]}" if holder else ""
+
+
 class MasterLock:
     """One master per database: a session-level advisory lock on a connection of its own.
 
@@ -146,9 +153,8 @@ class MasterLock:
             try:
                 conn.execute("SELECT pg_advisory_lock(%s)", (_MASTER_LOCK,))
             except psycopg.errors.LockNotAvailable:
-                holder = conn.execute(_HOLDER, (_MASTER_LOCK,)).fetchone()
+                since = master_of(conn)
                 conn.close()
-                since = f" since {holder[0]:%Y-%m-%d %H:%M:%S} UTC, from {holder[1]}" if holder else ""
                 raise AnotherMaster(
                     f"another master works on the database {shown(self._dsn)}{since}; stop it, or use another database"
                 ) from None

@@ -109,7 +109,7 @@ class Embedded:
         Raises:
             EmbeddedDatabaseFailed: with the server's own last words where it had any.
         """
-        self._check_socket_path()
+        self.check_socket_path()
         tools = binaries()
         try:
             if os.geteuid() == 0:
@@ -159,7 +159,12 @@ class Embedded:
         except (OSError, KeyError):
             return self._user if os.geteuid() == 0 else getpass.getuser()
 
-    def _check_socket_path(self) -> None:
+    def check_socket_path(self) -> None:
+        """See whether clients can connect there.
+
+        Raises:
+            EmbeddedDatabaseFailed: the path is too long for a socket.
+        """
         spare = _LONGEST_SOCKET_PATH - len(os.fsencode(self.directory / ".s.PGSQL.5432.lock"))
         if spare < 0:
             message = f"{self.directory} is {-spare} bytes too long for a socket: choose a shorter state directory"

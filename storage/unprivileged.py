@@ -124,6 +124,15 @@ def become(user: str, reach: tuple[Path, ...]) -> None:
     os.chdir(here if os.access(here, os.R_OK | os.X_OK) else "/")
 
 
+def closed_to_others(paths: tuple[Path, ...]) -> Path | None:
+    """Return the first directory on the way to `paths` that an ordinary user can't enter; None if there is none."""
+    for path in paths:
+        for directory in (*reversed(path.absolute().parents), path.absolute()):
+            if directory.is_dir() and not directory.stat().st_mode & stat.S_IXOTH:
+                return directory
+    return None
+
+
 def _known(name: str) -> bool:
     try:
         pwd.getpwnam(name)
