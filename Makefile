@@ -8,10 +8,10 @@ unexport PYTHONDONTWRITEBYTECODE
 # No tool writes beside the sources.
 export PYTHONPYCACHEPREFIX := $(STATE)/cache/pycache
 # One file's tests stay in one process: they share their farm.
-fast := -n 2 --dist loadfile -m 'not slow'
+fast := -n 2 --dist loadfile -m 'not slow and not deb'
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo test test-fast lint format bench clean
+.PHONY: help demo test test-fast lint format deb test-deb bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -35,6 +35,12 @@ lint: .state/for-test ## format, ruff, mypy, who imports whom
 format: .state/for-test ## lay the code out as lint wants it
 	@$(python) -m ruff format
 	@$(python) -m ruff check --fix
+
+deb: ## our own Debian packages, for Debian 12 on amd64: .state/deb/
+	@.ci/deb
+
+test-deb: .state/for-test deb ## our own farm builds them, a fresh chroot installs and runs them (as root, some minutes)
+	@$(python) -m pytest -m deb
 
 bench: .state/for-test ## dispatch latency and throughput, and one decision of the matcher: one JSON line each
 	@$(python) -m bench dispatch --builders 20 --jobs 500 --json

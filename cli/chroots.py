@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -10,14 +11,16 @@ import typer
 
 from cli import host_apt
 from cli.chroot_tarball import Recipe, made
-from cli.errors import BadInput, NotReachable
+from cli.chroot_update import updated
+from cli.errors import BadInput, CommandError, Failed, NotReachable
 from cli.farm import Farm, open_farm
-from cli.output import AsJson, print_json, say, since, size, when
+from cli.output import AsJson, note, print_json, say, since, size, when
 from cli.progress import steps, transferring
 from cli.series import ensure
 from cli.tables import Rows
 from cli.tarball import check_tarball
 from storage.archives import Archives
+from storage.errors import StorageError
 from storage.library import Library
 from storage.records import Chroot, Pocket
 
@@ -84,6 +87,92 @@ def make_chroot(
             _register(farm, series, tarball, pocket, as_json=as_json)
 
 
+@app.command("update")
+def update_chroots(
+    context: typer.Context,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SERIES[/ARCH]]…", help="As bookworm, bookworm/arm64; else all.", show_default=False),
+    ] = None,
+    pocket: Annotated[
+        Pocket | None, typer.Option(case_sensitive=False, help="Only those for this pocket.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring chroots up to date with their own apt.
+
+    A chroot stays registered until its newer one is stored; one that can't be updated stays as it is.
+    """
+    documents: list[dict[str, object]] = []
+    failures: list[CommandError | StorageError] = []
+    with open_farm(context) as farm:
+        chosen = _chosen(Archives(farm.connection).chroots(), names or [], pocket)
+        for one in chosen:
+            try:
+                documents.append(_update(farm, one, as_json=as_json))
+            except (CommandError, StorageError) as error:
+                failures.append(error)
+                if len(chosen) > 1:
+                    note(f"{one.distroarchseries} {one.pocket}: {error}")
+                documents.append({**_document(one), "updated": False, "error": str(error)})
+    if as_json and len(failures) < len(chosen):
+        print_json({"chroots": documents})
+    if failures and len(chosen) == 1:
+        raise failures[0]
+    if failures:
+        words = f"{len(failures)} of {len(chosen)} chroots could not be updated, and stay as they are"
+        raise Failed(words, answered=len(failures) < len(chosen))
+
+
+def _chosen(chroots: Sequence[Chroot], names: Sequence[str], pocket: Pocket | None) -> list[Chroot]:
+    """Return the chroots that are meant, each once.
+
+    Raises:
+        BadInput: there is none of that name, or none at all.
+    """
+    of_pocket = [one for one in chroots if pocket in {None, one.pocket}]
+    chosen: dict[tuple[str, Pocket], Chroot] = {}
+    for name in names or [""]:
+        found = [one for one in of_pocket if not name or name in _spellings(one)]
+        if not found:
+            there = ", ".join(one.distroarchseries for one in of_pocket)
+            raise BadInput(
+                f"there is no chroot of {name} (there are: {there})"
+                if name and there
+                else "there is no chroot yet: make one with `buildd-master chroot make`"
+            )
+        chosen |= {(one.distroarchseries, one.pocket): one for one in found}
+    return list(chosen.values())
+
+
+def _spellings(one: Chroot) -> set[str]:
+    distribution, series, tag = one.distroarchseries.split("/")
+    return {one.distroarchseries, f"{series}/{tag}", series, f"{distribution}/{series}"}
+
+
+def _update(farm: Farm, one: Chroot, *, as_json: bool) -> dict[str, object]:
+    """Update one chroot, and return what there is of it then."""
+    distribution, series, tag = one.distroarchseries.split("/")
+    with ExitStack() as stack:
+        with steps(f"chroot {series}/{tag}") as step:
+            old = farm.librarian.path(one.sha256)
+            directory = farm.settings.state_directory / "apt"
+            newer = stack.enter_context(updated(old, f"{series}-{tag}", directory, step))
+        if newer is None:
+            if not as_json:
+                say(f"chroot {one.distroarchseries} {one.pocket} is up to date, as of {when(one.created)}")
+            return {**_document(one), "updated": False}
+        if one.sha256 not in {now.sha256 for now in Archives(farm.connection).chroots()}:
+            raise Failed(f"chroot {one.distroarchseries} {one.pocket} was replaced while it was updated: it is left so")
+        chroot, _ = _stored(farm, (distribution, series, tag), newer.tarball, one.pocket)
+    if not as_json:
+        say(
+            f"updated chroot {one.distroarchseries} {one.pocket}: {newer.upgraded} packages upgraded, "
+            f"{newer.added} new; {size(chroot.size)}, {when(chroot.created)}"
+        )
+    return {**_document(chroot), "updated": True, "upgraded": newer.upgraded, "added": newer.added}
+
+
 @app.command("add")
 def add_chroot(
     context: typer.Context,
@@ -110,23 +199,30 @@ def add_chroot(
 
 
 def _register(farm: Farm, series: tuple[str, str, str], tarball: Path, pocket: Pocket, *, as_json: bool) -> None:
-    """Put a tarball into the librarian, then its rows into the database, in one transaction."""
-    name = "/".join(series)
-    try:
-        with transferring(f"storing {tarball.name}", tarball.stat().st_size) as progress:
-            stored = farm.librarian.add_file(tarball, progress=progress)
-    except OSError as error:
-        raise NotReachable(f"can't read {tarball}: {error.strerror}") from error
-    with farm.acting(f"chroot of {name} {pocket}"):
-        place, new = ensure(farm, *series)
-        alias = Library(farm.connection).add(stored, tarball.name)
-        chroot = Archives(farm.connection).set_chroot(place.id, pocket, alias.id)
+    """Store and register a tarball, and say so."""
+    chroot, new = _stored(farm, series, tarball, pocket)
     if as_json:
         print_json({**_document(chroot), "registered": new})
         return
     for line in new:
         say(line)
-    say(f"registered chroot {name} {pocket}: {tarball.name}, {size(stored.size)}, {when(chroot.created)}")
+    say(
+        f"registered chroot {chroot.distroarchseries} {pocket}: {tarball.name}, "
+        f"{size(chroot.size)}, {when(chroot.created)}"
+    )
+
+
+def _stored(farm: Farm, series: tuple[str, str, str], tarball: Path, pocket: Pocket) -> tuple[Chroot, list[str]]:
+    """Put a tarball into the librarian, then its rows into the database, in one transaction."""
+    try:
+        with transferring(f"storing {tarball.name}", tarball.stat().st_size) as progress:
+            stored = farm.librarian.add_file(tarball, progress=progress)
+    except OSError as error:
+        raise NotReachable(f"can't read {tarball}: {error.strerror}") from error
+    with farm.acting(f"chroot of {'/'.join(series)} {pocket}"):
+        place, new = ensure(farm, *series)
+        alias = Library(farm.connection).add(stored, tarball.name)
+        return Archives(farm.connection).set_chroot(place.id, pocket, alias.id), new
 
 
 def _document(one: Chroot) -> dict[str, object]:

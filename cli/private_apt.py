@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from cli import host_apt
 from cli.errors import BadInput, NotReachable
@@ -207,7 +208,7 @@ def in_private_view(
 
 
 @contextmanager
-def dying(child: subprocess.Popen[str]) -> Iterator[None]:
+def dying(child: subprocess.Popen[Any]) -> Iterator[None]:
     """Wait for a child at the end of the block; kill it if the block is left by Ctrl-C or an error.
 
     A child that leads a process group has all of it killed.

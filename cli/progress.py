@@ -12,6 +12,7 @@ from rich.progress import (
     DownloadColumn,
     Progress,
     SpinnerColumn,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TransferSpeedColumn,
@@ -60,17 +61,31 @@ def percent(what: str) -> Iterator[Callable[[float, str], None]]:
 
 
 @contextmanager
-def steps(what: str) -> Iterator[Callable[[str], None]]:
-    """Show the step that runs, and for how long all has been running.
+def steps(what: str) -> Iterator[Callable[[str, float], None]]:
+    """Show the step that runs, how much of the whole is done, and for how long it has been running.
 
     Yields:
-        To be called with the step that begins.
+        To be called with the step, and the share of the whole that is done, from 0 to 1.
     """
     started = time.monotonic()
     if not sys.stderr.isatty():
-        yield lambda step: note(f"{what}: {time.monotonic() - started:5.1f} s  {step}")
+        former = ""
+
+        def tell(step: str, _: float) -> None:
+            nonlocal former
+            if step != former:
+                note(f"{what}: {time.monotonic() - started:5.1f} s  {step}")
+                former = step
+
+        yield tell
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console(err=True), transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda step: progress.update(task, description=f"{what}: {step[:60]}")
+        task = progress.add_task(what, total=1.0)
+        yield lambda step, done: progress.update(task, description=f"{what}: {step[:40]}", completed=done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import contextlib
 import os
@@ -9,11 +10,17 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from actors.settings import Settings
 from buildd_master import __version__
 
 TOP = Path(__file__).resolve().parent.parent
@@ -74,6 +81,74 @@ def test_every_dependency_has_its_reason_in_the_documents(config: configparser.C
     reasons = {row.split("`")[1]: row.split("|")[2].strip() for row in rows if row.startswith("| `")}
     assert set(reasons) == names
     assert all(reasons.values())
+
+
+@pytest.fixture(scope="module")
+def pins() -> dict[str, str]:
+    """Return the versions that our Debian packages carry."""
+    listed = [line.split()[0] for line in lines((TOP / "debian" / "wheels.txt").read_text()) if line[0] != "#"]
+    return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in listed)}
+
+
+def needed(requirement: Requirement) -> Iterator[str]:
+    """Yield what a requirement needs, itself included, by what is installed here."""
+    yield canonicalize_name(requirement.name)
+    extras = {"", *requirement.extras}
+    for text in metadata.requires(requirement.name) or ():
+        below = Requirement(text)
+        if below.marker is None or any(below.marker.evaluate({"extra": extra}) for extra in extras):
+            yield from needed(below)
+
+
+def test_the_debian_packages_carry_what_setup_cfg_asks_for(
+    config: configparser.ConfigParser, pins: dict[str, str]
+) -> None:
+    for wanted in map(Requirement, lines(config["options"]["install_requires"])):
+        assert wanted.specifier.contains(pins[canonicalize_name(wanted.name)]), f"{wanted}: run `.ci/wheels lock`"
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the packages are for Python 3.11")
+def test_the_debian_packages_carry_all_that_is_needed_and_no_more(
+    config: configparser.ConfigParser, pins: dict[str, str]
+) -> None:
+    wanted = map(Requirement, lines(config["options"]["install_requires"]))
+    assert set(pins) == {name for one in wanted for name in needed(one)}, "run `.ci/wheels lock`"
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Import(names=names):
+                yield from (name.name.partition(".")[0] for name in names)
+            case ast.ImportFrom(module=str(module)):
+                yield module.partition(".")[0]
+
+
+def imported_by(rooms: set[str]) -> set[str]:
+    return {name for room in rooms for file in (TOP / room).rglob("*.py") for name in imports(file)}
+
+
+def test_the_slaves_debian_package_carries_what_the_slave_imports() -> None:
+    rooms = {"slave"}
+    while more := (imported_by(rooms) & set(ROOMS)) - rooms:
+        rooms |= more
+    rules = (TOP / "debian" / "rules").read_text()
+    (carried,) = (line.split()[2:] for line in lines(rules) if line.startswith("slave_rooms :="))
+    assert set(carried) == rooms
+    distributions = metadata.packages_distributions()
+    foreign = imported_by(rooms) - {*ROOMS, "buildd_master"} - sys.stdlib_module_names
+    assert {name for module in foreign for name in distributions[module]} == set(
+        lines((TOP / "debian" / "slave-needs.txt").read_text())
+    )
+
+
+def test_the_settings_file_of_the_debian_package_shows_the_defaults() -> None:
+    text = (TOP / "debian" / "buildd-master.toml").read_text()
+    assert tomllib.loads(text) == {}
+    shown = tomllib.loads("\n".join(line.removeprefix("#") for line in lines(text) if not line.startswith("# ")))
+    del shown["state_directory"]  # who we are decides; root's is shown
+    assert shown == {name: Settings.model_fields[name].default for name in shown}
+    assert {"database", "log_level"} <= set(shown)
 
 
 def outside() -> dict[str, str]:

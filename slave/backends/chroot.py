@@ -7,6 +7,8 @@ INSTALL_DEPS, and the build as an unprivileged user in BUILD.  docs/adr/0031 say
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +29,7 @@ PLACE = "/build"  #: inside the chroot; the builder's own
 SOURCE = "source"  #: below PLACE
 NEEDED = ("usr/bin/apt-get", "usr/bin/dpkg-source", "usr/bin/dpkg-buildpackage", "usr/bin/make")
 RESOLV = "/etc/resolv.conf"
+EMULATOR = "run `apt-get install qemu-user-static binfmt-support` as root"
 DIG = 10  #: relations whose deeper reason is asked for
 
 APT = (
@@ -119,10 +122,20 @@ class ChrootBuild:
         ran = await self.sandbox.run(command, self.task.log.write)
         found, wanted = ran.output.strip(), self.task.args.architecture
         if ran.code != 0:
-            return chrootfail(f"nothing can be run in the chroot: {first_error(ran)}")
+            return await self._why_nothing_runs(ran)
         if wanted not in {found, ALL}:
             return chrootfail(f"the chroot is for {found}, the build for {wanted}")
         return None
+
+    async def _why_nothing_runs(self, ran: Ran) -> Ending:
+        """Tell a broken chroot from a machine that lacks the emulator for what it was said to build (docs/adr/0131)."""
+        wanted = self.task.args.architecture
+        if os.strerror(errno.ENOEXEC) in ran.output:
+            host = Sandbox(None, self.task.state_directory, mapped=self.mapped)
+            own = await host.run(Command(("dpkg", "--print-architecture")), self.task.log.write)
+            if wanted not in {own.output.strip(), ALL}:
+                return builderfail(f"this machine can't run programs for {wanted}: {EMULATOR}")
+        return chrootfail(f"nothing can be run in the chroot: {first_error(ran)}")
 
     # -- UPDATE, FETCH_DEPS, INSTALL_DEPS ----------------------------------------------------------------------------
     async def _update(self) -> Ending | None:

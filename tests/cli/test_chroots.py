@@ -6,13 +6,16 @@ import hashlib
 import io
 import os
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import zstandard
 
-from cli import host_apt
+from cli import chroots, host_apt
 from cli.chroot_tarball import Recipe, made
+from cli.chroot_update import Updated
 from cli.errors import NotReachable
 from tests.fix_cli import Command
 
@@ -60,6 +63,30 @@ def test_pockets_have_chroots_of_their_own(hoary: Command, tmp_path: Path) -> No
         assert hoary("chroot", "add", HOARY, tarball(tmp_path / "a.tar", "bin/sh"), "--pocket", pocket).code == 0
     chroots = hoary("chroot", "list", "--json").json["chroots"]
     assert [chroot["pocket"] for chroot in chroots] == ["RELEASE", "SECURITY"]
+
+
+def test_an_update_of_a_chroot_that_is_not_there_says_which_there_are(hoary: Command, tmp_path: Path) -> None:
+    hoary("chroot", "add", HOARY, tarball(tmp_path / "a.tar", "bin/sh"))
+    ran = hoary("chroot", "update", "hoary/amd64")
+    assert (ran.code, ran.out) == (2, "")
+    assert "there is no chroot of hoary/amd64 (there are: ubuntu/hoary/i386)" in ran.err
+
+
+def test_a_chroot_registered_during_an_update_stays(
+    hoary: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def meanwhile(*_: object) -> Iterator[Updated]:
+        hoary("chroot", "add", HOARY, tarball(tmp_path / "theirs.tar", "bin/sh", "theirs"))
+        yield Updated(tarball(tmp_path / "ours.tar", "bin/sh", "ours"), upgraded=1, added=0)
+
+    hoary("chroot", "add", HOARY, tarball(tmp_path / "old.tar", "bin/sh"))
+    monkeypatch.setattr(chroots, "updated", meanwhile)
+    ran = hoary("chroot", "update")
+    assert ran.code == 1
+    assert f"chroot {HOARY} RELEASE was replaced while it was updated" in ran.err
+    (there,) = hoary("chroot", "list", "--json").json["chroots"]
+    assert there["filename"] == "theirs.tar"
 
 
 NO_CHROOTS = [
@@ -113,7 +140,7 @@ def test_a_tool_that_ends_its_whole_process_group_ends_nobody_else_and_leaves_no
     monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
     place = tmp_path / "apt"
     recipe = Recipe(host_apt.codename(), host_apt.architecture(), "apt", ())
-    with pytest.raises(NotReachable, match="No space left on device"), made(recipe, place, lambda _: None):
+    with pytest.raises(NotReachable, match="No space left on device"), made(recipe, place, lambda *_: None):
         pass
     assert [path.name for path in place.iterdir()] == ["mmdebstrap.log"]
 
@@ -127,6 +154,7 @@ BAD_INPUT = [
     (("chroot", "make", "bookworm", "--include", "x,--variant=y"), "'--variant=y' is neither a package"),
     (("chroot", "make", "bookworm", "--variant", "huge"), "unknown variant 'huge'"),
     (("chroot", "make", "bookworm", "--arch", "vax"), "vax"),
+    (("chroot", "update"), "there is no chroot yet"),
     (("series", "add", "hoary", "--arch", "i386"), "'hoary' names no series"),
     (("series", "add", "ubuntu/hoary", "--arch", "vax"), "vax"),
     (("archive", "add", "primary"), "'primary' names no archive"),

@@ -216,13 +216,18 @@ def pushed_chroot(slave: SlaveUnderContract, content: bytes) -> SlaveUnderContra
     return slave
 
 
-def tarball(**files: str) -> bytes:
-    """Return a tarball with these files."""
+def tarball(*folders: str, **files: str) -> bytes:
+    """Return a tarball with these folders and files."""
     whole = io.BytesIO()
     with tarfile.open(fileobj=whole, mode="w") as tar:
+        for name in folders:
+            folder = tarfile.TarInfo(name)
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(folder)
         for name, text in files.items():
             entry = tarfile.TarInfo(name.replace("__", "/"))
             entry.size = len(text)
+            entry.mode = 0o755
             tar.addfile(entry, io.BytesIO(text.encode()))
     return whole.getvalue()
 
@@ -248,6 +253,28 @@ def test_a_chroot_of_another_architecture_is_the_chroot_s_fault(
     done = build(chroot_slave, source_package(), architecture="s390x")
     assert done.status.outcome is WireOutcome.CHROOTFAIL
     assert done.status.text == f"the chroot is for {ARCHITECTURE}, the build for s390x"
+
+
+#: the head of a program for s390x, which no emulator would start either
+FOREIGN = "\x7fELF\2\2\1" + "\0" * 10 + "\2\0\x16" + "\0" * 44
+PROGRAMS = ("apt-get", "dpkg", "dpkg-source", "dpkg-buildpackage", "make")
+FOLDERS = ("dev", "etc", "proc", "run", "sys", "tmp", "usr/sbin")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "outcome", "words"),
+    [
+        ("s390x", WireOutcome.BUILDERFAIL, "this machine can't run programs for s390x: run `apt-get install qemu-"),
+        (ARCHITECTURE, WireOutcome.CHROOTFAIL, "nothing can be run in the chroot: Exec format error"),
+    ],
+)
+def test_programs_that_can_not_be_run_blame_the_machine_only_if_they_are_foreign(
+    chroot_slave: SlaveUnderContract, source_package: MakeSource, architecture: str, outcome: WireOutcome, words: str
+) -> None:
+    chroot = tarball(*FOLDERS, **{f"usr__bin__{name}": FOREIGN for name in PROGRAMS})
+    done = build(pushed_chroot(chroot_slave, chroot), source_package(), architecture=architecture)
+    assert done.status.outcome is outcome
+    assert done.status.text.startswith(words)
 
 
 def start_sleeping(slave: SlaveUnderContract, package: SourcePackage) -> tuple[Any, str]:
