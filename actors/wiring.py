@@ -284,7 +284,10 @@ class Farm:
         """Start the enrolment's process again if it died; once an hour, renew certificates and warn of those that end."""
         if self._enrolment is not None and (code := self._enrolment.ended()) is not None:
             log.error("the process that serves enrolment had ended (exit code %s) and is started again", code)
-            self._enrolment.start()
+            try:
+                self._enrolment.start()
+            except OSError as error:  # of this machine: it is tried again
+                log.error("it can't be started: %s", error.strerror)  # noqa: TRY400 - its words tell
         now = time.monotonic()
         if now < self._certificates_due or not (self.settings.state_directory / "ca").exists():
             return

@@ -124,12 +124,16 @@ def look_after(dsn: str, state_directory: Path, now: datetime) -> tuple[str, ...
     """Renew what is due, and return what people must be warned of, at most once a day each.
 
     Raises:
-        AuthorityUnusable, DatabaseUnreachable: nothing was done.
+        AuthorityUnusable: its file, or the disk, or a certificate that stands in the database; nothing was done.
+        DatabaseUnreachable: nothing was done.
     """
     told = []
     with connect(dsn, application="master") as connection:
-        with acting(connection, "master", "a third of its life was left"):
-            FarmAuthority(connection, state_directory, now).renew_due()
+        try:
+            with acting(connection, "master", "a third of its life was left"):
+                FarmAuthority(connection, state_directory, now).renew_due()
+        except (BadRequest, ValueError, OSError) as error:
+            raise AuthorityUnusable(f"no certificate can be renewed: {error}") from error
         certificates = Certificates(connection)
         for one in expiring(certificates.all(), now):
             if one.warned is None or now - one.warned > _WARNED_EVERY:

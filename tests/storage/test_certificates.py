@@ -231,3 +231,13 @@ def test_people_are_warned_once_a_day_by_an_event_and_what_is_due_is_renewed(
     renewed = last(farm)
     assert renewed.not_after == NOW.replace(microsecond=0) + timedelta(days=368)
     assert farm.events.story("certificate:bob")[-1].why == "a third of its life was left"
+
+
+def test_a_row_that_somebody_spoilt_is_told_of_and_takes_nobody_down(
+    farm: Farm, shared_database: str, tmp_path: Path
+) -> None:
+    farm.builder("bob")
+    issue(farm, tmp_path, life=timedelta(days=9))
+    farm.sql("UPDATE certificate SET pem = 'spoilt', not_before = now() - interval '90 days' WHERE role = 'builder'")
+    with pytest.raises(AuthorityUnusable, match="no certificate can be renewed"):
+        look_after(shared_database, tmp_path, NOW)
