@@ -15,11 +15,11 @@ from tests.fix_sources import MakeSource
 from tests.slave.test_chroot_builds import Done, build, processes
 
 SLOW = pytest.mark.slow  # real chroots
-FOREVER = "sleep 98765"
+FOREVER = "sleep 87654"
 #: No process is large, but all together are; each has an end, should nobody stop it.
-FIVE_HOGS = "for i in 1 2 3 4 5; do perl -e '$x = q(x) x (40 << 20); sleep 98765' & done; wait"
+FIVE_HOGS = "for i in 1 2 3 4 5; do perl -e '$x = q(x) x (40 << 20); sleep 87654' & done; wait"
 #: 2 to the power of 7 processes at most.
-FORK_BOMB = "perl -e 'fork for 1..7; sleep 98765'"
+FORK_BOMB = "perl -e 'fork for 1..7; sleep 87654'"
 #: A file that can be seen, and as much again in one that can't.
 DISK_EATER = f"head -c 8M /dev/zero > seen; exec 9>unseen; rm unseen; head -c 8M /dev/zero >&9; {FOREVER}"
 DEAF_WRITER = (
@@ -80,7 +80,7 @@ def tried(chroot_slave: SlaveUnderContract, chroot_slave_process: RealSlave, sou
     def try_it(asks: str, **args: Any) -> Done:
         done = build(chroot_slave, source_package(build=asks), limits_from=ORIGINS, **args)
         state = chroot_slave_process.state_directory
-        assert [*processes("sleep 98765"), *leftovers.marked(state), *leftovers.mounts(state)] == []
+        assert [*processes(FOREVER), *leftovers.marked(state), *leftovers.mounts(state)] == []
         chroot_slave.be_idle()
         return done
 

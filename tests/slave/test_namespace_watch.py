@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,9 @@ def test_a_look_counts_processes_and_their_memory() -> None:
     assert Watch(UNLIMITED | {"memory_bytes": 1 << 20}).look(over=False) == "memory_bytes"
     assert Watch(UNLIMITED | {"memory_bytes": 1 << 50}).look(over=False) is None
     assert memory(0) > 1 << 20
+
+
+def test_the_largest_process_counts_though_it_has_gone_by_the_time_of_the_look() -> None:
+    subprocess.run(["true"], check=True)
+    assert Watch(UNLIMITED | {"memory_bytes": KIB}).look(over=True) == "memory_bytes"
+    assert Watch(UNLIMITED | {"memory_bytes": 1 << 50}).look(over=True) is None
