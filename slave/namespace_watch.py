@@ -41,7 +41,8 @@ class Watch:
     def __init__(self, allowed: Allowed) -> None:
         self._allowed = allowed
         self._own_root = allowed["place"] == "/"
-        self._look_at = self._weigh_at = self._sooner_at = 0.0  # monotonic seconds
+        self._look_at = self._weigh_at = self._sooner_at = self._count_at = 0.0  # monotonic seconds
+        self._unnamed = 0  # bytes
         self._base = allowed["disk_base"] or 0
         self._taken = 0  # bytes, when it was last weighed
         self._used = 0  # of the file system, then
@@ -107,11 +108,19 @@ class Watch:
         limit = self._allowed["memory_bytes"]
         if limit is None:
             return None
-        shared = used(SHARED_MEMORY) if self._own_root else 0
+        shared = self._shared()
         # What several processes share is counted again and again at first: that costs least, and mostly it is enough.
         if pages * PAGE + shared > limit and memory(shared) > limit:
             return "memory_bytes"
         return None
+
+    def _shared(self) -> int:
+        """Return the bytes of files in shared memory, with a name or (as of a moment ago) without, mapped or not."""
+        now = time.monotonic()
+        if now >= self._count_at:
+            self._unnamed = unnamed_memory()
+            self._count_at = now + max(MOST_REST, SHARE * (time.monotonic() - now))
+        return self._unnamed + (used(SHARED_MEMORY) if self._own_root else 0)
 
     def _disk(self, now: float, *, over: bool) -> str | None:
         """Weigh now and then; sooner, when so much has been written there, by whomever, that it could be too much."""
@@ -149,6 +158,21 @@ def memory(shared: int) -> int:
                 elif line.startswith(b"Pss_Shmem:"):
                     mapped += int(line.split()[1])
     return kib * 1024 + max(0, shared - mapped * 1024)
+
+
+def unnamed_memory() -> int:
+    """Return the bytes of memory in files that have no name (memfd) and are open."""
+    total, seen = 0, set()
+    for pid in processes():
+        with contextlib.suppress(OSError):
+            for descriptor in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    path = f"/proc/{pid}/fd/{descriptor}"
+                    if os.readlink(path).startswith("/memfd:"):
+                        found = os.stat(path)
+                        total += 0 if found.st_ino in seen else found.st_blocks * BLOCK
+                        seen.add(found.st_ino)
+    return total
 
 
 def used(place: str) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from slave import namespace_watch
-from slave.namespace_watch import Allowed, Watch, memory, weigh
+from slave.namespace_watch import Allowed, Watch, memory, unnamed_memory, weigh
 
 KIB = 1 << 10
 UNLIMITED = Allowed(memory_bytes=None, processes=None, file_bytes=None, disk_bytes=None, disk_base=None, place="/")
@@ -84,3 +84,19 @@ def test_the_largest_process_counts_though_it_has_gone_by_the_time_of_the_look()
     subprocess.run(["true"], check=True)
     assert Watch(UNLIMITED | {"memory_bytes": KIB}).look(over=True) == "memory_bytes"
     assert Watch(UNLIMITED | {"memory_bytes": 1 << 50}).look(over=True) is None
+
+
+@pytest.mark.usefixtures("alone")
+def test_memory_without_a_name_counts_though_nobody_has_mapped_it() -> None:
+    before = memory(0)
+    hidden = os.memfd_create("hidden")
+    try:
+        os.write(hidden, bytes(32 << 20))
+        again = os.dup(hidden)
+        assert 32 << 20 <= unnamed_memory() < 33 << 20
+        os.close(again)
+        watch = Watch(UNLIMITED | {"memory_bytes": before + (16 << 20)})
+        assert watch.look(over=False) == "memory_bytes"
+    finally:
+        os.close(hidden)
+    assert unnamed_memory() == 0
