@@ -148,23 +148,18 @@ def mount_point(path: Path) -> Path:
     return place
 
 
-def checks(directory: Path) -> tuple[tuple[str, Lack | None], ...]:
-    """Return the name of each check, and what it found lacking, for a slave whose state directory is `directory`."""
-    user, names = subordinate_ids.login_name(), subordinate_ids.names()
-    status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
-    return (
-        ("newuidmap and newgidmap", programs()),
-        ("their rights", setuid()),
-        ("new privileges", new_privileges(status)),
-        ("subordinate ids", subordinate(user, names, *(subordinate_ids.read(path) for path in FILES))),
-        ("user namespaces", namespaces(_setting, _attempt)),
-        ("programs in the state directory", file_system(directory)),
-    )
-
-
 def lacking(directory: Path) -> tuple[Lack, ...]:
-    """Return all that is missing."""
-    return tuple(lack for _, lack in checks(directory) if lack is not None)
+    """Return all that is missing for a slave whose state directory is `directory`."""
+    user, names = subordinate_ids.login_name(), subordinate_ids.names()
+    found = (
+        programs(),
+        setuid(),
+        new_privileges(Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")),
+        subordinate(user, names, *(subordinate_ids.read(path) for path in FILES)),
+        namespaces(_setting, _attempt),
+        file_system(directory),
+    )
+    return tuple(lack for lack in found if lack is not None)
 
 
 def line(lacks: tuple[Lack, ...]) -> str:
