@@ -47,22 +47,32 @@ async def build(
     log = task.log
     args = task.args
     log.say(f"{args.dsc} for {args.suite}, {args.architecture}{' and all' if args.arch_indep else ''}")
-    try:
-        return await _walk(backend(task).steps(), task, entered)
-    finally:
-        log.say("CLEANUP")
-        entered(Phase.CLEANUP)
-        if task.tree.exists():
-            discard(task.tree)
+    ends = time.monotonic() + args.wall_seconds
+    while True:
+        anew = False
+        try:
+            ending = await _walk(backend(task).steps(), task, entered, ends - time.monotonic())
+            in_time = time.monotonic() < ends
+            anew = ending.outcome is not WireOutcome.OK and in_time and task.roots.memory_was_full(log)
+        finally:
+            log.say("CLEANUP")
+            entered(Phase.CLEANUP)
+            task.roots.leave(then_on_disk=anew)
+            for directory in (task.tree, task.results) if anew else (task.tree,):
+                if directory.exists():
+                    discard(directory)
+        if not anew:
+            return ending
+        log.say("the memory for the build's files was used up: it begins anew, on disk")
 
 
-async def _walk(steps: tuple[Step, ...], task: Task, entered: Callable[[Phase], None]) -> Ending:
+async def _walk(steps: tuple[Step, ...], task: Task, entered: Callable[[Phase], None], seconds: float) -> Ending:
     log = task.log
     phase: Phase | None = None
     began = time.monotonic()
     ending: Ending | None = None
     try:
-        async with asyncio.timeout(task.args.wall_seconds):
+        async with asyncio.timeout(seconds):
             for next_phase, step in steps:
                 if next_phase is not phase:
                     now = time.monotonic()

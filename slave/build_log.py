@@ -53,6 +53,12 @@ class BuildLog:
             with contextlib.suppress(OSError):
                 self._append(line)
 
+    def tail(self, most: int) -> bytes:
+        """Return the last bytes, `most` of them."""
+        with self.path.open("rb") as written:
+            written.seek(max(0, self.size - most))
+            return written.read()
+
     def close(self) -> None:
         """Write no more."""
         os.close(self._file)

@@ -129,6 +129,12 @@ class FileCache:
         return self._files / sha256
 
     @property
+    def hashes(self) -> frozenset[str]:
+        """Of the whole files."""
+        with self._lock:
+            return frozenset(self._sizes)
+
+    @property
     def size(self) -> int:
         """Bytes of all whole files and parts."""
         with self._lock:

@@ -46,7 +46,7 @@ def collect(root: Path, where: str, target: Path) -> Ending:
     """
     target.mkdir(parents=True)
     try:
-        with _directory(root, where) as directory:
+        with directory_below(root, where) as directory:
             names = sorted(name for name in os.listdir(directory) if name.endswith(".changes"))  # noqa: PTH208 - a descriptor
             if len(names) != 1:
                 found = ", ".join(names[:5]) or "none"
@@ -59,10 +59,15 @@ def collect(root: Path, where: str, target: Path) -> Ending:
 
 
 @contextlib.contextmanager
-def _directory(root: Path, where: str) -> Iterator[int]:
-    """Open `where`, one component after the other."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+def directory_below(root: Path, where: str) -> Iterator[int]:
+    """Open `where` below `root`, one component after the other; no symbolic link is followed behind `root`.
+
+    Raises:
+        BadResult: there is no such directory.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     current = os.open(root, flags)
+    flags |= os.O_NOFOLLOW
     try:
         for part in Path(where).parts:
             try:

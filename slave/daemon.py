@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import assert_never
 
 from certificates.files import NoCertificate
-from protocol.messages import Build, Hello, MasterMessage, Phase, PutChunk
+from protocol.messages import Build, Hello, MasterMessage, Phase, PushFailed, PutChunk
 from slave import leftovers
 from slave.backends import Task
 from slave.binarypackage import BACKENDS, build, processors
@@ -46,6 +46,7 @@ from slave.events import (
 )
 from slave.machine import Machine, Traits
 from slave.outcomes import Ending, builderfail
+from slave.roots import UNMEASURED, Choice, Roots
 from slave.session import Secrecy, Session, Timing
 from slave.state_directory import StateDirectory, removal
 
@@ -69,6 +70,7 @@ class Daemon:
 
     Args:
         traits: what it is.
+        choice: how a build gets its root.
         state: its directory, locked.
         token: what a master must show over plain TCP; never logged.
         credentials: what is shown, and believed, over TLS; None: plain TCP, which is for loopback.
@@ -80,6 +82,7 @@ class Daemon:
         state: StateDirectory,
         token: str,
         *,
+        choice: Choice = UNMEASURED,
         credentials: Credentials | None = None,
         limits: Limits | None = None,
         timing: Timing | None = None,
@@ -98,6 +101,7 @@ class Daemon:
         record = state.load()
         self._machine = Machine(traits, record, log_size=state.log_size(record.attempt))
         self._cache = FileCache(state.cache, self._limits.cache_bytes)
+        self._roots = Roots(state.path, choice, self._discard, state.empty_trash)
         self._server: asyncio.Server | None = None
         self._background: set[asyncio.Task[None]] = set()
 
@@ -144,6 +148,7 @@ class Daemon:
         if killed or unmounted:
             log.warning("an earlier slave had left processes %s and mounts %s", killed, unmounted)
         self._state.discard_all_but(self._machine.record.attempt)
+        self._roots.bases.clean_up(self._cache.hashes)
         self._trash_waits.set()
 
     async def _empty_trash(self) -> None:
@@ -210,6 +215,8 @@ class Daemon:
 
     async def _store(self, session: Session, chunk: PutChunk) -> None:
         answer = await asyncio.to_thread(self._cache.store, chunk)
+        if isinstance(answer, PushFailed):  # tarballs may have had to go, in vain
+            self._roots.bases.prune(self._cache.hashes)
         if answer is not None:
             session.say(answer)
 
@@ -293,6 +300,7 @@ class Daemon:
                 raise  # the slave stops: its next start says what became of the build
             ending = builderfail("aborted")  # the machine knows better
         self._cache.release()
+        self._roots.bases.prune(self._cache.hashes)
         log.info("attempt %s: %s: %s", attempt, ending.outcome, ending.text, extra={"attempt": attempt})
         at = time.monotonic()
         self._tell(BuildEnded(attempt, ending.outcome, ending.text, at, ending.files, ending.dependencies))
@@ -314,6 +322,7 @@ class Daemon:
             directory=directory,
             state_directory=self._state.path,
             log=build_log,
+            roots=self._roots,
             parallel=processors(),
         )
         try:

@@ -33,6 +33,8 @@ _LEAST_MEMORY: Final = 1 << 20  #: kB available; a compiler wants about that
 _PACKAGES: Final = {
     "unshare": "util-linux",
     "setpriv": "util-linux",
+    "nsenter": "util-linux",
+    "mount": "mount",
     "tar": "tar",
     "rm": "coreutils",
     "dpkg": "dpkg",

@@ -32,6 +32,7 @@ from slave.credentials import Credentials
 from slave.daemon import Daemon, Limits
 from slave.errors import CannotStart, SandboxBroken
 from slave.machine import Traits
+from slave.roots import UNMEASURED, choose
 from slave.sandbox import Command, Sandbox
 from slave.state_directory import StateDirectory
 
@@ -40,7 +41,7 @@ log = logging.getLogger("buildd-slave")
 DEFAULT_PORT = 8221
 PROGRAMS = ("unshare", "setpriv", "tar", "rm", "dpkg")  #: of every backend
 BACKEND_PROGRAMS = {
-    "chroot": ("zstd",),
+    "chroot": ("zstd", "nsenter", "mount"),
     "userns": ("zstd",),
     "host": ("dpkg-source", "dpkg-buildpackage", "dpkg-checkbuilddeps", "make"),
 }
@@ -219,10 +220,14 @@ async def serve(options: Options) -> int:
     credentials = Credentials(state.path)
     if credentials.enrolled:
         credentials.check()
+    choice = await choose(state.path) if options.backend == "chroot" else UNMEASURED
+    if options.backend == "chroot":
+        log.info("the root of a build: %s", choice)
     daemon = Daemon(
         Traits(options.name, architectures, options.backend),
         state,
         token,
+        choice=choice,
         credentials=credentials if credentials.enrolled else None,
         limits=options.limits,
     )

@@ -77,6 +77,7 @@ class Sandbox:
     state_directory: Path  #: marks whose processes they are
     hostname: str = "builder"
     linux32: bool = False
+    namespace: int | None = None  #: descriptor of the mount namespace in which `root` is; None: our own
     mapped: bool = False  #: in a user namespace: an ordinary user is root there, with his subordinate ids
     allowance: Allowance | None = None  #: what the commands may take; None: anything
 
@@ -93,21 +94,18 @@ class Sandbox:
         """
         argv = self._argv(command)
         ready, ready_inside = os.pipe()
-        try:
-            process = await self._begin(argv, ready_inside)
-        except BaseException:
-            os.close(ready)
-            raise
-        finally:
-            os.close(ready_inside)
-        try:
-            tail = await self._follow(process, self._order(command, ready_inside), output)
-            code = await process.wait()
-            self._hear(os.read(ready, READ_BYTES).decode(), code, tail)
-        finally:
-            os.close(ready)
-            if process.returncode is None:
-                await asyncio.shield(self._kill(process))
+        with os.fdopen(ready, "rb", buffering=0) as told:
+            try:
+                process = await start(argv, self.state_directory, pass_fds=(ready_inside,))
+            finally:
+                os.close(ready_inside)
+            try:
+                tail = await self._follow(process, self._order(command, ready_inside), output)
+                code = await process.wait()
+                self._hear((told.read(READ_BYTES) or b"").decode(), code, tail)
+            finally:
+                if process.returncode is None:
+                    await asyncio.shield(kill(process, self.state_directory))
         return Ran(code, tail)
 
     def _hear(self, report: str, code: int, tail: str) -> None:
@@ -126,22 +124,6 @@ class Sandbox:
         passed = said.get("passed") or (self.allowance.heard(code, tail) if code else None)
         if passed:
             raise LimitReached(passed)
-
-    async def _begin(self, argv: tuple[str, ...], ready: int) -> asyncio.subprocess.Process:
-        try:
-            return await asyncio.create_subprocess_exec(
-                *argv,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                pass_fds=(ready,),
-                env={"PATH": PATH, leftovers.MARKER: str(self.state_directory)},
-                start_new_session=True,
-                limit=READ_BYTES,
-            )
-        except asyncio.CancelledError:
-            await leftovers.gone(self.state_directory)  # asyncio has killed what it had begun, but not waited
-            raise
 
     async def _follow(self, process: asyncio.subprocess.Process, order: bytes, output: Callable[[bytes], None]) -> str:
         if process.stdin is None or process.stdout is None:
@@ -167,31 +149,16 @@ class Sandbox:
         except TimeoutError as late:
             raise LimitReached("silent_seconds") from late
 
-    async def _kill(self, process: asyncio.subprocess.Process) -> None:
-        """Kill process 1 of the namespace; `unshare` ends once the kernel has ended the whole namespace."""
-        end = asyncio.ensure_future(self._end(process))
-        while not end.done():  # whom we find first may be one that maps ids, and gone already
-            for pid in leftovers.children(process.pid) or (process.pid,):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            await asyncio.wait({end}, timeout=KILL_AGAIN_SECONDS)
-        await leftovers.gone(self.state_directory)
-
-    @staticmethod
-    async def _end(process: asyncio.subprocess.Process) -> None:
-        if process.stdout is not None:
-            while await process.stdout.read(READ_BYTES):  # a full pipe must not keep us from seeing the end
-                pass
-        await process.wait()
-
     def _argv(self, command: Command) -> tuple[str, ...]:
         if self.root is None:
             as_we_are = () if self.mapped or os.geteuid() == 0 else ("--user", "--map-current-user")
             namespaces: tuple[str, ...] = (*as_we_are, "--mount-proc")
         else:
             namespaces = ("--ipc", "--uts", *(() if command.network else ("--net",)))
+        # by our own table of descriptors, so that no command inherits one
+        mounts = () if self.namespace is None else ("nsenter", f"--mount=/proc/{os.getpid()}/fd/{self.namespace}")
         return (
-            *("setpriv", "--pdeathsig", "KILL", *self._entering()),
+            *("setpriv", "--pdeathsig", "KILL", *self._entering(), *mounts),
             *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
             *namespaces,
             *(sys.executable, "-I", "-S", "-B", "-c", INIT, str(CODE)),
@@ -238,3 +205,46 @@ class Sandbox:
             "ready": ready,
         }
         return json.dumps(order).encode()
+
+
+async def start(
+    argv: tuple[str, ...], state_directory: Path, *, cwd: Path | None = None, pass_fds: tuple[int, ...] = ()
+) -> asyncio.subprocess.Process:
+    """Start a marked process with pipes.  Cancelled, it waits until the process is there, and kills it."""
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=cwd,
+            pass_fds=pass_fds,
+            env={"PATH": PATH, "LC_ALL": "C", leftovers.MARKER: str(state_directory)},
+            start_new_session=True,
+            limit=READ_BYTES,
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:  # asyncio itself, cancelled in the middle of this, may wait for ever
+        await kill(await starting, state_directory)
+        raise
+
+
+async def kill(process: asyncio.subprocess.Process, state_directory: Path) -> None:
+    """Kill process 1 of the namespace; `unshare` ends once the kernel has ended the whole namespace."""
+    end = asyncio.ensure_future(_end(process))
+    while not end.done():  # whom we find first may be one that maps ids, and gone already
+        for pid in leftovers.children(process.pid) or (process.pid,):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        leftovers.kill(state_directory)  # a child that `unshare` had only just forked does not die with it
+        await asyncio.wait({end}, timeout=KILL_AGAIN_SECONDS)
+    await leftovers.gone(state_directory)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.stdout is not None:
+        while await process.stdout.read(READ_BYTES):  # a full pipe must not keep us from seeing the end
+            pass
+    await process.wait()

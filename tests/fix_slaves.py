@@ -313,6 +313,7 @@ class RealSlave:
 
     def __init__(self, directory: Path, token: str, *options: str) -> None:
         self.options = options
+        self.prefix: tuple[str, ...] = ()  #: a command that becomes the one behind it
         self.token_file = directory / "token"
         self.token_file.write_text(token + "\n")
         self.token_file.chmod(0o600)
@@ -324,7 +325,7 @@ class RealSlave:
 
     def start(self) -> None:
         """Start it on the port it had, and wait until it says READY."""
-        command = [sys.executable, "-m", "buildd_master.slave", "--listen", f"127.0.0.1:{self.port}"]
+        command = [*self.prefix, sys.executable, "-m", "buildd_master.slave", "--listen", f"127.0.0.1:{self.port}"]
         command += ["--state-directory", str(self.state_directory), "--token-file", str(self.token_file)]
         command += ["--backend", "host", "--name", "contract", *self.options]
         with self.errors.open("a") as errors:

@@ -15,6 +15,7 @@ from protocol.messages import Phase
 from slave.build_args import BinaryPackage
 from slave.build_log import BuildLog
 from slave.outcomes import Ending
+from slave.roots import Roots
 
 Step = tuple[Phase, Callable[[], Awaitable[Ending | None]]]
 
@@ -29,6 +30,7 @@ class Task:
     directory: Path  #: a fresh directory of the build's own
     state_directory: Path  #: the slave's, marks its processes
     log: BuildLog
+    roots: Roots  #: where a chroot's tree comes from
     parallel: int  #: processors it may use
 
     @property
@@ -38,7 +40,7 @@ class Task:
 
     @property
     def tree(self) -> Path:
-        """What is removed in CLEANUP: the chroot, or the directory built in."""
+        """What is removed in CLEANUP: the chroot or what it has over its base, or the directory built in."""
         return self.directory / "tree"
 
 

@@ -1,4 +1,4 @@
-"""The backend `chroot`: a tarball unpacked for each build, entered in namespaces of its own.  Needs root.
+"""The backend `chroot`: a root of its own for each build (`slave.roots`), entered in namespaces.  Needs root.
 
 No code of a package runs where there is a network: apt only downloads in FETCH_DEPS, maintainer scripts run in
 INSTALL_DEPS, and the build as an unprivileged user in BUILD.  docs/adr/0031 says which failure means which outcome.
@@ -6,11 +6,10 @@ INSTALL_DEPS, and the build as an unprivileged user in BUILD.  docs/adr/0031 say
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,6 +20,7 @@ from slave.build_args import ALL
 from slave.collect import collect
 from slave.limits import Allowance
 from slave.outcomes import Ending, builderfail, chrootfail, depfail, givenback, packagefail
+from slave.roots import to_its_end
 from slave.sandbox import LINUX32, PATH, Command, PutFile, Ran, Sandbox
 
 BUILDER = "builder"
@@ -54,6 +54,7 @@ class ChrootBuild:
     task: Task
     sandbox: Sandbox = field(init=False)
     _install_fakeroot: bool = field(init=False, default=True)
+    _prefix: tuple[str, ...] = field(init=False, default=())  #: of apt's command line
 
     def __post_init__(self) -> None:
         """Make the sandbox; nothing is run yet."""
@@ -65,8 +66,9 @@ class ChrootBuild:
 
     @property
     def root(self) -> Path:
-        """The root directory of the chroot.  Its owner and mode are a stranger's; the tree around it stays ours."""
-        return self.task.tree / "root"
+        """The root directory of the chroot, as this process gets there; it is a stranger's, but for the way to it."""
+        root = self.task.roots.root
+        return self.task.tree / "root" if root is None else root.reach
 
     def steps(self) -> tuple[Step, ...]:
         """Return the steps."""
@@ -83,22 +85,18 @@ class ChrootBuild:
 
     # -- UNPACK ------------------------------------------------------------------------------------------------------
     async def _unpack(self) -> Ending | None:
-        root = self.root
-        root.mkdir(mode=0o755, parents=True)
-        # outside of any chroot, but in namespaces: a kill ends tar and the decompressor alike
-        host = Sandbox(None, self.task.state_directory, mapped=self.mapped)
-        argv = ("tar", "--extract", f"--file={self.task.chroot}", f"--directory={root}", "--numeric-owner")
-        kept = ("--preserve-permissions", "--same-owner", "--xattrs", "--xattrs-include=security.capability")
-        # Devices: a build gets a /dev of its own, and not everybody may make them.
-        left_out = ("--anchored", "--exclude=./dev/*", "--exclude=dev/*")
-        ran = await host.run(Command((*argv, *kept, *left_out), env={"LC_ALL": "C"}), self.task.log.write)
-        if ran.code == 0:
-            lacking = [name for name in NEEDED if not _there(root, name)]
-            if not lacking:
-                self._install_fakeroot = not _there(root, "usr/bin/fakeroot")
-                return None
+        if self.task.chroot is None:
+            return chrootfail("no chroot was named")
+        root = await self.task.roots.make(self.task.chroot, self.task.tree, self.task.log, mapped=self.mapped)
+        if isinstance(root, Ran):
+            return _no_space(root) or chrootfail(f"the chroot tarball cannot be unpacked: {first_error(root)}")
+        lacking = [name for name in NEEDED if not _there(root.reach, name)]
+        if lacking:
             return chrootfail(f"the chroot has no {', '.join(lacking)}")
-        return _no_space(ran) or chrootfail(f"the chroot tarball cannot be unpacked: {first_error(ran)}")
+        self._install_fakeroot = not _there(root.reach, "usr/bin/fakeroot")
+        self._prefix = ("eatmydata",) if _there(root.reach, "usr/bin/eatmydata") else ()
+        self.sandbox = replace(self.sandbox, root=root.path, namespace=root.namespace)
+        return None
 
     async def _furnish(self) -> Ending | None:
         """Put in what a build needs: user, source files, a policy that starts no daemon."""
@@ -141,6 +139,7 @@ class ChrootBuild:
     async def _update(self) -> Ending | None:
         ran = await self._apt("update", network=True)
         if ran.code == 0:
+            await self.task.roots.keep_lists(self.task.log)
             return None
         return _no_space(ran) or chrootfail(f"apt-get update failed: {first_error(ran)}")
 
@@ -201,7 +200,7 @@ class ChrootBuild:
     async def _apt(self, *arguments: str, network: bool = False) -> Ran:
         names = PutFile(RESOLV, source=Path(RESOLV)) if network else PutFile(RESOLV, "# no network here")
         command = Command(
-            (*APT, *arguments),
+            (*self._prefix, *APT, *arguments),
             env=APT_ENV,
             network=network,
             files=(names,),
@@ -230,7 +229,7 @@ class ChrootBuild:
         return await self.sandbox.run(Command(argv, env=env, cwd=cwd, user=BUILDER_ID), self.task.log.write)
 
     async def _collect(self) -> Ending:
-        return await asyncio.to_thread(collect, self.root, PLACE.lstrip("/"), self.task.results)
+        return await to_its_end(collect, self.root, PLACE.lstrip("/"), self.task.results)
 
 
 def _there(root: Path, name: str) -> bool:

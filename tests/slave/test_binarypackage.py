@@ -18,6 +18,7 @@ from slave.build_log import BuildLog, LogTooLong
 from slave.errors import SandboxBroken
 from slave.limits import Allowance, LimitReached
 from slave.outcomes import Ending, packagefail
+from slave.roots import UNMEASURED, Roots
 from slave.sandbox import Command, Ran
 
 DSC = "Source: tiny\nBuild-Depends: curious-dep (>= 9), hungry-dep | sated-dep\n"
@@ -64,6 +65,7 @@ def task_in(directory: Path, *, wall_seconds: int = 60, architecture: str = "amd
         directory=place,
         state_directory=directory,
         log=BuildLog(place / "log", limit=1 << 20, grew=lambda _: None),
+        roots=Roots(directory, UNMEASURED, lambda _: None, lambda: None),
         parallel=1,
     )
 
