@@ -126,7 +126,8 @@ class Bookkeeping:
         Raises:
             DatabaseUnreachable: nothing was written.
         """
-        log.error("%s of %s is refused: %s", type(report).__name__, report.builder, error)
+        about = {"builder": report.builder, "attempt": getattr(report, "attempt", "")}
+        log.error("%s of %s is refused: %s", type(report).__name__, report.builder, error, extra=about)
         turn = self._begin(at)
         if isinstance(report, say.Finished):
             with self._db.transaction("its end was refused"):

@@ -101,7 +101,9 @@ def _about_attempt(turn: Turn, report: AboutAttempt) -> None:
         case say.Finished():
             _finished(turn, report)
         case say.JobRefused(builder, _, attempt, why):
-            log.warning("%s refuses attempt %s: %s", builder, attempt, why)
+            log.warning(
+                "%s refuses attempt %s: %s", builder, attempt, why, extra={"builder": builder, "attempt": attempt}
+            )
             turn.not_ready(builder)
             queue.release(attempt)
             turn.closed(attempt)
@@ -131,7 +133,8 @@ def _finished(turn: Turn, report: say.Finished) -> None:
             log=report.log,
         )
     except ImpossibleMove as error:
-        log.error("attempt %s can't end so, and is fenced: %s", report.attempt, error)  # noqa: TRY400 - the story is in it
+        about = {"builder": report.builder, "attempt": report.attempt}
+        log.error("attempt %s can't end so, and is fenced: %s", report.attempt, error, extra=about)  # noqa: TRY400 - the story is in it
         turn.database.queue.fence(report.attempt, f"its end did not fit: the build is {error.now}")
         recording = Recording.FENCED
     if recording is Recording.FENCED:

@@ -153,7 +153,8 @@ class Supervisor(FarmActor):
         life = self._core.lives.get(name)
         retiring = life is not None and life.standing is Standing.RETIRING
         if not retiring:
-            self.log.warning("%s, generation %d, ended: %s", name, generation, reason)
+            about = {"builder": name} if name in self._core.nursery_of else {}
+            self.log.warning("%s, generation %d, ended: %s", name, generation, reason, extra=about)
         self._do(Ended(name, generation, reason, now))
 
     # --- orders -----------------------------------------------------------------------------------

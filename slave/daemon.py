@@ -119,7 +119,8 @@ class Daemon:
         await self._clean_up()
         if self._machine.restarted:
             self._state.save(self._machine.record)
-            log.warning("attempt %s: %s", self._machine.record.attempt, self._machine.record.text)
+            attempt, text = self._machine.record.attempt, self._machine.record.text
+            log.warning("attempt %s: %s", attempt, text, extra={"attempt": attempt})
         self._server = await asyncio.start_server(self._accept, host, port, limit=READ_AHEAD)
         self._in_background(self._empty_trash())
         return int(self._server.sockets[0].getsockname()[1])

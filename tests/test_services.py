@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import signal
 import socket
+import subprocess
+import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from protocol.messages import Refused, Welcome
-from tests.fix_farm import FarmUnderTest
+from tests.fix_farm import PROJECT, FarmUnderTest
 from tests.fix_journal import FakeJournal, NotifySocket
 from tests.fix_slaves import FARM, MasterClient, RealSlave
 
@@ -126,3 +131,31 @@ def test_a_slave_tells_systemd_how_it_is_and_reads_its_token_again(
     finally:
         slave.end(signal.SIGTERM)
     systemd.wait_line("STOPPING=1")
+
+
+def test_a_terminal_that_hangs_up_stops_the_master_in_order(whole_farm: FarmUnderTest) -> None:
+    environment = {"STATE_DIRECTORY": str(whole_farm.settings.state_directory), "DATABASE": whole_farm.database}
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, str(PROJECT / "run_master.py")],
+        env={
+            **os.environ,
+            "BUILDD_MASTER_USER": "",
+            **{f"BUILDD_MASTER_{name}": it for name, it in environment.items()},
+        },
+        stdin=follower,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - nothing else runs in this process
+        text=True,
+    )
+    os.close(follower)
+    with process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("READY")
+            os.close(leader)
+            assert process.wait(15) == 0
+        finally:
+            process.kill()
+    assert not whole_farm.settings.run_file.exists()

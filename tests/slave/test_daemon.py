@@ -185,7 +185,10 @@ def test_a_bug_ends_the_daemon_and_is_not_hidden(patient: DaemonThread) -> None:
     assert isinstance(asyncio.run_coroutine_threadsafe(bug(), patient.loop).result(PATIENCE), ImpossibleMove)
 
 
-def test_an_abort_right_behind_its_build_is_obeyed(patient: DaemonThread) -> None:
+def test_an_abort_right_behind_its_build_is_obeyed_and_the_log_says_of_which_attempt(
+    patient: DaemonThread, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "buildd-slave")
     content = b"Source: tiny\n"
     args: dict[str, Arg] = {"dsc": "tiny_1.0.dsc", "architecture": "amd64", "arch_indep": True}
     args |= {"suite": "bookworm", "trusted": True, "wall_seconds": 60}
@@ -195,6 +198,8 @@ def test_an_abort_right_behind_its_build_is_obeyed(patient: DaemonThread) -> Non
         build = master.connection.send(Build(100, ATTEMPT, "binarypackage", "", files, args))
         master.say_bytes(build + master.connection.send(Abort(101, ATTEMPT)))
         assert master.wait_state(SlaveState.WAITING).outcome is WireOutcome.ABORTED
+    about = [getattr(record, "attempt", "") for record in caplog.records if "attempt" in record.getMessage()]
+    assert set(about) == {ATTEMPT}
 
 
 # -- the command line --------------------------------------------------------------------------------------------------
