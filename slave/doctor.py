@@ -128,11 +128,11 @@ def subordinate(wish: Wish) -> Iterator[Finding]:
     if wish.chosen != "userns":
         yield does_not_apply("ordinary user", f"the backend {wish.chosen} needs no subordinate ids")
         return
-    for name, lack in ordinary_user.checks(wish.state_directory):
-        if lack is None:
-            yield ok("ordinary user", f"{name}: nothing is lacking")
-        else:
-            yield broken("ordinary user", lack.what, f"as root: {lack.mend}")
+    lacks = ordinary_user.lacking(wish.state_directory)
+    for lack in lacks:
+        yield broken("ordinary user", lack.what, f"as root: {lack.mend}")
+    if not lacks:
+        yield ok("ordinary user", "subordinate ids, newuidmap, newgidmap, user namespaces")
 
 
 def kernel() -> Iterator[Finding]:

@@ -105,10 +105,10 @@ def test_the_backend_is_told_with_the_reason(tmp_path: Path, backend: str, verdi
 def test_what_an_ordinary_user_lacks_is_told_one_by_one_with_the_command_for_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lacks = (("newuidmap", Lack("newuidmap is missing", "apt-get install uidmap")), ("user namespaces", None))
-    monkeypatch.setattr(ordinary_user, "checks", lambda _: lacks)
+    lacks = (Lack("newuidmap is missing", "apt-get install uidmap"), Lack("no namespaces", "sysctl -w …"))
+    monkeypatch.setattr(ordinary_user, "lacking", lambda _: lacks)
     found = list(doctor.subordinate(wish(tmp_path, backend="userns")))
-    assert [one.verdict for one in found] == [Verdict.BROKEN, Verdict.OK]
+    assert [one.verdict for one in found] == [Verdict.BROKEN] * 2
     assert found[0].mend == "as root: apt-get install uidmap"
     assert only(doctor.subordinate(wish(tmp_path, backend="host"))).verdict is Verdict.DOES_NOT_APPLY
 
