@@ -26,8 +26,9 @@ from storage.records import Chroot, Pocket
 
 app = typer.Typer(help="The base systems that builds run in.", no_args_is_help=True)
 
-#: beside the variant's packages: `dpkg-buildpackage` wants it for every source that does not say it needs no root
-_ALWAYS = ("fakeroot",)
+#: Beside the variant's packages: `dpkg-buildpackage` wants fakeroot for every source that does not say it needs no root;
+#: with eatmydata the slave spares dpkg its waiting for the disk.
+_ALWAYS = ("fakeroot", "eatmydata")
 
 PocketOption = Annotated[Pocket, typer.Option(case_sensitive=False, help="The pocket that it is for.")]
 

@@ -294,7 +294,7 @@ async def choose(state: Path) -> Choice:
             return Choice(kind, "; ".join([*reasons, *([why] if memory_bytes else []), times]))
         return Choice(Kind.UNPACK, "; ".join(reasons))
     finally:
-        await asyncio.to_thread(shutil.rmtree, probe)
+        await to_its_end(shutil.rmtree, probe, ignore_errors=True)  # else the next start removes it
 
 
 async def _try(state: Path, place: Path, below: Path, memory_bytes: int) -> int:
