@@ -42,7 +42,7 @@ DEFAULT_PORT = 8221
 PROGRAMS = ("unshare", "setpriv", "tar", "rm", "dpkg")  #: of every backend
 BACKEND_PROGRAMS = {
     "chroot": ("zstd", "nsenter", "mount"),
-    "userns": ("zstd",),
+    "userns": ("zstd", "nsenter", "mount"),
     "host": ("dpkg-source", "dpkg-buildpackage", "dpkg-checkbuilddeps", "make"),
 }
 CRASHED = 3
@@ -220,8 +220,9 @@ async def serve(options: Options) -> int:
     credentials = Credentials(state.path)
     if credentials.enrolled:
         credentials.check()
-    choice = await choose(state.path) if options.backend == "chroot" else UNMEASURED
-    if options.backend == "chroot":
+    mapped = options.backend == "userns"
+    choice = UNMEASURED if options.backend == "host" else await choose(state.path, mapped=mapped)
+    if options.backend != "host":
         log.info("the root of a build: %s", choice)
     daemon = Daemon(
         Traits(options.name, architectures, options.backend),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,11 +21,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from slave import memory
+from slave import memory, subordinate_ids
 from slave.bases import Base, Bases
 from slave.build_log import BuildLog
 from slave.errors import SandboxBroken
-from slave.sandbox import Command, Ran, Sandbox, kill, start
+from slave.sandbox import Command, Ran, Sandbox, entering, kill, start
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -79,6 +79,7 @@ class Root:
     path: Path  #: as its commands see it
     namespace: int | None  #: descriptor of the mount namespace that `path` is in; None: the slave's own
     reach: Path  #: the same directory, as this process gets there
+    users: int | None = None  #: descriptor of the user namespace that owns that one; None: the slave's own
     _descriptor: int | None = None  #: what `reach` goes by
 
     @property
@@ -89,13 +90,15 @@ class Root:
 
     def close(self) -> None:
         """Let go; what was mounted is gone as soon as no command of the build is there."""
-        for descriptor in (self.namespace, self._descriptor):
+        for descriptor in (self.namespace, self.users, self._descriptor):
             if descriptor is not None:
                 os.close(descriptor)
-        self.namespace = self._descriptor = None
+        self.namespace = self.users = self._descriptor = None
 
 
-async def mounted(state: Path, place: Path, layers: tuple[Path, ...], memory_bytes: int) -> Root:
+async def mounted(
+    state: Path, place: Path, layers: tuple[Path, ...], memory_bytes: int, *, mapped: bool = False
+) -> Root:
     """Mount an overlay in a mount namespace of its own.
 
     Args:
@@ -103,6 +106,7 @@ async def mounted(state: Path, place: Path, layers: tuple[Path, ...], memory_byt
         place: is made; for the upper layer (`upper`, `work`) and the mount (`root`).
         layers: what lies below, topmost first; never written to.
         memory_bytes: size of a tmpfs to mount at `place` first; 0: none.
+        mapped: by an ordinary user, in a user namespace that all commands of the build then share.
 
     Raises:
         SandboxBroken: this machine does not let us; nothing is mounted.
@@ -110,22 +114,26 @@ async def mounted(state: Path, place: Path, layers: tuple[Path, ...], memory_byt
     below = ":".join(str(layer.relative_to(state)) for layer in layers)
     where = str(place.relative_to(state))
     size = f"mode=0755,size={memory_bytes},nr_inodes={memory_bytes // INODE_BYTES}" if memory_bytes else ""
-    # volatile: no sync of a build reaches the disk; redirect_dir: directories of the base can be renamed
-    options = f"lowerdir={below},upperdir={where}/upper,workdir={where}/work,volatile,redirect_dir=on"
+    # volatile: no sync of a build reaches the disk; redirect_dir: directories of the base can be renamed, which is for
+    # root only: elsewhere rename says EXDEV, and dpkg and mv copy
+    kept = "userxattr" if mapped else "redirect_dir=on"
+    options = f"lowerdir={below},upperdir={where}/upper,workdir={where}/work,volatile,{kept}"
     mounting = ("sh", "-euc", _MOUNT, "sh", where, size, options)
     propagation = ("unshare", "--mount", "--propagation", "slave")  # what the host unmounts is unmounted there as well
-    process = await start(("setpriv", "--pdeathsig", "KILL", *propagation, *mounting), state, cwd=state)
+    rights = entering() if mapped else ()
+    process = await start(("setpriv", "--pdeathsig", "KILL", *rights, *propagation, *mounting), state, cwd=state)
     try:
         said = b"" if process.stdout is None else await process.stdout.readline()
         if said != b"ready\n":
             raise SandboxBroken(said.decode(errors="replace").strip() or "the overlay cannot be mounted")
         proc = f"/proc/{process.pid}"
         namespace = os.open(f"{proc}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        users = os.open(f"{proc}/ns/user", os.O_RDONLY | os.O_CLOEXEC) if mapped else None
         descriptor = os.open(f"{proc}/root{place}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     finally:
         await asyncio.shield(kill(process, state))
     kind = Kind.MEMORY if memory_bytes else Kind.DISK
-    return Root(kind, place / "root", namespace, Path(f"/proc/self/fd/{descriptor}"), descriptor)
+    return Root(kind, place / "root", namespace, Path(f"/proc/self/fd/{descriptor}"), users, descriptor)
 
 
 @dataclass(slots=True)
@@ -174,7 +182,7 @@ class Roots:
                 return base
             layers = await to_its_end(base.layers)
             try:
-                self.root = await mounted(self.state, place, layers, memory_bytes)
+                self.root = await mounted(self.state, place, layers, memory_bytes, mapped=mapped)
             except SandboxBroken as wrong:
                 self.discard(place)
                 why = f"no overlay can be mounted: {wrong}"
@@ -267,11 +275,12 @@ def memory_for_a_build() -> tuple[int, str]:
     return there // 2, f"at most {there / (2 << 30):.1f} GiB, half of the memory that is available"
 
 
-async def choose(state: Path) -> Choice:
+async def choose(state: Path, *, mapped: bool = False) -> Choice:
     """Try on a small tree what this machine can do, and choose; leaves nothing.
 
     Args:
         state: a slave's state directory, or where one shall be; a slave may be running there.
+        mapped: for builds in user namespaces.
     """
     bases = state / "bases"
     bases.mkdir(parents=True, exist_ok=True)
@@ -286,7 +295,7 @@ async def choose(state: Path) -> Choice:
             if kind is Kind.MEMORY and not room:
                 continue
             try:
-                taken = await _try(state, probe / kind.name, below, memory_bytes)
+                taken = await _try(state, probe / kind.name, below, memory_bytes, mapped=mapped)
             except (SandboxBroken, OSError) as wrong:
                 reasons.append(f"no {kind}: {wrong}")
                 continue
@@ -294,17 +303,19 @@ async def choose(state: Path) -> Choice:
             return Choice(kind, "; ".join([*reasons, *([why] if memory_bytes else []), times]))
         return Choice(Kind.UNPACK, "; ".join(reasons))
     finally:
-        await to_its_end(shutil.rmtree, probe, ignore_errors=True)  # else the next start removes it
+        # What it can't remove, the next start does.
+        remove = subordinate_ids.as_owner(("rm", "-rf", "--one-file-system", "--", str(probe)))
+        await to_its_end(subprocess.run, remove, check=False, capture_output=True)
 
 
-async def _try(state: Path, place: Path, below: Path, memory_bytes: int) -> int:
+async def _try(state: Path, place: Path, below: Path, memory_bytes: int, *, mapped: bool) -> int:
     """Return how long writing to such an overlay takes.
 
     Raises:
         SandboxBroken: it cannot be mounted.
         OSError: it takes no files.
     """
-    root = await mounted(state, place, (below,), memory_bytes)
+    root = await mounted(state, place, (below,), memory_bytes, mapped=mapped)
     try:
         return await to_its_end(_milliseconds_to_write, root.reach)
     finally:
@@ -318,6 +329,10 @@ def _make_empty(directory: Path) -> None:
 def _milliseconds_to_write(directory: Path) -> int:
     """Write, over what may be there, rename and remove as a build does; return how long it took."""
     began = time.monotonic()
+    replaced = directory / "replaced"  # of what was there nothing may show through: an overlay notes that in an xattr
+    replaced.mkdir(exist_ok=True)
+    replaced.rmdir()
+    replaced.mkdir()
     for number in range(PROBE_FILES):
         (directory / f"new-{number}").write_bytes(b"x" * 4096)
         (directory / f"new-{number}").rename(directory / str(number))

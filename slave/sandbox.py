@@ -78,6 +78,7 @@ class Sandbox:
     hostname: str = "builder"
     linux32: bool = False
     namespace: int | None = None  #: descriptor of the mount namespace in which `root` is; None: our own
+    users: int | None = None  #: descriptor of the user namespace that owns that one; None: our own, or a new one
     mapped: bool = False  #: in a user namespace: an ordinary user is root there, with his subordinate ids
     allowance: Allowance | None = None  #: what the commands may take; None: anything
 
@@ -156,21 +157,16 @@ class Sandbox:
         else:
             namespaces = ("--ipc", "--uts", *(() if command.network else ("--net",)))
         # by our own table of descriptors, so that no command inherits one
-        mounts = () if self.namespace is None else ("nsenter", f"--mount=/proc/{os.getpid()}/fd/{self.namespace}")
+        ours = f"/proc/{os.getpid()}/fd"
+        owner = () if self.users is None else (f"--user={ours}/{self.users}",)
+        mounts = () if self.namespace is None else ("nsenter", *owner, f"--mount={ours}/{self.namespace}")
+        rights = entering() if self.mapped and self.users is None else ()
         return (
-            *("setpriv", "--pdeathsig", "KILL", *self._entering(), *mounts),
+            *("setpriv", "--pdeathsig", "KILL", *rights, *mounts),
             *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
             *namespaces,
             *(sys.executable, "-I", "-S", "-B", "-c", INIT, str(CODE)),
         )
-
-    def _entering(self) -> tuple[str, ...]:
-        if not self.mapped:
-            return ()
-        entering = subordinate_ids.entering()
-        if entering is None:
-            raise SandboxBroken("no subordinate ids, or no newuidmap and newgidmap to map them")
-        return entering
 
     def _order(self, command: Command, ready: int) -> bytes:
         """Return what `slave.namespace_init` reads; the keys are those of its `Order`."""
@@ -205,6 +201,18 @@ class Sandbox:
             "ready": ready,
         }
         return json.dumps(order).encode()
+
+
+def entering() -> tuple[str, ...]:
+    """Return what makes a command root of a user namespace.
+
+    Raises:
+        SandboxBroken: it can't be, all of a sudden.
+    """
+    found = subordinate_ids.entering()
+    if found is None:
+        raise SandboxBroken("no subordinate ids, or no newuidmap and newgidmap to map them")
+    return found
 
 
 async def start(

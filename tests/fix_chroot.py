@@ -170,7 +170,7 @@ def chroot_slave_process(
         user: OrdinaryUser = request.getfixturevalue("ordinary_user")
         directory.chmod(0o700)
         user.gets(directory)
-        slave.starter = user.command(reach=directory)
+        slave.prefix = tuple(user.command(reach=directory))
     slave.start()
     yield slave
     slave.end(signal.SIGTERM)

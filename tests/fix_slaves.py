@@ -320,7 +320,6 @@ class RealSlave:
         self.state_directory = directory / "state"
         self.errors = directory / "stderr"
         self.port = 0
-        self.starter: list[str] = []  #: what runs the command as somebody else
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -329,7 +328,6 @@ class RealSlave:
         command += ["--state-directory", str(self.state_directory), "--token-file", str(self.token_file)]
         command += ["--backend", "host", "--name", "contract", *self.options]
         with self.errors.open("a") as errors:
-            command = [*self.starter, *command]
             self.process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=errors, text=True)
         assert self.process.stdout
         readable, _, _ = select.select([self.process.stdout], [], [], PATIENCE)

@@ -95,7 +95,7 @@ class ChrootBuild:
             return chrootfail(f"the chroot has no {', '.join(lacking)}")
         self._install_fakeroot = not _there(root.reach, "usr/bin/fakeroot")
         self._prefix = ("eatmydata",) if _there(root.reach, "usr/bin/eatmydata") else ()
-        self.sandbox = replace(self.sandbox, root=root.path, namespace=root.namespace)
+        self.sandbox = replace(self.sandbox, root=root.path, namespace=root.namespace, users=root.users)
         return None
 
     async def _furnish(self) -> Ending | None:

@@ -7,13 +7,13 @@ else's.  Those files are read and removed in such a namespace, too.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from slave.backends.chroot import PLACE, ChrootBuild
 from slave.collect import read_ending
 from slave.outcomes import Ending, builderfail
-from slave.sandbox import CODE, Command, Sandbox
+from slave.sandbox import CODE, Command
 
 
 @dataclass(slots=True)
@@ -24,9 +24,9 @@ class UsernsBuild(ChrootBuild):
 
     async def _collect(self) -> Ending:
         """Collect as root of a user namespace: what the build left may be closed to us."""
-        host = Sandbox(None, self.task.state_directory, mapped=True)
+        host = replace(self.sandbox, root=None, allowance=None)
         argv = (sys.executable, "-P", "-B", "-m", "slave.collect")
-        places = (str(self.root), PLACE.lstrip("/"), str(self.task.results))
+        places = (str(self.sandbox.root), PLACE.lstrip("/"), str(self.task.results))
         ran = await host.run(Command((*argv, *places), env={"PYTHONPATH": str(CODE)}), lambda _: None)
         if ran.code != 0:
             return builderfail(f"the results cannot be collected: {ran.output.strip()[-400:]}")

@@ -248,3 +248,24 @@ def test_anybody_may_ask_what_would_be_chosen_and_nothing_is_left(tmp_path: Path
     assert choice.kind is not Kind.UNPACK, choice
     assert list((tmp_path / "state" / "bases").iterdir()) == []
     assert not mounted_anywhere(str(tmp_path))
+
+
+@pytest.mark.parametrize("chroot_slave_process", ["userns"], indirect=True)
+def test_builds_of_an_ordinary_user_lie_over_a_base_as_well_and_share_nothing(
+    chroot_slave: SlaveUnderContract, chroot_slave_process: RealSlave, source_package: MakeSource, tmp_path: Path
+) -> None:
+    kind = Kind.MEMORY if roots.memory_for_a_build()[0] else Kind.DISK
+    leave = "echo here > /tmp/left; cp /var/lib/curious-dep/findings findings"
+    first = build(chroot_slave, source_package(build=leave, relations="Build-Depends: curious-dep"))
+    assert f"buildd-slave: root: {kind}: " in first.log
+    assert first.package_file(tmp_path, "usr/share/tiny/findings")
+    chroot_slave.be_idle()
+    look = "ls /tmp /var/lib > findings; grep -h ' overlay ' /proc/self/mountinfo >> findings"
+    second = build(chroot_slave, source_package(build=look))
+    assert second.status.outcome is WireOutcome.OK, second.log
+    assert "was unpacked in" not in second.log, "once was enough"
+    found = second.package_file(tmp_path, "usr/share/tiny/findings")
+    assert "left" not in found
+    assert "curious-dep" not in found
+    assert "userxattr" in found
+    assert mounted_anywhere(str(chroot_slave_process.state_directory)) == []
