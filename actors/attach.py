@@ -18,8 +18,9 @@ from thespian.system.transport.TCPTransport import TCPTransport
 
 from actors.farm_actor import Census, Here, Injected, WhoIsHere
 from actors.messages import Describe, Description
+from actors.ports import LOOPBACK
 from actors.run_file import running_farm
-from actors.transport import LOOPBACK, read_key, secure
+from actors.transport import read_key, secure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

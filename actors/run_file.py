@@ -10,7 +10,7 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from actors.transport import port_refused
+from actors.ports import port_refused
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,6 @@ import pickle
 import resource
 import secrets
 import signal
-import socket
 import time
 from functools import partial
 from pathlib import Path
@@ -32,11 +31,11 @@ from thespian.system import multiprocCommon, utilis
 from thespian.system.transport import IPBase, TCPTransport, asyncTransportBase, streamBuffer
 
 from actors import transport_loop
+from actors.ports import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LOOPBACK = "127.0.0.1"
 KEY_BYTES = 32
 LARGEST_PACKET = 16 * 1024 * 1024  #: bytes; what all of a thousand builders' rows take, a hundred times over
 PENDING_TRANSMITS = 4096  #: sends without acknowledgement; 20, the default, freeze an actor with many peers
@@ -103,24 +102,6 @@ def read_key(file: Path) -> bytes:
         message = f"{file}: {len(key)} bytes instead of {KEY_BYTES}"
         raise ValueError(message)
     return key
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody listens on, on loopback."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
-
-
-def port_refused(port: int) -> str:
-    """Return why this process can't listen on `port` of loopback, in the kernel's words; empty if it can."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError as error:
-            return os.strerror(error.errno or 0).lower()
-    return ""
 
 
 def raise_open_files() -> None:

@@ -26,8 +26,9 @@ from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
 
 from actors.enrolment import EnrolmentServer
 from actors.farm_actor import Alive, Cast, FarmAwaited, FarmUp, Here, SettingsChanged, Start, set_log_level
+from actors.ports import free_port, port_refused
 from actors.run_file import RunningFarm, write_run_file
-from actors.transport import admin_pid, adopt_orphans, free_port, port_refused, raise_open_files, secure, write_key
+from actors.transport import admin_pid, adopt_orphans, raise_open_files, secure, write_key
 from storage.database import MasterLock, acting, connect, shown
 from storage.embedded import Embedded
 from storage.errors import AnotherMaster, StorageError

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from thespian.actors import Actor, ActorSystem, ThespianWatch, WatchMessage
 
-from actors.transport import adopt_orphans, free_port, read_key, secure
+from actors.ports import free_port
+from actors.transport import adopt_orphans, read_key, secure
 
 
 class Echo(Actor):  # type: ignore[misc]  # Thespian is untyped
