@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -64,12 +65,10 @@ class Office:
     def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, str]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        asking = http.client.HTTPSConnection("127.0.0.1", self.server.port, context=context, timeout=20)
-        asking.request(method, path, body)
-        answer = asking.getresponse()
-        said = answer.status, answer.read().decode()
-        asking.close()
-        return said
+        with closing(http.client.HTTPSConnection("127.0.0.1", self.server.port, context=context, timeout=20)) as asking:
+            asking.request(method, path, body)
+            answer = asking.getresponse()
+            return answer.status, answer.read().decode()
 
 
 @pytest.fixture(scope="module")
