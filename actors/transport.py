@@ -27,11 +27,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from thespian.system import multiprocCommon, utilis
-from thespian.system.transport import IPBase, TCPTransport, asyncTransportBase, streamBuffer
+_ASIDE = logging.NullHandler()
+# It looks this host's name up as it is loaded, and where that fails it warns in its own format, for good.  Our actors
+# never leave loopback.
+logging.getLogger().addHandler(_ASIDE)
+from thespian.system import multiprocCommon, utilis  # noqa: E402
+from thespian.system.transport import IPBase, TCPTransport, asyncTransportBase, streamBuffer  # noqa: E402
 
-from actors import transport_loop
-from actors.ports import LOOPBACK
+logging.getLogger().removeHandler(_ASIDE)
+
+from actors import transport_loop  # noqa: E402
+from actors.ports import LOOPBACK  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 
 from actors.transport import AuthenticPickle, NotAuthentic, read_key, write_key
 
+CHECKOUT = Path(__file__).parents[2]
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -232,3 +234,15 @@ def test_a_packet_with_any_changed_byte_is_refused(thing: bytes, place: int, cha
 def test_a_packet_made_with_another_key_is_refused(thing: bytes) -> None:
     with pytest.raises(NotAuthentic):
         AuthenticPickle(b"a" * 32).loads(AuthenticPickle(b"b" * 32).dumps(thing))
+
+
+def test_a_host_whose_name_nobody_knows_is_not_warned_of_and_logs_as_others_do() -> None:
+    program = """
+import logging, socket
+def unknown(*_, **__): raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+socket.getaddrinfo = unknown
+import actors.transport
+assert logging.getLogger().handlers == []
+"""
+    ran = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, check=False, capture_output=True, text=True)
+    assert ran.stderr == ""
