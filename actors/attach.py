@@ -10,6 +10,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Self
 
+from actors.transport import read_key, secure  # isort: skip - first: it loads Thespian's transport without a warning
 from thespian.actors import ActorAddress
 from thespian.system.systemBase import ExternalOpsToActors
 from thespian.system.transport import ExternalInterfaceTransportInit, TransmitIntent
@@ -20,7 +21,6 @@ from actors.farm_actor import Census, Here, Injected, WhoIsHere
 from actors.messages import Describe, Description
 from actors.ports import LOOPBACK
 from actors.run_file import running_farm
-from actors.transport import read_key, secure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
