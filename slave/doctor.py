@@ -25,7 +25,7 @@ from slave import ordinary_user
 from slave.binarypackage import BACKENDS
 from slave.credentials import WARNED_BEFORE, Credentials
 from slave.errors import CannotStart
-from slave.main import BACKEND_PROGRAMS, PROGRAMS, listen_address, read_token
+from slave.preconditions import BACKEND_PROGRAMS, PROGRAMS, listen_address, read_token
 from slave.sandbox import LINUX32
 
 _GIB: Final = 1 << 30

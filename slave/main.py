@@ -7,14 +7,10 @@ started again.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
-import shutil
 import signal
 import socket
-import stat
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,26 +21,17 @@ import typer
 from host.journal import log_to_journal_or_stderr
 from host.service import Terminal, notify, notify_reloading, watchdog_seconds
 from protocol.messages import LOG_BYTES
-from slave import ordinary_user
-from slave.backends.chroot import BUILDER_ID
-from slave.binarypackage import BACKENDS
 from slave.credentials import Credentials
 from slave.daemon import Daemon, Limits
-from slave.errors import CannotStart, SandboxBroken
+from slave.errors import CannotStart
 from slave.machine import Traits
+from slave.preconditions import check_machine, check_namespaces, listen_address, own_architecture, read_token
 from slave.roots import UNMEASURED, choose
-from slave.sandbox import Command, Sandbox
 from slave.state_directory import StateDirectory
 
 log = logging.getLogger("buildd-slave")
 
 DEFAULT_PORT = 8221
-PROGRAMS = ("unshare", "setpriv", "tar", "rm", "dpkg")  #: of every backend
-BACKEND_PROGRAMS = {
-    "chroot": ("zstd", "nsenter", "mount"),
-    "userns": ("zstd", "nsenter", "mount"),
-    "host": ("dpkg-source", "dpkg-buildpackage", "dpkg-checkbuilddeps", "make"),
-}
 CRASHED = 3
 
 app = typer.Typer(add_completion=False, help="Build Debian packages that a buildd-master sends.")
@@ -213,10 +200,11 @@ async def serve(options: Options) -> int:
     Raises:
         CannotStart: something of the options or of this machine does not allow it.
     """
-    architectures = _check_machine(options)
+    check_machine(options.backend, options.state_directory)
+    architectures = options.architectures or (own_architecture(),)
     token = "" if options.token_file is None else read_token(options.token_file)
     state = StateDirectory(options.state_directory)
-    await _check_namespaces(options.backend, state)
+    await check_namespaces(options.backend, state)
     credentials = Credentials(state.path)
     if credentials.enrolled:
         credentials.check()
@@ -283,95 +271,6 @@ def _keep_watchdog_quiet(loop: asyncio.AbstractEventLoop) -> None:
     if seconds is not None:
         notify("WATCHDOG=1")
         loop.call_later(seconds / 3, _keep_watchdog_quiet, loop)
-
-
-# -- what must hold before it starts -------------------------------------------------------------------------------
-def listen_address(text: str, *, enrolled: bool) -> tuple[str, int]:
-    """Return host and port of `HOST:PORT`; a slave that is not enrolled listens on loopback addresses only.
-
-    Raises:
-        CannotStart: it is no such address.
-    """
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - ports end there
-        raise CannotStart(f"--listen {text!r} is not HOST:PORT with a port from 0 to 65535")
-    if host == "localhost":
-        host = "127.0.0.1"
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        raise CannotStart(f"--listen {text!r}: {host!r} is no IP address") from None
-    if not loopback and not enrolled:
-        raise CannotStart(
-            f"--listen {text!r}: plain TCP is spoken on loopback addresses only (127.0.0.1, ::1), "
-            "for anybody on the way could read and change what passes; `buildd-slave enroll` joins a master elsewhere"
-        )
-    return host, int(port)
-
-
-def read_token(path: Path) -> str:
-    """Return the shared secret.
-
-    Raises:
-        CannotStart: no such file, others may read it, or it holds no secret.
-    """
-    try:
-        with path.open() as file:
-            mode = os.fstat(file.fileno()).st_mode
-            token = file.read(4096).strip()
-    except (OSError, UnicodeDecodeError) as wrong:
-        words = wrong.strerror if isinstance(wrong, OSError) else "not text"
-        raise CannotStart(f"token file {path}: {words}; the master makes it in its state directory") from wrong
-    if stat.S_IMODE(mode) & 0o077:
-        raise CannotStart(f"token file {path} is open to others (mode {stat.S_IMODE(mode):04o}): chmod 600 {path}")
-    if not token or not token.isascii():
-        raise CannotStart(f"token file {path} holds no token")
-    return token
-
-
-def _check_machine(options: Options) -> tuple[str, ...]:
-    """Return the architectures to build for."""
-    if options.backend not in BACKENDS:
-        raise CannotStart(f"--backend {options.backend!r} is none of {', '.join(BACKENDS)}")
-    if options.backend == "chroot" and os.geteuid() != 0:
-        raise CannotStart("the backend 'chroot' needs root: start the slave as root, or with --backend userns")
-    needed = PROGRAMS + BACKEND_PROGRAMS[options.backend]
-    lacking = [program for program in needed if shutil.which(program) is None]
-    if lacking:
-        raise CannotStart(
-            f"not found on this machine: {', '.join(lacking)}; apt-get install util-linux tar zstd dpkg-dev make"
-        )
-    if options.backend == "userns" and (lacks := ordinary_user.lacking(options.state_directory)):
-        raise CannotStart(ordinary_user.line(lacks))
-    if options.architectures:
-        return options.architectures
-    told = subprocess.run(["dpkg", "--print-architecture"], check=False, capture_output=True, text=True)
-    if told.returncode != 0:
-        raise CannotStart(f"dpkg does not tell this machine's architecture: {told.stderr.strip()}")
-    return (told.stdout.strip(),)
-
-
-async def _check_namespaces(backend: str, state: StateDirectory) -> None:
-    """Enter a root as a build would: containers often forbid it, and it is better to know now."""
-    probe = state.build("probe")
-    try:
-        if backend == "host":
-            await Sandbox(None, state.path).run(Command(("true",)), lambda _: None)
-            return
-        for name in ("proc", "dev", "sys"):
-            (probe / name).mkdir(parents=True, exist_ok=True)
-        # There is no such program in there; but all that goes before has been done.
-        sandbox = Sandbox(probe, state.path, mapped=backend == "userns")
-        own = Command(("true",), directories=(("/builder", BUILDER_ID),))
-        await sandbox.run(own, lambda _: None)
-    except SandboxBroken as wrong:
-        raise CannotStart(
-            f"this machine does not let us make the namespaces that a build runs in ({wrong}): in a container "
-            "it takes CAP_SYS_ADMIN; --backend host takes none, and builds trusted code without any isolation"
-        ) from wrong
-    finally:
-        state.discard(probe)
 
 
 def _stopped(why: str) -> int:

@@ -32,7 +32,7 @@ from protocol.messages import (
 from slave.daemon import MOST_STRANGERS
 from slave.errors import CannotStart, ImpossibleMove
 from slave.events import BuildEnded
-from slave.main import listen_address, read_token
+from slave.preconditions import listen_address, read_token
 from slave.record import Record
 from slave.session import Timing
 from slave.state_directory import StateDirectory
