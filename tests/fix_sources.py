@@ -54,7 +54,7 @@ CHANGELOG = """\
 """
 #: shell: try every way to the network, above all the `$PORTS` of the host; note in `findings` what was reached
 TRY_THE_NETWORK = (
-    "{ readlink /proc/self/ns/net; ls /sys/class/net; getent hosts deb.debian.org && echo RESOLVED; "
+    "{ readlink /proc/self/ns/net; ls /sys/class/net; getent hosts example.org && echo RESOLVED; "
     "for port in $PORTS; do perl -MIO::Socket::INET -e "
     '\'print "REACHED\\n" if IO::Socket::INET->new(PeerAddr=>"127.0.0.1:$ARGV[0]",Timeout=>2)\' $port; done; '
     "echo tried; } > findings 2>&1"
