@@ -39,8 +39,20 @@ CREATE DOMAIN public.publishing_status AS text
 CREATE DOMAIN public.runtime_state AS text
 	CONSTRAINT runtime_state_check CHECK ((VALUE = ANY (ARRAY['DISCONNECTED'::text, 'CONNECTING'::text, 'IDLE'::text, 'PREPARING'::text, 'BUILDING'::text, 'GATHERING'::text, 'ABORTING'::text, 'CLEANING'::text])));
 
+CREATE DOMAIN public.series_status AS text
+	CONSTRAINT series_status_check CHECK ((VALUE = ANY (ARRAY['EXPERIMENTAL'::text, 'DEVELOPMENT'::text, 'FROZEN'::text, 'CURRENT'::text, 'SUPPORTED'::text, 'OBSOLETE'::text])));
+
 CREATE DOMAIN public.sha256 AS text
 	CONSTRAINT sha256_check CHECK ((VALUE ~ '^[0-9a-f]{64}$'::text));
+
+CREATE FUNCTION public.tags_can_be(tags text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN (NOT (EXISTS (SELECT FROM unnest(tags_can_be.tags) tag(tag) WHERE ((tag.tag IS NULL) OR (tag.tag !~ '^[a-z0-9][a-z0-9+._-]{0,63}$'::text)))));
+
+COMMENT ON FUNCTION public.tags_can_be(tags text[]) IS 'Each is a word.';
+
+CREATE DOMAIN public.tags AS text[]
+	CONSTRAINT tags_check CHECK (public.tags_can_be(VALUE));
 
 CREATE DOMAIN public.urgency AS text
 	CONSTRAINT urgency_check CHECK ((VALUE = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'emergency'::text])));
@@ -311,6 +323,18 @@ $$;
 COMMENT ON FUNCTION public.tell_farm() IS 'Says on channel farm which rows changed; the argument is the column that names them.  Too many for one payload
 (8000 bytes): ids is null, and who listens loads the table again.  Statements that changed nothing are silent.';
 
+CREATE FUNCTION public.tell_one() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    PERFORM pg_notify('farm', jsonb_build_object(
+        'table', TG_ARGV[0], 'op', TG_OP, 'ids', jsonb_build_array(to_jsonb(NEW) -> TG_ARGV[1]))::text);
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.tell_one() IS 'As tell_farm, for one row; arguments: the table to name, and the column that names its row.';
+
 CREATE TABLE public.archive (
     id bigint NOT NULL,
     distribution bigint NOT NULL,
@@ -323,6 +347,7 @@ CREATE TABLE public.archive (
     trusted boolean GENERATED ALWAYS AS (((purpose)::text <> 'PPA'::text)) STORED NOT NULL,
     created timestamp with time zone DEFAULT now() NOT NULL,
     limits public.limits DEFAULT '{}'::jsonb NOT NULL,
+    tags public.tags DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT archive_check CHECK ((((purpose)::text <> 'PPA'::text) OR (owner IS NOT NULL))),
     CONSTRAINT archive_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9+._-]{0,63}(/[a-z0-9][a-z0-9+._-]{0,63})?$'::text))
 );
@@ -330,6 +355,8 @@ CREATE TABLE public.archive (
 COMMENT ON COLUMN public.archive.trusted IS 'Trust of every build in it; as the purpose never changes, neither does this.';
 
 COMMENT ON COLUMN public.archive.limits IS 'Of every build in it, over the settings, as {"memory_bytes": 4294967296, "wall_seconds": 7200}.';
+
+COMMENT ON COLUMN public.archive.tags IS 'Resource tags that every build in it asks for.';
 
 ALTER TABLE public.archive ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.archive_id_seq
@@ -358,6 +385,7 @@ CREATE TABLE public.attempt (
     log bigint,
     limits public.limits DEFAULT '{}'::jsonb NOT NULL,
     limits_from text[] DEFAULT '{}'::text[] NOT NULL,
+    excluded_until timestamp with time zone,
     CONSTRAINT attempt_check CHECK (((outcome IS NULL) = (ended IS NULL))),
     CONSTRAINT attempt_wall_seconds_check CHECK ((wall_seconds > (0)::double precision))
 );
@@ -374,6 +402,8 @@ COMMENT ON COLUMN public.attempt.accepted IS 'When the slave accepted the build.
 
 COMMENT ON COLUMN public.attempt.limits IS 'In force for it: what settings, archive and build said when it was claimed.';
 
+COMMENT ON COLUMN public.attempt.excluded_until IS 'The build does not go to this builder again before (pair exclusion).';
+
 CREATE TABLE public.build (
     id bigint NOT NULL,
     source bigint NOT NULL,
@@ -389,6 +419,7 @@ CREATE TABLE public.build (
     started timestamp with time zone,
     ended timestamp with time zone,
     limits public.limits DEFAULT '{}'::jsonb NOT NULL,
+    tags public.tags DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT build_again_check CHECK ((again >= 0))
 );
 
@@ -401,6 +432,8 @@ COMMENT ON COLUMN public.build.why IS 'What the last attempt ended with, for peo
 COMMENT ON COLUMN public.build.started IS 'When the last attempt was claimed.';
 
 COMMENT ON COLUMN public.build.limits IS 'Its own, over those of its archive; for attempts that are claimed from now on.';
+
+COMMENT ON COLUMN public.build.tags IS 'Resource tags that it asks for, beside those of its archive.';
 
 CREATE TABLE public.build_file (
     build bigint NOT NULL,
@@ -435,8 +468,9 @@ CREATE TABLE public.builder (
     notok_by public.notok_by,
     notok_kind public.notok_kind,
     manual boolean DEFAULT false NOT NULL,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    tags public.tags DEFAULT '{}'::text[] NOT NULL,
     created timestamp with time zone DEFAULT now() NOT NULL,
+    restricted_tags public.tags DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT builder_check CHECK ((builderok = (notok_by IS NULL))),
     CONSTRAINT builder_check1 CHECK (((NOT ((notok_by)::text IS DISTINCT FROM 'machine'::text)) = (notok_kind IS NOT NULL))),
     CONSTRAINT builder_families_check CHECK ((cardinality(families) > 0)),
@@ -449,6 +483,10 @@ COMMENT ON COLUMN public.builder.name IS 'Also the name of its actor; those of t
 COMMENT ON COLUMN public.builder.trusted IS 'It builds only trusted builds; otherwise only untrusted ones.';
 
 COMMENT ON COLUMN public.builder.manual IS 'It gets work only when an operator assigns it.';
+
+COMMENT ON COLUMN public.builder.tags IS 'Resource tags that it has.';
+
+COMMENT ON COLUMN public.builder.restricted_tags IS 'More tags that it has; it takes only jobs that ask for all of these.';
 
 ALTER TABLE public.builder ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.builder_id_seq
@@ -467,10 +505,14 @@ CREATE TABLE public.builder_runtime (
     deadline timestamp with time zone,
     quarantined_until timestamp with time zone,
     failures_in_row integer DEFAULT 0 NOT NULL,
+    quarantine_why text DEFAULT ''::text NOT NULL,
+    frozen_until timestamp with time zone,
     CONSTRAINT builder_runtime_failures_in_row_check CHECK ((failures_in_row >= 0))
 );
 
-COMMENT ON TABLE public.builder_runtime IS 'What only actors know; written when it changes, without event or notification.';
+COMMENT ON TABLE public.builder_runtime IS 'What only actors know; written when it changes.  Quarantine and freezing are told and are events, the rest is not.';
+
+COMMENT ON COLUMN public.builder_runtime.frozen_until IS 'Its actor is held at the debug console.';
 
 CREATE TABLE public.buildqueue (
     id bigint NOT NULL,
@@ -479,11 +521,21 @@ CREATE TABLE public.buildqueue (
     builder public.word,
     buildstart timestamp with time zone,
     created timestamp with time zone DEFAULT now() NOT NULL,
+    assigned public.word,
+    cooling_until timestamp with time zone,
+    given_back integer DEFAULT 0 NOT NULL,
     CONSTRAINT buildqueue_check CHECK (((builder IS NULL) = (buildstart IS NULL))),
+    CONSTRAINT buildqueue_given_back_check CHECK ((given_back >= 0)),
     CONSTRAINT buildqueue_manual_score_check CHECK (((manual_score >= '-1000000'::integer) AND (manual_score <= 1000000)))
 );
 
 COMMENT ON COLUMN public.buildqueue.created IS 'The place of the job in the queue; kept when an attempt failed.';
+
+COMMENT ON COLUMN public.buildqueue.assigned IS 'The only builder that may take it, in manual mode or not: an operator''s word.';
+
+COMMENT ON COLUMN public.buildqueue.cooling_until IS 'Given back by its slave: waits until then.';
+
+COMMENT ON COLUMN public.buildqueue.given_back IS 'How often in a row.';
 
 ALTER TABLE public.buildqueue ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.buildqueue_id_seq
@@ -553,8 +605,11 @@ CREATE TABLE public.distroarchseries (
     distroseries bigint NOT NULL,
     architecture public.word NOT NULL,
     family public.word NOT NULL,
-    created timestamp with time zone DEFAULT now() NOT NULL
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    ppas boolean DEFAULT true NOT NULL
 );
+
+COMMENT ON COLUMN public.distroarchseries.ppas IS 'Whether sources in PPAs are built for it.';
 
 ALTER TABLE public.distroarchseries ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.distroarchseries_id_seq
@@ -570,8 +625,11 @@ CREATE TABLE public.distroseries (
     distribution bigint NOT NULL,
     name public.word NOT NULL,
     nominated_archindep text NOT NULL,
-    created timestamp with time zone DEFAULT now() NOT NULL
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    status public.series_status DEFAULT 'DEVELOPMENT'::text NOT NULL
 );
+
+COMMENT ON COLUMN public.distroseries.status IS 'Which pockets are open to uploads: actors/core/pockets.py.  PPAs don''t care.';
 
 ALTER TABLE public.distroseries ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.distroseries_id_seq
@@ -621,10 +679,17 @@ CREATE TABLE public.farm (
     one boolean DEFAULT true NOT NULL,
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     created timestamp with time zone DEFAULT now() NOT NULL,
+    paused text DEFAULT ''::text NOT NULL,
+    minimum_score integer,
+    CONSTRAINT farm_minimum_score_check CHECK (((minimum_score >= '-1000000'::integer) AND (minimum_score <= 1000000))),
     CONSTRAINT farm_one_check CHECK (one)
 );
 
 COMMENT ON TABLE public.farm IS 'One row: the identity that slaves remember, and later what holds for the whole farm.';
+
+COMMENT ON COLUMN public.farm.paused IS 'Why nothing is given away; empty: jobs are given away.';
+
+COMMENT ON COLUMN public.farm.minimum_score IS 'Jobs whose score without age is less wait.';
 
 CREATE TABLE public.library_alias (
     id bigint NOT NULL,
@@ -672,10 +737,14 @@ ALTER TABLE public.person ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 CREATE TABLE public.processor_family (
     name public.word NOT NULL,
     architectures text[] NOT NULL,
-    CONSTRAINT processor_family_architectures_check CHECK ((cardinality(architectures) > 0))
+    minimum_score integer,
+    CONSTRAINT processor_family_architectures_check CHECK ((cardinality(architectures) > 0)),
+    CONSTRAINT processor_family_minimum_score_check CHECK (((minimum_score >= '-1000000'::integer) AND (minimum_score <= 1000000)))
 );
 
 COMMENT ON COLUMN public.processor_family.architectures IS 'Debian architecture tags; each belongs to one family.';
+
+COMMENT ON COLUMN public.processor_family.minimum_score IS 'As farm.minimum_score, of this family; the higher of the two counts.';
 
 CREATE TABLE public.publication (
     id bigint NOT NULL,
@@ -852,13 +921,21 @@ ALTER TABLE ONLY public.source_release
 
 CREATE INDEX attempt_build ON public.attempt USING btree (build, started);
 
+CREATE INDEX attempt_excluded ON public.attempt USING btree (build) WHERE (excluded_until IS NOT NULL);
+
 CREATE UNIQUE INDEX attempt_open_build ON public.attempt USING btree (build) WHERE (outcome IS NULL);
 
 CREATE UNIQUE INDEX attempt_open_builder ON public.attempt USING btree (builder) WHERE (outcome IS NULL);
 
+CREATE INDEX build_archive ON public.build USING btree (archive);
+
+CREATE INDEX build_source ON public.build USING btree (source);
+
 CREATE INDEX build_state ON public.build USING btree (state, id);
 
 CREATE UNIQUE INDEX builder_slave ON public.builder USING btree (public.slave_address(url));
+
+CREATE INDEX buildqueue_assigned ON public.buildqueue USING btree (assigned) WHERE (assigned IS NOT NULL);
 
 CREATE INDEX buildqueue_builder ON public.buildqueue USING btree (builder) WHERE (builder IS NOT NULL);
 
@@ -887,6 +964,8 @@ CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.build FOR EACH R
 CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.build_file FOR EACH ROW EXECUTE FUNCTION public.record_event('build_file', 'build');
 
 CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.builder FOR EACH ROW EXECUTE FUNCTION public.record_event('builder', 'name');
+
+CREATE TRIGGER event AFTER UPDATE ON public.builder_runtime FOR EACH ROW WHEN (((old.quarantined_until IS DISTINCT FROM new.quarantined_until) OR (old.frozen_until IS DISTINCT FROM new.frozen_until))) EXECUTE FUNCTION public.record_event('builder', 'builder');
 
 CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.buildqueue FOR EACH ROW EXECUTE FUNCTION public.record_event('job', 'id');
 
@@ -946,9 +1025,19 @@ CREATE TRIGGER tell_deleted AFTER DELETE ON public.certificate REFERENCING OLD T
 
 CREATE TRIGGER tell_deleted AFTER DELETE ON public.chroot REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('distroarchseries');
 
+CREATE TRIGGER tell_deleted AFTER DELETE ON public.library_content REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('sha256');
+
+CREATE TRIGGER tell_deleted AFTER DELETE ON public.publication REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('source');
+
+CREATE TRIGGER tell_deleted AFTER DELETE ON public.source_file REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('source');
+
+CREATE TRIGGER tell_excluded AFTER UPDATE ON public.attempt FOR EACH ROW WHEN ((old.excluded_until IS DISTINCT FROM new.excluded_until)) EXECUTE FUNCTION public.tell_one('build', 'build');
+
 CREATE TRIGGER tell_inserted AFTER INSERT ON public.build REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
 
 CREATE TRIGGER tell_inserted AFTER INSERT ON public.builder REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('name');
+
+CREATE TRIGGER tell_inserted AFTER INSERT ON public.builder_runtime FOR EACH ROW WHEN (((new.quarantined_until IS NOT NULL) OR (new.frozen_until IS NOT NULL))) EXECUTE FUNCTION public.tell_one('builder', 'builder');
 
 CREATE TRIGGER tell_inserted AFTER INSERT ON public.buildqueue REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
 
@@ -958,6 +1047,10 @@ CREATE TRIGGER tell_inserted AFTER INSERT ON public.chroot REFERENCING NEW TABLE
 
 CREATE TRIGGER tell_inserted AFTER INSERT ON public.library_content REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('sha256');
 
+CREATE TRIGGER tell_inserted AFTER INSERT ON public.publication REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('source');
+
+CREATE TRIGGER tell_inserted AFTER INSERT ON public.source_file REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('source');
+
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.archive REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
 
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.attempt REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
@@ -966,15 +1059,29 @@ CREATE TRIGGER tell_updated AFTER UPDATE ON public.build REFERENCING OLD TABLE A
 
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.builder REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('name');
 
+CREATE TRIGGER tell_updated AFTER UPDATE ON public.builder_runtime FOR EACH ROW WHEN (((old.quarantined_until IS DISTINCT FROM new.quarantined_until) OR (old.frozen_until IS DISTINCT FROM new.frozen_until))) EXECUTE FUNCTION public.tell_one('builder', 'builder');
+
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.buildqueue REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
 
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.certificate REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('name');
 
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.chroot REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('distroarchseries');
 
+CREATE TRIGGER tell_updated AFTER UPDATE ON public.distroarchseries REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
+
+CREATE TRIGGER tell_updated AFTER UPDATE ON public.distroseries REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
+
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.farm REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
 
+CREATE TRIGGER tell_updated AFTER UPDATE ON public.person REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('name');
+
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.processor_family REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('name');
+
+CREATE TRIGGER tell_updated AFTER UPDATE ON public.publication REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('source');
+
+CREATE TRIGGER tell_updated AFTER UPDATE ON public.source_file REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('source');
+
+CREATE TRIGGER tell_updated AFTER UPDATE ON public.source_release REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
 
 ALTER TABLE ONLY public.archive
     ADD CONSTRAINT archive_distribution_fkey FOREIGN KEY (distribution) REFERENCES public.distribution(id);
@@ -1011,6 +1118,9 @@ ALTER TABLE ONLY public.build
 
 ALTER TABLE ONLY public.builder_runtime
     ADD CONSTRAINT builder_runtime_builder_fkey FOREIGN KEY (builder) REFERENCES public.builder(name) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.buildqueue
+    ADD CONSTRAINT buildqueue_assigned_fkey FOREIGN KEY (assigned) REFERENCES public.builder(name) ON DELETE SET NULL;
 
 ALTER TABLE ONLY public.buildqueue
     ADD CONSTRAINT buildqueue_build_fkey FOREIGN KEY (build) REFERENCES public.build(id);
@@ -1114,13 +1224,13 @@ INSERT INTO public.component (name) VALUES
 	('non-free'),
 	('non-free-firmware');
 
-INSERT INTO public.processor_family (name, architectures) VALUES
-	('amd64', '{amd64}'),
-	('x86', '{i386}'),
-	('arm64', '{arm64}'),
-	('armhf', '{armhf}'),
-	('armel', '{armel}'),
-	('ppc64el', '{ppc64el}'),
-	('riscv64', '{riscv64}'),
-	('s390x', '{s390x}'),
-	('loong64', '{loong64}');
+INSERT INTO public.processor_family (name, architectures, minimum_score) VALUES
+	('amd64', '{amd64}', NULL),
+	('x86', '{i386}', NULL),
+	('arm64', '{arm64}', NULL),
+	('armhf', '{armhf}', NULL),
+	('armel', '{armel}', NULL),
+	('ppc64el', '{ppc64el}', NULL),
+	('riscv64', '{riscv64}', NULL),
+	('s390x', '{s390x}', NULL),
+	('loong64', '{loong64}', NULL);
