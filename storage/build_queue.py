@@ -60,11 +60,29 @@ class BuildQueue(Repository):
             raise UnknownJob(job)
         return found
 
+    def jobs_of(self, sources: Sequence[int], archives: Sequence[int]) -> frozenset[int]:
+        """Return the ids of all jobs whose builds are of these sources or in these archives."""
+        with in_words():
+            rows = self._conn.execute(_SQL["jobs_of"], {"sources": list(sources), "archives": list(archives)})
+            return frozenset(job for (job,) in rows)
+
+    def supersede(self, jobs: Sequence[int]) -> frozenset[int]:
+        """End those of `jobs` that wait for a source which is no longer published: their builds are SUPERSEDED.
+
+        Tested again on locked rows (dispatch-rules §1, `superseded`).
+
+        Returns:
+            The jobs that are gone.
+        """
+        with in_words():
+            return frozenset(job for (job,) in self._conn.execute(_SQL["supersede"], {"jobs": list(jobs)}))
+
     def claim(self, picks: Sequence[Pick], limits: Limits) -> tuple[Attempt, ...]:
         """Give jobs to builders: those picks that still hold become attempts (architecture §5).
 
-        Tested again on locked rows: builder ok, not manual, same trust and family, no open attempt; job unassigned;
-        build NEEDSBUILD; a chroot exists.  A pick that no longer holds, or whose rows somebody else has locked,
+        Tested again on locked rows: builder ok, not quarantined, not manual unless the job is assigned to it, same
+        trust, family and tags, no open attempt; job held by nobody and not cooling down; build NEEDSBUILD; archive
+        enabled; a chroot exists.  A pick that no longer holds, or whose rows somebody else has locked,
         falls out without spoiling the others; so does the second pick of one job or builder.
 
         Args:
@@ -144,6 +162,8 @@ class BuildQueue(Repository):
         dependencies: Sequence[str] = (),
         results: Sequence[Result] = (),
         log: Result | None = None,
+        exclude_seconds: float | None = None,
+        cool_seconds: float | None = None,
     ) -> Recording:
         """Write how an attempt ended, with all that follows from it.  May be called any number of times.
 
@@ -159,6 +179,8 @@ class BuildQueue(Repository):
             dependencies: what was missing; stored with the build.
             results: files of the build, in the librarian already.
             log: the whole log, in the librarian already.
+            exclude_seconds: for how long the build does not go to this builder again.
+            cool_seconds: for how long a job that is kept waits; it counts as given back once more.
 
         Returns:
             FENCED: another outcome stands; nothing was written.
@@ -184,8 +206,10 @@ class BuildQueue(Repository):
             if files:
                 self._run(_SQL["keep_files"], attempt=attempt, build=build, files=Jsonb(files))
             # Closed before its build ends: an attempt still open then would be taken for one cut short by a verdict.
-            self._run(_SQL["close"], attempt=attempt, outcome=outcome, text=text)
+            self._run(_SQL["close"], attempt=attempt, outcome=outcome, text=text, exclude_seconds=exclude_seconds)
             self._run(_SQL["move"], state=path[-1], **move)
+            if keep_job:
+                self._run(_SQL["cool_down"], job=job, seconds=cool_seconds)
             if not keep_job and not path[-1].final:
                 self._run(_SQL["remove"], job=job)
         return Recording.RECORDED

@@ -96,14 +96,12 @@ class MemoryBuilders:
 
     def get(self, name: str) -> Builder:
         """See `Builders.get`."""
-        found: Builder | None = self._farm.table("builder").get(name)
-        if found is None:
-            raise UnknownBuilder(name)
-        return found
+        return self._seen(self._row(name))
 
     def all(self) -> tuple[Builder, ...]:
         """See `Builders.all`."""
-        return tuple(sorted(self._farm.table("builder").values(), key=lambda builder: builder.name))
+        rows = self._farm.table("builder").values()
+        return tuple(self._seen(row) for row in sorted(rows, key=lambda builder: builder.name))
 
     def change(
         self,
@@ -122,7 +120,7 @@ class MemoryBuilders:
         for tag in tags or ():
             check_word("tag", tag)
         architectures = None if families is None else self._architectures(families)
-        before = self.get(name)
+        before = self._row(name)
         after = replace(
             before,
             url=before.url if url is None else url,
@@ -136,12 +134,12 @@ class MemoryBuilders:
         held = self._farm.open_by_builder.get(name)
         if before.trusted and not after.trusted and held is not None and self._farm.table("attempt")[held].trusted:
             self._farm.fence_attempt(held, f"{name} is not trusted any more")
-        return after
+        return self.get(name)
 
     def set_ok(self, name: str, ok: bool, notes: str = "") -> Builder:  # noqa: FBT001 - it is what the call says
         """See `Builders.set_ok`."""
         by = None if ok else NotOkBy.PERSON
-        return self._mark(self.get(name), ok, "" if ok else notes, by, None)
+        return self._mark(self._row(name), ok, "" if ok else notes, by, None)
 
     def remove(self, name: str) -> None:
         """See `Builders.remove`."""
@@ -149,12 +147,14 @@ class MemoryBuilders:
         held = self._farm.open_by_builder.get(name)
         if held is not None:
             self._farm.fence_attempt(held, f"builder {name} was removed")
+        for row in [row for row in self._farm.table("buildqueue").values() if row.assigned == name]:
+            self._farm.put("buildqueue", row.id, replace(row, assigned=None))
         self._farm.put("builder", name, None)
         self._farm.put("builder_runtime", name, None)
 
     def mark_not_ok(self, name: str, failnotes: str, kind: NotOkKind) -> bool:
         """See `Builders.mark_not_ok`."""
-        builder = self.get(name)
+        builder = self._row(name)
         if builder.notok_by == NotOkBy.PERSON or (builder.notok_kind == NotOkKind.BREACH and kind != NotOkKind.BREACH):
             return False
         self._mark(builder, False, failnotes, NotOkBy.MACHINE, kind)  # noqa: FBT003
@@ -162,7 +162,7 @@ class MemoryBuilders:
 
     def heal(self, name: str) -> bool:
         """See `Builders.heal`."""
-        builder = self.get(name)
+        builder = self._row(name)
         if builder.notok_by != NotOkBy.MACHINE or builder.notok_kind not in _HEALING:
             return False
         self._mark(builder, True, "", None, None)  # noqa: FBT003
@@ -191,7 +191,26 @@ class MemoryBuilders:
     def _mark(self, builder: Builder, ok: bool, notes: str, by: NotOkBy | None, kind: NotOkKind | None) -> Builder:  # noqa: FBT001
         marked = replace(builder, builderok=ok, failnotes=notes, notok_by=by, notok_kind=kind)
         self._farm.put("builder", builder.name, marked)
-        return marked
+        return self.get(builder.name)
+
+    def _row(self, name: str) -> Builder:
+        found: Builder | None = self._farm.table("builder").get(name)
+        if found is None:
+            raise UnknownBuilder(name)
+        return found
+
+    def _seen(self, row: Builder) -> Builder:
+        """Return the row with what is in force of its runtime."""
+        runtime: BuilderRuntime = self._farm.table("builder_runtime")[row.name]
+        now = self._farm.now()
+        quarantined = runtime.quarantined_until is not None and runtime.quarantined_until > now
+        frozen = runtime.frozen_until is not None and runtime.frozen_until > now
+        return replace(
+            row,
+            quarantined_until=runtime.quarantined_until if quarantined else None,
+            quarantine_why=runtime.quarantine_why if quarantined else "",
+            frozen_until=runtime.frozen_until if frozen else None,
+        )
 
     def _check_slave_free(self, name: str, url: str) -> None:
         owners = (builder.name for builder in self._farm.table("builder").values() if builder.url == url)
@@ -281,6 +300,7 @@ class MemoryBuilds:
             ended=row.ended,
             builder=None if held is None else farm.table("attempt")[held].builder,
             limits=row.limits,
+            tags=row.tags,
         )
 
     def list(self, state: BuildState | None = None, limit: int = 50) -> tuple[Build, ...]:

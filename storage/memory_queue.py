@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from storage.build_queue import Result
@@ -16,25 +16,40 @@ from storage.errors import (
 from storage.library import mimetype_of
 from storage.limits import in_force
 from storage.memory_archives import MemoryLibrary
-from storage.memory_rows import AttemptRow, BuildFileRow, BuildRow, ChrootRow, JobRow, MemoryFarm, SourceRow
+from storage.memory_rows import (
+    AttemptRow,
+    BuildFileRow,
+    BuildRow,
+    ChrootRow,
+    JobRow,
+    MemoryFarm,
+    PublicationRow,
+    SourceRow,
+)
 from storage.records import (
     Archive,
     ArchivePurpose,
     Attempt,
     Builder,
+    BuilderRuntime,
     BuildOrder,
     BuildState,
     DistroArchSeries,
+    Exclusion,
     Job,
     Limits,
     NamedFile,
     Outcome,
     Pick,
     Pocket,
+    PublishingStatus,
     Recording,
+    SeriesStatus,
 )
 from storage.transitions import path_to
 from storage.words import check_score
+
+_LIVE = frozenset({PublishingStatus.PENDING, PublishingStatus.PUBLISHED})
 
 
 class MemoryBuildQueue:
@@ -56,6 +71,26 @@ class MemoryBuildQueue:
         if row is None:
             raise UnknownJob(job)
         return self._job(row)
+
+    def jobs_of(self, sources: Sequence[int], archives: Sequence[int]) -> frozenset[int]:
+        """See `BuildQueue.jobs_of`."""
+        builds = self._farm.table("build")
+        rows = self._farm.table("buildqueue").values()
+        return frozenset(
+            row.id for row in rows if builds[row.build].source in sources or builds[row.build].archive in archives
+        )
+
+    def supersede(self, jobs: Sequence[int]) -> frozenset[int]:
+        """See `BuildQueue.supersede`."""
+        gone = {
+            job.id: job.build
+            for job in self.jobs(jobs)
+            if job.builder is None and job.state is BuildState.NEEDSBUILD and not job.published
+        }
+        for build in gone.values():
+            why = "its source is not published in the archive any more"
+            self._farm.move_build(build, BuildState.SUPERSEDED, why=why)
+        return frozenset(gone)
 
     def claim(self, picks: Sequence[Pick], limits: Limits) -> tuple[Attempt, ...]:
         """See `BuildQueue.claim`."""
@@ -119,6 +154,8 @@ class MemoryBuildQueue:
         dependencies: Sequence[str] = (),
         results: Sequence[Result] = (),
         log: Result | None = None,
+        exclude_seconds: float | None = None,
+        cool_seconds: float | None = None,
     ) -> Recording:
         """See `BuildQueue.record`."""
         row: AttemptRow | None = self._farm.table("attempt").get(attempt)
@@ -138,9 +175,13 @@ class MemoryBuildQueue:
                 self._farm.put("build_file", (row.build, alias), BuildFileRow(row.build, attempt, alias))
         logged = None if log is None else self._name(log)
         ended = self._farm.now()
-        self._farm.put("attempt", attempt, replace(row, outcome=outcome, ended=ended, text=text, log=logged))
+        excluded = None if exclude_seconds is None else ended + timedelta(seconds=exclude_seconds)
+        closed = replace(row, outcome=outcome, ended=ended, text=text, log=logged, excluded_until=excluded)
+        self._farm.put("attempt", attempt, closed)
         self._farm.move_build(row.build, path[-1], why=text, dependencies=tuple(dependencies))
-        if not keep_job:
+        if keep_job:
+            self._cool_down(row.job, cool_seconds)
+        else:
             self._farm.remove_job(row.job)
         return Recording.RECORDED
 
@@ -172,6 +213,17 @@ class MemoryBuildQueue:
         late = (row for row in self._open() if row.deadline <= limit)
         return tuple(map(attempt_of, sorted(late, key=lambda row: (row.deadline, row.id))))
 
+    def _cool_down(self, job: int, seconds: float | None) -> None:
+        row: JobRow | None = self._farm.table("buildqueue").get(job)
+        if row is None:
+            return
+        if seconds is None:
+            cooled = replace(row, cooling_until=None, given_back=0) if row.given_back else row
+        else:
+            until = self._farm.now() + timedelta(seconds=seconds)
+            cooled = replace(row, cooling_until=until, given_back=row.given_back + 1)
+        self._farm.put("buildqueue", job, cooled)
+
     def _open(self) -> list[AttemptRow]:
         rows = self._farm.table("attempt")
         held = [rows[attempt] for attempt in self._farm.open_by_build.values()]
@@ -190,16 +242,16 @@ class MemoryBuildQueue:
         build: BuildRow = farm.table("build")[row.build]
         job = self._job(row)
         chroot = _chroot_of(farm, build)
-        fits = builder.builderok and not builder.manual and builder.trusted == job.trusted
+        now = farm.now()
         if (
-            not fits
-            or job.family not in builder.families
-            or build.state != BuildState.NEEDSBUILD
+            build.state != BuildState.NEEDSBUILD
             or chroot is None
             or pick.builder in farm.open_by_builder
+            or not job.archive_enabled
+            or job.cooling_until is not None
+            or not _takes(builder, farm.table("builder_runtime")[builder.name], job, now)
         ):
             return None
-        now = farm.now()
         archive: Archive = farm.table("archive")[build.archive]
         limits, limits_from = in_force(settings, archive.limits, build.limits)
         wall_seconds = float(limits.wall_seconds or 0)
@@ -230,6 +282,12 @@ class MemoryBuildQueue:
         series: DistroArchSeries = farm.table("distroarchseries")[build.distroarchseries]
         files: tuple[NamedFile, ...] = farm.table("source_file")[source.id]
         contents = farm.table("library_content")
+        place = _place_of(farm, build, series)
+        now = farm.now()
+        until: dict[str, datetime] = {}
+        for attempt in farm.table("attempt").values():
+            if attempt.build == build.id and attempt.excluded_until is not None and attempt.excluded_until > now:
+                until[attempt.builder] = max(attempt.excluded_until, until.get(attempt.builder, now))
         return Job(
             id=row.id,
             build=build.id,
@@ -240,7 +298,7 @@ class MemoryBuildQueue:
             archive=archive.name,
             distroarchseries=str(series),
             pocket=build.pocket,
-            component=source.component,
+            component=source.component if place is None else place.component,
             urgency=source.urgency,
             purpose=archive.purpose,
             owner=archive.owner,
@@ -254,6 +312,15 @@ class MemoryBuildQueue:
             has_chroot=_chroot_of(farm, build) is not None,
             archive_enabled=archive.enabled,
             files_missing=tuple(sorted(file.filename for file in files if file.sha256 not in contents)),
+            series_status=farm.table("distroseries").get(
+                (series.distribution, series.series), SeriesStatus.DEVELOPMENT
+            ),
+            published=place is not None and place.status in _LIVE,
+            tags=tuple(sorted({*archive.tags, *build.tags})),
+            assigned=row.assigned,
+            cooling_until=row.cooling_until if row.cooling_until is not None and row.cooling_until > now else None,
+            given_back=row.given_back,
+            excluded=tuple(Exclusion(builder, end) for builder, end in sorted(until.items())),
         )
 
     def _order(self, row: AttemptRow) -> BuildOrder:
@@ -312,3 +379,24 @@ def _chroot_of(farm: MemoryFarm, build: BuildRow) -> ChrootRow | None:
     chroots = farm.table("chroot")
     own: ChrootRow | None = chroots.get((build.distroarchseries, build.pocket))
     return own if own is not None else chroots.get((build.distroarchseries, Pocket.RELEASE))
+
+
+def _takes(builder: Builder, runtime: BuilderRuntime, job: Job, now: datetime) -> bool:
+    """Return whether the claim's second look leaves the builder to the job."""
+    quarantined = runtime.quarantined_until is not None and runtime.quarantined_until > now
+    called = not builder.manual if job.assigned is None else job.assigned == builder.name
+    return (
+        builder.builderok
+        and not quarantined
+        and called
+        and builder.trusted == job.trusted
+        and job.family in builder.families
+        and {*builder.restricted_tags} <= {*job.tags} <= {*builder.tags, *builder.restricted_tags}
+    )
+
+
+def _place_of(farm: MemoryFarm, build: BuildRow, series: DistroArchSeries) -> PublicationRow | None:
+    """Return where the build's source is published in its archive and series; what counts goes before what doesn't."""
+    where = (build.source, build.archive, series.series)
+    rows = (row for row in farm.table("publication").values() if (row.source, row.archive, row.series) == where)
+    return max(rows, key=lambda row: (row.status in _LIVE, row.pocket == build.pocket, row.id), default=None)

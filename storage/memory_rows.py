@@ -133,6 +133,7 @@ class BuildRow:
     started: datetime | None = None
     ended: datetime | None = None
     limits: Limits = field(default_factory=Limits)
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,9 @@ class JobRow:
     manual_score: int | None = None
     builder: str | None = None
     buildstart: datetime | None = None
+    assigned: str | None = None
+    cooling_until: datetime | None = None
+    given_back: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,7 @@ class AttemptRow:
     log: int | None = None
     limits: Limits = field(default_factory=Limits)
     limits_from: tuple[str, ...] = ()
+    excluded_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,17 @@ class Pocket(StrEnum):
     BACKPORTS = "BACKPORTS"
 
 
+class SeriesStatus(StrEnum):
+    """Where a series is in its life; `actors.core.pockets` says which pockets are open to uploads."""
+
+    EXPERIMENTAL = "EXPERIMENTAL"
+    DEVELOPMENT = "DEVELOPMENT"
+    FROZEN = "FROZEN"  #: about to be released
+    CURRENT = "CURRENT"  #: the latest release
+    SUPPORTED = "SUPPORTED"  #: an earlier release
+    OBSOLETE = "OBSOLETE"
+
+
 class ArchivePurpose(StrEnum):
     """What an archive is for; everything but a PPA is trusted."""
 
@@ -151,9 +162,13 @@ class Builder:
     notok_by: NotOkBy | None
     notok_kind: NotOkKind | None
     manual: bool
-    tags: tuple[str, ...]
+    tags: tuple[str, ...]  #: resource tags that it has, beside the restricted ones
     architectures: tuple[str, ...]  #: architecture tags of its families: the slave must offer one of them
     certificates: tuple[KnownCertificate, ...] = ()  #: ever issued to it since it was registered, oldest first
+    restricted_tags: tuple[str, ...] = ()  #: more tags that it has: it takes only jobs that ask for all of these
+    quarantined_until: datetime | None = None  #: still to come when this was read
+    quarantine_why: str = ""
+    frozen_until: datetime | None = None  #: held at the debug console; still to come when this was read
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +202,8 @@ class BuilderRuntime:
     deadline: datetime | None
     quarantined_until: datetime | None
     failures_in_row: int
+    quarantine_why: str = ""
+    frozen_until: datetime | None = None  #: held at the debug console
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +278,7 @@ class Archive:
     enabled: bool
     relative_score: int
     limits: Limits  #: its own, of each build in it
+    tags: tuple[str, ...] = ()  #: resource tags that every build in it asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +305,32 @@ class Build:
     ended: datetime | None
     builder: str | None  #: of the open attempt
     limits: Limits  #: its own; they go over the archive's
+    tags: tuple[str, ...] = ()  #: resource tags that it asks for, beside its archive's
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """A builder that a job does not go to for a while, because it failed there for reasons of infrastructure."""
+
+    builder: str
+    until: datetime  #: still to come when this was read
+
+
+@dataclass(frozen=True, slots=True)
+class FarmState:
+    """What an operator has said of the farm as a whole."""
+
+    paused: str = ""  #: why nothing is given away; empty: jobs are given away
+    minimum_score: int | None = None  #: jobs whose score without age is less wait
+    family_scores: tuple[FamilyScore, ...] = ()  #: the same for a processor family; the higher of the two counts
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyScore:
+    """The least score, without age, of jobs of one processor family that are given away."""
+
+    family: str
+    score: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +346,7 @@ class Job:
     archive: str
     distroarchseries: str
     pocket: Pocket
-    component: str
+    component: str  #: that it is published in, which may differ from the source's own
     urgency: Urgency
     purpose: ArchivePurpose  #: of its archive
     owner: str | None  #: of its archive
@@ -316,6 +360,13 @@ class Job:
     has_chroot: bool  #: for its distroarchseries and pocket, or the series' RELEASE
     archive_enabled: bool
     files_missing: tuple[str, ...]  #: source files without content in the librarian
+    series_status: SeriesStatus = SeriesStatus.DEVELOPMENT
+    published: bool = True  #: its source is PENDING or PUBLISHED in its archive and series
+    tags: tuple[str, ...] = ()  #: resource tags that it asks for: its archive's and its own, sorted
+    assigned: str | None = None  #: the only builder that may take it
+    cooling_until: datetime | None = None  #: given back; still to come when this was read
+    given_back: int = 0  #: how often in a row
+    excluded: tuple[Exclusion, ...] = ()  #: by builder
 
 
 @dataclass(frozen=True, slots=True)

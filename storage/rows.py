@@ -9,6 +9,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -63,10 +64,21 @@ def _maker(hint: Any) -> Callable[[Any], Any] | None:  # noqa: ANN401 - a type h
     if origin is tuple:
         element = get_args(hint)[0]
         if isinstance(element, type) and is_dataclass(element):
-            return lambda rows: tuple(element(**row) for row in rows)
+            make = _from_json(element)
+            return lambda rows: tuple(make(row) for row in rows)
         return tuple
     if isinstance(hint, type) and is_dataclass(hint):
-        return lambda row: hint(**row)
+        return _from_json(hint)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return hint
     return None
+
+
+def _from_json(record: type[Any]) -> Callable[[dict[str, Any]], Any]:
+    """Return what makes a record of a JSON object: there, times are text."""
+    times = [field.name for field in fields(record) if get_type_hints(record, vars(_records))[field.name] is datetime]
+
+    def make(row: dict[str, Any]) -> Any:  # noqa: ANN401 - a record of any type
+        return record(**(row | {name: datetime.fromisoformat(row[name]) for name in times}))
+
+    return make if times else lambda row: record(**row)

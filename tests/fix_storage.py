@@ -22,10 +22,12 @@ from storage.builders import Builders
 from storage.builds import Builds
 from storage.database import acting, connect
 from storage.events import Events
+from storage.farm import FarmStates
 from storage.librarian import Librarian
 from storage.library import Library
 from storage.memory import MemoryBuilders, MemoryBuilds
 from storage.memory_archives import MemoryArchives, MemoryEvents, MemoryLibrary, MemoryPeople
+from storage.memory_farm import MemoryFarmStates
 from storage.memory_queue import MemoryBuildQueue
 from storage.memory_rows import MemoryFarm
 from storage.people import People
@@ -80,6 +82,7 @@ class Stage:
     library: Library | MemoryLibrary
     people: People | MemoryPeople
     events: Events | MemoryEvents
+    farm_states: FarmStates | MemoryFarmStates
     begin: Callable[[str, str], AbstractContextManager[object]]
 
     def acting(self, who: str, why: str = "") -> AbstractContextManager[object]:
@@ -107,7 +110,9 @@ class Stage:
         with self.acting("stage"):
             where = self.archives.distroarchseries(series)
             there = self.archives.archive(where.distribution, archive)
-            return self.builds.create(self.source(name), where.id, there.id, Pocket.RELEASE, arch_indep=False)
+            source = self.source(name)
+            self.archives.publish(source, there.id, where.series, Pocket.RELEASE, "main")
+            return self.builds.create(source, where.id, there.id, Pocket.RELEASE, arch_indep=False)
 
     def job(self, name: str = "foo", archive: str = "primary", series: str = "ubuntu/hoary/i386") -> Job:
         """Make a build of a new source in `archive`, and queue it."""
@@ -185,6 +190,8 @@ BEGIN
                  AND relname !~ 'yoyo' AND relname NOT IN ('farm', 'component', 'processor_family', 'build_move') LOOP
         EXECUTE format('DELETE FROM %I', one);
     END LOOP;
+    UPDATE farm SET paused = '', minimum_score = NULL;
+    UPDATE processor_family SET minimum_score = NULL;
     DELETE FROM processor_family WHERE name !~ '^(x86|amd64|arm64|armhf|armel|ppc64el|riscv64|s390x|loong64)$';
     FOR one IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP
         PERFORM setval(one::regclass, 1, false);
@@ -204,6 +211,7 @@ def on_postgresql(connection: psycopg.Connection[Any]) -> Farm:
         Library(connection),
         People(connection),
         Events(connection),
+        FarmStates(connection),
         lambda who, why: acting(connection, who, why),
         connection,
     )
@@ -237,6 +245,7 @@ def in_memory() -> Stage:
         MemoryLibrary(rows),
         MemoryPeople(rows),
         MemoryEvents(rows),
+        MemoryFarmStates(rows),
         rows.acting,
     )
     one.set_up()

@@ -54,7 +54,7 @@ WHERE id = %(archive)s;
 
 -- archives --
 SELECT archive.id, archive.name, distribution.name AS distribution, archive.purpose, person.name AS owner,
-       archive.private, archive.enabled, archive.relative_score, archive.limits
+       archive.private, archive.enabled, archive.relative_score, archive.limits, archive.tags
 FROM archive
 JOIN distribution ON distribution.id = archive.distribution
 LEFT JOIN person ON person.id = archive.owner

@@ -5,7 +5,7 @@
 SELECT job.id, job.build, source.name AS source, source.version, arch.family, archive.trusted,
        archive.name AS archive,
        distribution.name || '/' || series.name || '/' || arch.architecture AS distroarchseries,
-       build.pocket, source.component, source.urgency, archive.purpose, person.name AS owner, archive.private, archive.relative_score,
+       build.pocket, coalesce(place.component, source.component) AS component, source.urgency, archive.purpose, person.name AS owner, archive.private, archive.relative_score,
        job.manual_score, job.created, job.builder, job.buildstart, build.state,
        EXISTS (SELECT FROM chroot
                WHERE chroot.distroarchseries = arch.id AND chroot.pocket IN (build.pocket, 'RELEASE')) AS has_chroot,
@@ -13,7 +13,20 @@ SELECT job.id, job.build, source.name AS source, source.version, arch.family, ar
        ARRAY(SELECT file.filename::text FROM source_file AS file
              WHERE file.source = source.id
                AND NOT EXISTS (SELECT FROM library_content AS content WHERE content.sha256 = file.sha256)
-             ORDER BY file.filename) AS files_missing
+             ORDER BY file.filename) AS files_missing,
+       series.status AS series_status,
+       coalesce(place.live, false) AS published,
+       CASE WHEN archive.tags <> '{}' OR build.tags <> '{}'
+            THEN ARRAY(SELECT DISTINCT tag FROM unnest(archive.tags || build.tags) AS tag ORDER BY tag)
+            ELSE '{}'::text[] END AS tags,
+       job.assigned,
+       CASE WHEN job.cooling_until > now() THEN job.cooling_until END AS cooling_until,
+       job.given_back,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('builder', builder, 'until', until) ORDER BY builder), '[]')
+        FROM (SELECT attempt.builder, max(attempt.excluded_until) AS until
+              FROM attempt
+              WHERE attempt.build = build.id AND attempt.excluded_until > now()
+              GROUP BY attempt.builder) AS excluded) AS excluded
 FROM buildqueue AS job
 JOIN build ON build.id = job.build
 JOIN archive ON archive.id = build.archive
@@ -22,8 +35,38 @@ JOIN source_release AS source ON source.id = build.source
 JOIN distroarchseries AS arch ON arch.id = build.distroarchseries
 JOIN distroseries AS series ON series.id = arch.distroseries
 JOIN distribution ON distribution.id = series.distribution
+LEFT JOIN LATERAL (
+    SELECT publication.component, publication.status IN ('PENDING', 'PUBLISHED') AS live
+    FROM publication
+    WHERE publication.source = build.source AND publication.archive = build.archive
+      AND publication.distroseries = series.id
+    ORDER BY live DESC, publication.pocket = build.pocket DESC, publication.id DESC
+    LIMIT 1
+) AS place ON true
 WHERE job.id = ANY (coalesce(%(ids)s::bigint[], ARRAY(SELECT id FROM buildqueue)))
 ORDER BY job.id;
+
+-- jobs_of --
+-- Jobs of builds of these sources, or in these archives.
+SELECT job.id
+FROM buildqueue AS job JOIN build ON build.id = job.build
+WHERE build.source = ANY (%(sources)s::bigint[]) OR build.archive = ANY (%(archives)s::bigint[]);
+
+-- supersede --
+-- Builds that wait for nothing any more: their source is not published.  Returns the jobs that are gone.
+WITH superseded AS (
+    UPDATE build SET state = 'SUPERSEDED', why = 'its source is not published in the archive any more'
+    FROM buildqueue AS job, distroarchseries AS arch
+    WHERE job.id = ANY (%(jobs)s::bigint[]) AND build.id = job.build AND job.builder IS NULL
+      AND arch.id = build.distroarchseries
+      AND build.state = 'NEEDSBUILD'
+      AND NOT EXISTS (SELECT FROM publication
+                      WHERE publication.source = build.source AND publication.archive = build.archive
+                        AND publication.distroseries = arch.distroseries
+                        AND publication.status IN ('PENDING', 'PUBLISHED'))
+    RETURNING job.id
+)
+SELECT id FROM superseded ORDER BY id;
 
 -- claim --
 -- Architecture §5: the picks that still hold become attempts.  Rows are locked and tested as they are now; what
@@ -50,12 +93,19 @@ WITH pick AS (
         ORDER BY chroot.pocket = 'RELEASE'
         LIMIT 1
     ) AS tarball
+    LEFT JOIN builder_runtime AS runtime ON runtime.builder = builder.name
     WHERE job.builder IS NULL
       AND build.state = 'NEEDSBUILD'
+      AND archive.enabled
+      AND (job.cooling_until > now()) IS NOT TRUE
       AND builder.builderok
-      AND NOT builder.manual
+      AND (runtime.quarantined_until > now()) IS NOT TRUE
+      AND CASE WHEN job.assigned IS NULL THEN NOT builder.manual ELSE job.assigned = builder.name END
       AND builder.trusted = archive.trusted
       AND arch.family = ANY (builder.families)
+      AND archive.tags <@ (builder.tags || builder.restricted_tags)
+      AND build.tags <@ (builder.tags || builder.restricted_tags)
+      AND builder.restricted_tags <@ (archive.tags || build.tags)
     ORDER BY pick.place
     FOR NO KEY UPDATE OF job, build, builder SKIP LOCKED
 ), claimed AS (
@@ -187,8 +237,17 @@ FROM file JOIN alias ON alias.content = file.sha256 AND alias.filename = file.fi
 WHERE NOT file.result AND attempt.id = %(attempt)s AND attempt.outcome IS NULL;
 
 -- close --
-UPDATE attempt SET outcome = %(outcome)s, ended = now(), text = %(text)s
+UPDATE attempt
+SET outcome = %(outcome)s, ended = now(), text = %(text)s,
+    excluded_until = now() + make_interval(secs => %(exclude_seconds)s::double precision)
 WHERE id = %(attempt)s AND outcome IS NULL;
+
+-- cool_down --
+-- A job that was given back waits for a while; one that ended otherwise and is kept begins to count anew.
+UPDATE buildqueue
+SET cooling_until = now() + make_interval(secs => %(seconds)s::double precision),
+    given_back = CASE WHEN %(seconds)s::double precision IS NULL THEN 0 ELSE given_back + 1 END
+WHERE id = %(job)s AND (given_back > 0 OR %(seconds)s::double precision IS NOT NULL);
 
 -- move --
 -- The build at the end of an attempt; its job follows by trigger.

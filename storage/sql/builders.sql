@@ -14,7 +14,10 @@ SELECT name::text FROM builder WHERE slave_address(url) = slave_address(%(url)s)
 -- all --
 -- All builders by name, or those of `names`; architectures are the tags of their families.  The latest
 -- certificates are enough: earlier ones have expired.
-SELECT id, name, url, families, trusted, builderok, failnotes, notok_by, notok_kind, manual, tags,
+SELECT id, name, url, families, trusted, builderok, failnotes, notok_by, notok_kind, manual, tags, restricted_tags,
+       CASE WHEN quarantined_until > now() THEN quarantined_until END AS quarantined_until,
+       CASE WHEN quarantined_until > now() THEN quarantine_why ELSE '' END AS quarantine_why,
+       CASE WHEN frozen_until > now() THEN frozen_until END AS frozen_until,
        ARRAY(SELECT DISTINCT tag
              FROM processor_family AS family, unnest(family.architectures) AS tag
              WHERE family.name = ANY (builder.families)
@@ -31,7 +34,7 @@ SELECT id, name, url, families, trusted, builderok, failnotes, notok_by, notok_k
               WHERE role = 'builder' AND certificate.name = builder.name AND issued >= builder.created
               ORDER BY issued DESC, serial
               LIMIT 16) AS known) AS certificates
-FROM builder
+FROM builder LEFT JOIN builder_runtime ON builder_runtime.builder = builder.name
 WHERE %(names)s::text[] IS NULL OR name = ANY (%(names)s::text[])
 ORDER BY name;
 
@@ -75,7 +78,9 @@ SELECT builder.name AS builder,
        coalesce(since, builder.created) AS since,
        deadline,
        quarantined_until,
-       coalesce(failures_in_row, 0) AS failures_in_row
+       coalesce(failures_in_row, 0) AS failures_in_row,
+       coalesce(quarantine_why, '') AS quarantine_why,
+       frozen_until
 FROM builder LEFT JOIN builder_runtime ON builder_runtime.builder = builder.name
 ORDER BY builder.name;
 

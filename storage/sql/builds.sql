@@ -6,7 +6,7 @@ SELECT build.id, source.name AS source, source.version, archive.name AS archive,
        distribution.name || '/' || series.name || '/' || arch.architecture AS distroarchseries,
        arch.architecture, arch.family, build.pocket, source.component, source.urgency, archive.trusted,
        build.arch_indep, build.state, build.dependencies, build.why, build.created, build.started, build.ended,
-       attempt.builder, build.limits
+       attempt.builder, build.limits, build.tags
 FROM build
 JOIN archive ON archive.id = build.archive
 JOIN source_release AS source ON source.id = build.source

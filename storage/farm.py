@@ -1,0 +1,70 @@
+"""What an operator says of the farm as a whole: pause, and the least scores that are given away; table `farm`.
+
+What follows from it stands in `actors.core.reasons`; the farm's identity is `storage.database.farm_id`.
+"""
+
+from __future__ import annotations
+
+from storage.errors import BadValue, UnknownFamily
+from storage.queries import load
+from storage.records import FarmState
+from storage.repository import Repository
+from storage.words import check_score
+
+_SQL = load("farm")
+
+
+class FarmStates(Repository):
+    """The one row of the farm."""
+
+    def get(self) -> FarmState:
+        """Return what holds now."""
+        found = self._row(FarmState, _SQL["state"])
+        return found if found is not None else FarmState()
+
+    def pause(self, why: str) -> FarmState:
+        """Give nothing away any more; what runs goes on.
+
+        Args:
+            why: shown with every waiting job; not empty.
+
+        Raises:
+            BadValue: no reason was given.
+        """
+        check_why(why)
+        self._run(_SQL["pause"], why=why.strip())
+        return self.get()
+
+    def resume(self) -> FarmState:
+        """Give jobs away again."""
+        self._run(_SQL["pause"], why="")
+        return self.get()
+
+    def set_minimum_score(self, score: int | None, family: str | None = None) -> FarmState:
+        """Let jobs wait whose score without age is less; None: no such fence.
+
+        Args:
+            score: of the whole farm, or of `family`; the higher of the two counts.
+            family: processor family.
+
+        Raises:
+            UnknownFamily: no such family.
+            BadValue: out of range.
+        """
+        check_score(score)
+        if family is None:
+            self._run(_SQL["set_minimum_score"], score=score)
+        elif not self._run(_SQL["set_family_score"], score=score, family=family):
+            (known,) = self._values(_SQL["families"])
+            raise UnknownFamily(family, known=known)
+        return self.get()
+
+
+def check_why(why: str) -> None:
+    """Refuse an empty reason.
+
+    Raises:
+        BadValue: it says nothing.
+    """
+    if not why.strip():
+        raise BadValue("say why: whoever looks at a job that waits will read it")
