@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from actors.core.roles import Action
 from cli.errors import BadInput
 from cli.farm import open_farm
 from cli.limits import Disk, FileSize, LogSize, Memory, Processes, Silent, Wall, changes, words
@@ -100,7 +101,7 @@ def add_archive(
         log_size=log_size,
         disk=disk,
     )
-    with open_farm(context) as farm, farm.acting(f"archive add {name}"):
+    with open_farm(context) as farm, farm.acting(f"archive add {name}", Action.CHANGE_ARCHIVES):
         added = Archives(farm.connection).add_archive(
             archive,
             distribution,
@@ -149,7 +150,7 @@ def set_archive(
     )
     if enabled is None and private is None and score is None and not limits:
         raise BadInput("nothing to change: see `buildd-master archive set --help`")
-    with open_farm(context) as farm, farm.acting(f"archive set {name}"):
+    with open_farm(context) as farm, farm.acting(f"archive set {name}", Action.CHANGE_ARCHIVES):
         changed = Archives(farm.connection).change_archive(
             distribution, archive, enabled=enabled, private=private, relative_score=score, limits=limits
         )

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from actors.core.roles import Action
 from cli import host_apt
 from cli.errors import BadInput
 from cli.farm import open_farm
@@ -145,7 +146,7 @@ def add_builder(
 
     The running farm connects to its slave at once.
     """
-    with open_farm(context) as farm, farm.acting(f"builder add {name}"):
+    with open_farm(context) as farm, farm.acting(f"builder add {name}", Action.CHANGE_BUILDERS):
         families = family or [Archives(farm.connection).family_of(host_apt.architecture())]
         builder = Builders(farm.connection).add(name, url, families, trusted=trusted, manual=manual, tags=tag or [])
     if as_json:
@@ -185,7 +186,7 @@ def set_builder(
         raise BadInput(
             f"nothing to change: see `buildd-master builder set --help`; `builder show {name}` shows what is set"
         )
-    with open_farm(context) as farm, farm.acting(notes or f"builder set {name}"):
+    with open_farm(context) as farm, farm.acting(notes or f"builder set {name}", Action.CHANGE_BUILDERS):
         builders = Builders(farm.connection)
         builder = builders.change(name, **given) if given else builders.get(name)  # type: ignore[arg-type]
         if ok is not None:
@@ -206,7 +207,7 @@ def remove_builder(context: typer.Context, name: Name, as_json: AsJson = False) 
 
     A build that runs there goes back into the queue, with its place.
     """
-    with open_farm(context) as farm, farm.acting(f"builder remove {name}"):
+    with open_farm(context) as farm, farm.acting(f"builder remove {name}", Action.CHANGE_BUILDERS):
         Builders(farm.connection).remove(name)
     if as_json:
         print_json({"removed": name})

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from actors.core.roles import Action
 from cli.errors import Failed
 from cli.farm import Farm, open_farm
 from cli.following import log_path, wait_until_ended
@@ -120,6 +121,7 @@ def show_log(
     """
     with open_farm(context) as farm:
         one = Builds(farm.connection).get(build)
+        farm.require(Action.READ_FILES, one)
         if follow and not one.state.final:
             _say_end(wait_with_words(farm, [build], log=True, quiet=False))
             return
@@ -136,6 +138,7 @@ def list_files(context: typer.Context, build: Id, output: Output = None, as_json
     check_output(output)
     with open_farm(context) as farm:
         one = Builds(farm.connection).get(build)
+        farm.require(Action.READ_FILES, one)
         files = Builds(farm.connection).files(build)
         if output is not None and not files:
             raise Failed(f"build {build} has no files: it is {one.state}; `buildd-master build show {build}` says why")
@@ -154,8 +157,10 @@ def cancel_build(context: typer.Context, build: Id, as_json: AsJson = False) -> 
 
     At once if it waits; if it runs, its slave is told to abort.
     """
-    with open_farm(context) as farm, farm.acting(f"build cancel {build}"):
-        now = Builds(farm.connection).cancel(build)
+    with open_farm(context) as farm:
+        builds = Builds(farm.connection)
+        with farm.acting(f"build cancel {build}", Action.CHANGE_BUILDS, builds.get(build)):
+            now = builds.cancel(build)
     if as_json:
         print_json({"build": build, "state": now})
     elif now is BuildState.CANCELLING:

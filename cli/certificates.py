@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from actors.core.roles import Action
 from certificates.files import AUTHORITY, OWN, write_file
 from certificates.making import fingerprint, new_key, new_request
 from certificates.token import new_token, secret_hash
@@ -38,7 +39,7 @@ def init_authority(context: typer.Context, as_json: AsJson = False) -> None:
 
     `ca issue` does it by itself; what is there already stays.
     """
-    with open_farm(context) as farm, farm.acting("ca init"):
+    with open_farm(context) as farm, farm.acting("ca init", Action.CHANGE_BUILDERS):
         authority = _authority(farm)
         there = authority.there
         pem = authority.open().pem
@@ -72,7 +73,7 @@ def issue_certificate(
 
     On the slave's machine: buildd-slave enroll https://MASTER:8220 --token -
     """
-    with open_farm(context) as farm, farm.acting(f"ca issue {name}"):
+    with open_farm(context) as farm, farm.acting(f"ca issue {name}", Action.CHANGE_BUILDERS):
         Builders(farm.connection).get(name)
         authority = _authority(farm)
         pem = authority.open().pem
@@ -101,7 +102,7 @@ def renew_certificate(context: typer.Context, name: Builder, days: Days = 365, a
     A slave gets it over its session.  The farm does this by itself, when a third of the time is left.
     """
     now = datetime.now(UTC)
-    with open_farm(context) as farm, farm.acting(f"ca renew {name}"):
+    with open_farm(context) as farm, farm.acting(f"ca renew {name}", Action.CHANGE_BUILDERS):
         certificates = Certificates(farm.connection)
         last = next((one for one in in_force(certificates.all()) if one.name == name), None)
         if last is None:
@@ -126,7 +127,7 @@ def revoke_certificate(
 
     The running farm ends a session opened with it within a second.
     """
-    with open_farm(context) as farm, farm.acting(f"ca revoke {what}"):
+    with open_farm(context) as farm, farm.acting(f"ca revoke {what}", Action.CHANGE_BUILDERS):
         if what == MASTER:
             raise BadInput(
                 "slaves can't be told of it: move ca/ and tls/ of the state directory away, and let every slave enrol again"

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from actors.core.roles import Action
 from cli import host_apt
 from cli.chroot_tarball import Recipe, made
 from cli.chroot_update import updated
@@ -80,6 +81,7 @@ def make_chroot(
     recipe = Recipe(suite, arch or host_apt.architecture(), variant, tuple(dict.fromkeys([*_ALWAYS, *words])))
     recipe.check()
     with open_farm(context) as farm:
+        farm.require(Action.CHANGE_ARCHIVES)
         Archives(farm.connection).family_of(recipe.architecture)
         series = (host_apt.distribution(), suite, recipe.architecture)
         with ExitStack() as stack:
@@ -107,6 +109,7 @@ def update_chroots(
     documents: list[dict[str, object]] = []
     failures: list[CommandError | StorageError] = []
     with open_farm(context) as farm:
+        farm.require(Action.CHANGE_ARCHIVES)
         chosen = _chosen(Archives(farm.connection).chroots(), names or [], pocket)
         for one in chosen:
             try:
@@ -194,6 +197,7 @@ def add_chroot(
             f"{name!r} names no architecture of a series: write DISTRIBUTION/SERIES/ARCH, as debian/bookworm/amd64"
         )
     with open_farm(context) as farm:
+        farm.require(Action.CHANGE_ARCHIVES)
         Archives(farm.connection).distroarchseries(name)
         check_tarball(file)
         _register(farm, (parts[0], parts[1], parts[2]), file, pocket, as_json=as_json)
@@ -220,7 +224,7 @@ def _stored(farm: Farm, series: tuple[str, str, str], tarball: Path, pocket: Poc
             stored = farm.librarian.add_file(tarball, progress=progress)
     except OSError as error:
         raise NotReachable(f"can't read {tarball}: {error.strerror}") from error
-    with farm.acting(f"chroot of {'/'.join(series)} {pocket}"):
+    with farm.acting(f"chroot of {'/'.join(series)} {pocket}", Action.CHANGE_ARCHIVES):
         place, new = ensure(farm, *series)
         alias = Library(farm.connection).add(stored, tarball.name)
         return Archives(farm.connection).set_chroot(place.id, pocket, alias.id), new

@@ -3,6 +3,7 @@
     CommandError
     ├── Failed          1   the farm did as told, and the answer is no: the build failed, an invariant is broken
     ├── BadInput        2   what the person gave can't be used; nothing was changed
+    ├── Refused         2   the person lacks a role; nothing was changed
     └── NotReachable    3   the farm, its database or a tool of this machine is missing or does not answer
 
 A text is one line: what, where, whose fault, what to do.  `cli.app.main` prints it and exits.
@@ -37,6 +38,12 @@ class Failed(CommandError):
 
 class BadInput(CommandError):
     """What was given can't be used; nothing was changed."""
+
+    exit_code = 2
+
+
+class Refused(CommandError):
+    """The person who asks lacks a role for it (`actors.core.roles`); nothing was changed."""
 
     exit_code = 2
 

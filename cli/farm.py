@@ -1,21 +1,23 @@
-"""The farm as a command sees it: settings, database, librarian, and in whose name it acts.
+"""The farm as a command sees it: settings, database, librarian, who acts, and the one door to every change.
 
-Commands never talk to actors: they change rows, and triggers tell the running farm.
+Commands never talk to actors: they change rows, and triggers tell the running farm.  Outside of `Farm.acting` the
+database itself refuses to write; inside it, only what the caller's roles allow gets that far.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import typer
 from psycopg import Connection
 
+from actors.core.roles import Action, Caller, Subject, permit
 from actors.run_file import running_farm
 from actors.settings import Settings
-from cli.errors import NotReachable
+from cli.errors import NotReachable, Refused
 from cli.given import login_name, settings_of
 from storage.database import acting, connect
 from storage.embedded import Embedded
@@ -29,17 +31,53 @@ class Farm:
     """One open farm."""
 
     settings: Settings
-    connection: Connection[Any]
+    connection: Connection[Any]  #: reads; writes within `acting` only
     dsn: str
+    caller: Caller  #: who acts
 
     @property
     def librarian(self) -> Librarian:
         """The file store of the farm."""
         return Librarian(self.settings.librarian_directory)
 
-    def acting(self, why: str) -> AbstractContextManager[Connection[Any]]:
-        """Return a transaction in the person's name; `why` stands with each event of it."""
-        return acting(self.connection, login_name(), why)
+    def require(self, action: Action, subject: Subject = None) -> None:
+        """Refuse what the caller's roles do not allow; for reading, and before work that takes long.
+
+        Args:
+            action: what is about to be done.
+            subject: what it concerns, as `actors.core.roles.permit` takes it: an archive (or a build or job, which
+                stands for its archive) or a person; None where the action concerns none.
+
+        Raises:
+            Refused: says which role is missing.
+        """
+        _refuse(self.caller, action, subject)
+
+    @contextmanager
+    def acting(
+        self, why: str, action: Action, subject: Subject = None, *, also: Iterable[Action] = ()
+    ) -> Iterator[Connection[Any]]:
+        """Run a transaction in the caller's name, if their roles allow it; looked at before, and again inside.
+
+        Args:
+            why: stands with each event of it.
+            action: what is done.
+            subject: as for `require`.
+            also: more that is done, and concerns no subject.
+
+        Raises:
+            Refused: says which role is missing; nothing was changed.
+        """
+        needs = ((action, subject), *((one, None) for one in also))
+        for need in needs:
+            _refuse(self.caller, *need)
+        self.connection.read_only = False
+        try:
+            with acting(self.connection, self.caller.name, why) as connection:
+                yield connection
+        finally:
+            if not self.connection.closed:
+                self.connection.read_only = None
 
 
 @contextmanager
@@ -57,7 +95,7 @@ def open_farm(context: typer.Context, *, outdated_too: bool = False) -> Iterator
     dsn = dsn_of(settings)
     try:
         missing = () if outdated_too else pending_migrations(dsn)
-        connection = connect(dsn, application=login_name())
+        connection = connect(dsn, application=login_name(), read_only=True)
     except (DatabaseUnreachable, SchemaOutdated) as error:
         raise NotReachable(str(error)) from error
     if missing:
@@ -66,7 +104,13 @@ def open_farm(context: typer.Context, *, outdated_too: bool = False) -> Iterator
             f"the database lacks {len(missing)} migrations of this version: run `buildd-master db migrate`"
         )
     with connection:
-        yield Farm(settings, connection, dsn)
+        yield Farm(settings, connection, dsn, Caller(login_name()))
+
+
+def _refuse(caller: Caller, action: Action, subject: Subject) -> None:
+    refusal = permit(caller, action, subject)
+    if refusal is not None:
+        raise Refused(refusal.words)
 
 
 def dsn_of(settings: Settings) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from actors.core.roles import Action
 from cli.errors import BadInput
 from cli.farm import Farm, open_farm
 from cli.output import AsJson, print_json, say
@@ -91,7 +92,7 @@ def add_series(
 ) -> None:
     """Register a series, or add architectures to one."""
     distribution, series = split(name)
-    with open_farm(context) as farm, farm.acting(f"series add {name}"):
+    with open_farm(context) as farm, farm.acting(f"series add {name}", Action.CHANGE_ARCHIVES):
         archives = Archives(farm.connection)
         families = {tag: archives.family_of(tag) for tag in arch}
         there = (one for one in archives.series() if (one.distribution, one.series) == (distribution, series))

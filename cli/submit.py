@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from actors.core.roles import Action
 from cli.builds import document, end_words, failure, wait_with_words
 from cli.errors import BadInput
 from cli.farm import Farm, open_farm
@@ -97,6 +98,9 @@ def submit(
     check_output(output)
     with open_farm(context) as farm:
         place = _place(farm, series, archive, pocket)
+        farm.require(Action.CHANGE_BUILDS, place.archive)
+        if limits:
+            farm.require(Action.CHANGE_LIMITS)
         with _dsc(farm, what, place.series) as dsc:
             package = _verified(dsc)
             targets = wanted_builds(package.name, package.architectures, place.ready, arch or [])
@@ -217,7 +221,8 @@ def _queue(
     """Make aliases, source, publication, builds and jobs, in one transaction."""
     archives, builds = Archives(farm.connection), Builds(farm.connection)
     queued, words = [], []
-    with farm.acting(f"submit {source.name} {source.version}"):
+    also = [Action.CHANGE_LIMITS] if limits else []
+    with farm.acting(f"submit {source.name} {source.version}", Action.CHANGE_BUILDS, place.archive, also=also):
         for filename, content in stored.items():
             Library(farm.connection).add(content, filename)
         release = archives.add_source(source)

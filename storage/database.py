@@ -38,7 +38,7 @@ _KEEPALIVE: Final = {
 _MASTER_LOCK: Final = int.from_bytes(b"buildd", "big")
 
 
-def connect(dsn: str, *, application: str, statement_seconds: float = 4.5) -> Connection[Any]:
+def connect(dsn: str, *, application: str, statement_seconds: float = 4.5, read_only: bool = False) -> Connection[Any]:
     """Open a connection in autocommit mode; transactions are made with `acting`.
 
     Nothing on it waits longer than five seconds: connecting, a statement, a lock, a peer that is gone.  Times come in
@@ -48,6 +48,8 @@ def connect(dsn: str, *, application: str, statement_seconds: float = 4.5) -> Co
         dsn: URL or `key=value` words, as libpq takes them.
         application: shown in `pg_stat_activity`, and who of the events; printable.
         statement_seconds: limit for one statement; 0: none.
+        read_only: the server refuses to write, but in transactions begun while the connection's own `read_only` is
+            False.
 
     Raises:
         DatabaseUnreachable: says which database and what was said; never shows a password.
@@ -66,6 +68,7 @@ def connect(dsn: str, *, application: str, statement_seconds: float = 4.5) -> Co
         "lock_timeout": _milliseconds(_LOCK_SECONDS),
         "idle_in_transaction_session_timeout": _milliseconds(_IDLE_SECONDS),
         "farm.who": application,
+        "default_transaction_read_only": "on" if read_only else "off",
     }
     options = [str(given.get("options") or ""), *(f"-c {name}={_escaped(value)}" for name, value in settings.items())]
     waits = {key: value for key, value in _KEEPALIVE.items() if key not in given}

@@ -301,6 +301,8 @@ class MemoryBuilds:
             builder=None if held is None else farm.table("attempt")[held].builder,
             limits=row.limits,
             tags=row.tags,
+            owner=archive.owner,
+            private=archive.private,
         )
 
     def list(self, state: BuildState | None = None, limit: int = 50) -> tuple[Build, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 from certificates.identity import CertificateRole
@@ -305,6 +306,8 @@ class Build:
     ended: datetime | None
     builder: str | None  #: of the open attempt
     limits: Limits  #: its own; they go over the archive's
+    owner: str | None  #: of its archive
+    private: bool  #: of its archive
     tags: tuple[str, ...] = ()  #: resource tags that it asks for, beside its archive's
 
 
@@ -487,12 +490,16 @@ class ProcessorFamily:
     architectures: tuple[str, ...]  #: Debian architecture tags, as `i386`
 
 
+ADMINS: Final = "buildd-admins"  #: the team whose members have the role buildd-admin
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Somebody who owns archives and does things to the farm."""
 
     id: int
     name: str
+    teams: tuple[str, ...] = ()  #: that they are a member of, by name
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ SELECT build.id, source.name AS source, source.version, archive.name AS archive,
        distribution.name || '/' || series.name || '/' || arch.architecture AS distroarchseries,
        arch.architecture, arch.family, build.pocket, source.component, source.urgency, archive.trusted,
        build.arch_indep, build.state, build.dependencies, build.why, build.created, build.started, build.ended,
-       attempt.builder, build.limits, build.tags
+       attempt.builder, build.limits, build.tags, person.name AS owner, archive.private
 FROM build
 JOIN archive ON archive.id = build.archive
+LEFT JOIN person ON person.id = archive.owner
 JOIN source_release AS source ON source.id = build.source
 JOIN distroarchseries AS arch ON arch.id = build.distroarchseries
 JOIN distroseries AS series ON series.id = arch.distroseries
