@@ -25,8 +25,9 @@ from storage.events import Events
 from storage.farm import FarmStates
 from storage.librarian import Librarian
 from storage.library import Library
-from storage.memory import MemoryBuilders, MemoryBuilds
+from storage.memory import MemoryBuilders
 from storage.memory_archives import MemoryArchives, MemoryEvents, MemoryLibrary, MemoryPeople
+from storage.memory_builds import MemoryBuilds
 from storage.memory_farm import MemoryFarmStates
 from storage.memory_queue import MemoryBuildQueue
 from storage.memory_rows import MemoryFarm
