@@ -3,11 +3,13 @@
     StorageError
     ├── Unknown                 the thing named does not exist; nothing was written
     │   ├── UnknownBuilder  UnknownFamily  UnknownSeries  UnknownArchive  UnknownSource
-    │   ├── UnknownBuild  UnknownJob  UnknownAttempt  UnknownFile  UnknownPerson  UnknownComponent
+    │   ├── UnknownBuild  UnknownJob  UnknownAttempt  UnknownFile  UnknownComponent
+    │   ├── UnknownPerson  UnknownTeam  UnknownToken
     │   └── UnknownCertificate
     ├── Exists                  the name is taken; nothing was written
     │   └── BuilderExists  ArchiveExists  BuildExists  FileExists
     ├── BadValue                a value that can't be: which, where, what is allowed
+    ├── TokenRefused            a person's token is none, unknown, revoked or expired
     ├── EnrolmentRefused        a slave's one-time token is none, was used, or has expired
     ├── AuthorityUnusable       the file of the farm's authority can't be read or is not what it should be
     ├── ImpossibleMove          a build can't go from this state to that one; carries the build's story
@@ -128,6 +130,20 @@ class UnknownPerson(Unknown):
     """No such row in `person`."""
 
     what = "person"
+    hint = "`buildd-master person list` shows all"
+
+
+class UnknownTeam(Unknown):
+    """No such row in `team`."""
+
+    what = "team"
+
+
+class UnknownToken(Unknown):
+    """No such row in `api_token`."""
+
+    what = "token"
+    hint = "`buildd-master token list` shows all"
 
 
 class Exists(StorageError):
@@ -166,6 +182,10 @@ class FileExists(Exists):
 
 class BadValue(StorageError):
     """A value that can't be stored; the text says which, and what is allowed."""
+
+
+class TokenRefused(StorageError):
+    """A token shows nobody who its bearer is (any more); the text never repeats it."""
 
 
 class EnrolmentRefused(StorageError):

@@ -1,4 +1,4 @@
-"""The in-memory twin of `storage.archives`, `storage.library`, `storage.people` and `storage.events`."""
+"""The in-memory twin of `storage.archives`, `storage.library` and `storage.events`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from storage.errors import (
     UnknownArchive,
     UnknownComponent,
     UnknownFile,
-    UnknownPerson,
     UnknownSeries,
     UnknownSource,
 )
 from storage.library import mimetype_of
 from storage.limits import LimitChanges, changed, check_limits
+from storage.memory_people import MemoryPeople
 from storage.memory_rows import AliasRow, ChrootRow, MemoryFarm, PublicationRow, SourceRow
 from storage.records import (
     Alias,
@@ -28,7 +28,6 @@ from storage.records import (
     Event,
     Limits,
     NewSource,
-    Person,
     Pocket,
     ProcessorFamily,
     PublishingStatus,
@@ -91,32 +90,6 @@ class MemoryLibrary:
     def content(self, sha256: str) -> StoredFile | None:
         """See `Library.content`."""
         return self._farm.table("library_content").get(sha256)
-
-
-class MemoryPeople:
-    """The twin of `storage.people.People`."""
-
-    def __init__(self, farm: MemoryFarm) -> None:
-        """Work on `farm`."""
-        self._farm = farm
-
-    def add(self, name: str) -> Person:
-        """See `People.add`."""
-        check_word("person", name)
-        if name not in self._farm.table("person"):
-            self._farm.put("person", name, Person(self._farm.number("person"), name))
-        return self.get(name)
-
-    def get(self, name: str) -> Person:
-        """See `People.get`."""
-        found: Person | None = self._farm.table("person").get(name)
-        if found is None:
-            raise UnknownPerson(name)
-        return found
-
-    def all(self) -> tuple[Person, ...]:
-        """See `People.all`."""
-        return tuple(sorted(self._farm.table("person").values(), key=lambda person: person.name))
 
 
 class MemoryEvents:

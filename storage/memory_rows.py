@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 from storage.errors import BadValue, ImpossibleMove
 from storage.limits import said
 from storage.records import (
+    ADMINS,
     BuildState,
     Event,
     Limits,
@@ -50,6 +51,8 @@ COMPONENTS: Final = frozenset(
 #: Table → kind of subject, and the column that names it; tables without have no events.
 SUBJECTS: Final = {
     "person": ("person", "name"),
+    "team": ("team", "name"),
+    "team_member": ("team", "team"),
     "processor_family": ("family", "name"),
     "distroarchseries": ("distroarchseries", "id"),
     "library_alias": ("alias", "id"),
@@ -184,6 +187,21 @@ class BuildFileRow:
     alias: int
 
 
+@dataclass(frozen=True, slots=True)
+class TeamRow:
+    """`team`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """`team_member`."""
+
+    team: str
+    person: str
+
+
 Undo = tuple[str, Hashable, Any]  #: table, key, row before (None: there was none)
 
 
@@ -198,7 +216,7 @@ class MemoryFarm:
     def __init__(
         self, now: Callable[[], datetime] = lambda: datetime.now(UTC), new_uuid: Callable[[], UUID] = uuid4
     ) -> None:
-        """Make an empty farm with the reference rows of migration 0001."""
+        """Make an empty farm with the reference rows of migrations 0001 and 0008."""
         self.now = now
         self.new_uuid = new_uuid
         self.events: list[Event] = []
@@ -215,6 +233,7 @@ class MemoryFarm:
         for name, architectures in FAMILIES.items():
             self._tables["processor_family"][name] = ProcessorFamily(name, architectures)
         self._tables["component"].update({name: name for name in COMPONENTS})
+        self._tables["team"][ADMINS] = TeamRow(ADMINS)
 
     def table(self, name: str) -> dict[Any, Any]:
         """Return the rows of a table by key, in the order in which they came; not to be written."""

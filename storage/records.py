@@ -503,6 +503,28 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class Team:
+    """People with a role in common."""
+
+    name: str
+    members: tuple[str, ...]  #: people, by name
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """What the farm knows of a token by which somebody is known to it: all but the secret."""
+
+    id: int
+    person: str
+    label: str  #: what it is for, in people's words
+    created: datetime
+    expires: datetime | None  #: None: never
+    last_used: datetime | None  #: to a minute
+    revoked: datetime | None
+    expired: bool  #: when this was read
+
+
+@dataclass(frozen=True, slots=True)
 class Violation:
     """An invariant of architecture §9 that does not hold."""
 

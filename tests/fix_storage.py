@@ -26,9 +26,10 @@ from storage.farm import FarmStates
 from storage.librarian import Librarian
 from storage.library import Library
 from storage.memory import MemoryBuilders
-from storage.memory_archives import MemoryArchives, MemoryEvents, MemoryLibrary, MemoryPeople
+from storage.memory_archives import MemoryArchives, MemoryEvents, MemoryLibrary
 from storage.memory_builds import MemoryBuilds
 from storage.memory_farm import MemoryFarmStates
+from storage.memory_people import MemoryPeople
 from storage.memory_queue import MemoryBuildQueue
 from storage.memory_rows import MemoryFarm
 from storage.people import People
@@ -180,7 +181,7 @@ def farm(fresh_farm: Callable[[], Farm]) -> Farm:
     return fresh_farm()
 
 
-# Rows only, without triggers; what migration 0001 seeds stays.
+# Rows only, without triggers; what migrations seed stays.
 _EMPTY = """
 DO $$
 DECLARE
@@ -188,11 +189,12 @@ DECLARE
 BEGIN
     SET LOCAL session_replication_role = replica;
     FOR one IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
-                 AND relname !~ 'yoyo' AND relname NOT IN ('farm', 'component', 'processor_family', 'build_move') LOOP
+                 AND relname !~ 'yoyo' AND relname NOT IN ('farm', 'component', 'processor_family', 'build_move', 'team') LOOP
         EXECUTE format('DELETE FROM %I', one);
     END LOOP;
     UPDATE farm SET paused = '', minimum_score = NULL;
     UPDATE processor_family SET minimum_score = NULL;
+    DELETE FROM team WHERE name <> 'buildd-admins';
     DELETE FROM processor_family WHERE name !~ '^(x86|amd64|arm64|armhf|armel|ppc64el|riscv64|s390x|loong64)$';
     FOR one IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP
         PERFORM setval(one::regclass, 1, false);

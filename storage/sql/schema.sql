@@ -246,6 +246,10 @@ DECLARE
     subject text := TG_ARGV[0] || ':' || (coalesce(became, was) ->> TG_ARGV[1]);
     what text := lower(TG_OP);
 BEGIN
+    IF TG_NARGS > 2 THEN
+        was := was - TG_ARGV[2:];
+        became := became - TG_ARGV[2:];
+    END IF;
     IF TG_OP = 'UPDATE' THEN
         SELECT string_agg(key, ', ' ORDER BY key), jsonb_object_agg(key, was -> key), jsonb_object_agg(key, value)
         INTO what, was, became
@@ -264,8 +268,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.record_event() IS 'Writes the change of one row: kind of subject, and the column that names it, are the arguments.  Who and why are
-settings of the transaction; unset means a person at the SQL prompt.';
+COMMENT ON FUNCTION public.record_event() IS 'Writes the change of one row.  Arguments: kind of subject, the column that names it, and columns to leave out.
+Who and why are settings of the transaction; unset means a person at the SQL prompt.';
 
 CREATE FUNCTION public.refuse() RETURNS trigger
     LANGUAGE plpgsql
@@ -334,6 +338,33 @@ END
 $$;
 
 COMMENT ON FUNCTION public.tell_one() IS 'As tell_farm, for one row; arguments: the table to name, and the column that names its row.';
+
+CREATE TABLE public.api_token (
+    id bigint NOT NULL,
+    person public.word NOT NULL,
+    hash public.sha256 NOT NULL,
+    label text DEFAULT ''::text NOT NULL,
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    expires timestamp with time zone,
+    last_used timestamp with time zone,
+    revoked timestamp with time zone,
+    CONSTRAINT api_token_label_check CHECK ((label ~ '^[^[:cntrl:]]{0,100}$'::text))
+);
+
+COMMENT ON COLUMN public.api_token.hash IS 'SHA-256 of the token; the token itself is shown once, and kept by nobody here.';
+
+COMMENT ON COLUMN public.api_token.expires IS 'NULL: never.';
+
+COMMENT ON COLUMN public.api_token.last_used IS 'To a minute; not for what was refused.  No event.';
+
+ALTER TABLE public.api_token ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.api_token_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE public.archive (
     id bigint NOT NULL,
@@ -811,6 +842,24 @@ ALTER TABLE public.source_release ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTI
     CACHE 1
 );
 
+CREATE TABLE public.team (
+    name public.word NOT NULL
+);
+
+COMMENT ON TABLE public.team IS 'People with a role in common; its members count as owners of the archives whose owner has its name.';
+
+CREATE TABLE public.team_member (
+    team public.word NOT NULL,
+    person public.word NOT NULL,
+    created timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.api_token
+    ADD CONSTRAINT api_token_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.api_token
+    ADD CONSTRAINT api_token_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.archive
     ADD CONSTRAINT archive_distribution_name_key UNIQUE (distribution, name);
 
@@ -919,6 +968,14 @@ ALTER TABLE ONLY public.source_release
 ALTER TABLE ONLY public.source_release
     ADD CONSTRAINT source_release_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.team_member
+    ADD CONSTRAINT team_member_pkey PRIMARY KEY (team, person);
+
+ALTER TABLE ONLY public.team
+    ADD CONSTRAINT team_pkey PRIMARY KEY (name);
+
+CREATE INDEX api_token_person_idx ON public.api_token USING btree (person);
+
 CREATE INDEX attempt_build ON public.attempt USING btree (build, started);
 
 CREATE INDEX attempt_excluded ON public.attempt USING btree (build) WHERE (excluded_until IS NOT NULL);
@@ -947,6 +1004,8 @@ CREATE INDEX publication_archive ON public.publication USING btree (archive, dis
 
 CREATE INDEX source_file_sha256 ON public.source_file USING btree (sha256);
 
+CREATE INDEX team_member_person_idx ON public.team_member USING btree (person);
+
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.event FOR EACH STATEMENT EXECUTE FUNCTION public.refuse('the event log is append-only');
 
 CREATE TRIGGER check_families BEFORE INSERT OR UPDATE OF families ON public.builder FOR EACH ROW EXECUTE FUNCTION public.check_families();
@@ -954,6 +1013,8 @@ CREATE TRIGGER check_families BEFORE INSERT OR UPDATE OF families ON public.buil
 CREATE TRIGGER check_move BEFORE UPDATE OF state ON public.build FOR EACH ROW WHEN (((old.state)::text <> (new.state)::text)) EXECUTE FUNCTION public.check_move();
 
 CREATE TRIGGER complete_verdict BEFORE INSERT OR UPDATE OF builderok, failnotes, notok_by, notok_kind ON public.builder FOR EACH ROW EXECUTE FUNCTION public.complete_verdict();
+
+CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.api_token FOR EACH ROW EXECUTE FUNCTION public.record_event('token', 'id', 'hash', 'last_used');
 
 CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.archive FOR EACH ROW EXECUTE FUNCTION public.record_event('archive', 'id');
 
@@ -995,6 +1056,10 @@ CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.publication FOR 
 
 CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.source_release FOR EACH ROW EXECUTE FUNCTION public.record_event('source', 'id');
 
+CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.team FOR EACH ROW EXECUTE FUNCTION public.record_event('team', 'name');
+
+CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.team_member FOR EACH ROW EXECUTE FUNCTION public.record_event('team', 'team');
+
 CREATE TRIGGER follow_holder AFTER INSERT OR UPDATE OF builder ON public.buildqueue FOR EACH ROW EXECUTE FUNCTION public.follow_holder();
 
 CREATE TRIGGER follow_removal BEFORE DELETE ON public.builder FOR EACH ROW EXECUTE FUNCTION public.fence_removed_builder();
@@ -1005,11 +1070,17 @@ CREATE TRIGGER follow_state AFTER UPDATE OF state ON public.build FOR EACH ROW W
 
 CREATE TRIGGER follow_trust AFTER UPDATE OF trusted ON public.builder FOR EACH ROW WHEN ((old.trusted AND (NOT new.trusted))) EXECUTE FUNCTION public.fence_lowered_trust();
 
+CREATE TRIGGER keep_admins BEFORE DELETE OR UPDATE OF name ON public.team FOR EACH ROW WHEN (((old.name)::text = 'buildd-admins'::text)) EXECUTE FUNCTION public.refuse('the team buildd-admins stays as it is called: its members have the role buildd-admin');
+
+CREATE TRIGGER keep_hash BEFORE UPDATE OF hash ON public.api_token FOR EACH ROW WHEN (((new.hash)::text <> (old.hash)::text)) EXECUTE FUNCTION public.refuse('a token keeps its hash: create another');
+
 CREATE TRIGGER keep_name BEFORE UPDATE OF name ON public.builder FOR EACH ROW WHEN (((old.name)::text <> (new.name)::text)) EXECUTE FUNCTION public.refuse('a builder keeps its name: remove it and add another');
 
 CREATE TRIGGER keep_outcome BEFORE UPDATE OF outcome ON public.attempt FOR EACH ROW WHEN (((old.outcome IS NOT NULL) AND ((new.outcome)::text IS DISTINCT FROM (old.outcome)::text))) EXECUTE FUNCTION public.refuse('the attempt is closed: its outcome stands');
 
 CREATE TRIGGER keep_purpose BEFORE UPDATE OF purpose ON public.archive FOR EACH ROW WHEN (((old.purpose)::text <> (new.purpose)::text)) EXECUTE FUNCTION public.refuse('an archive keeps its purpose, because the trust of its builds follows from it');
+
+CREATE TRIGGER keep_revoked BEFORE UPDATE OF revoked ON public.api_token FOR EACH ROW WHEN (((old.revoked IS NOT NULL) AND (new.revoked IS DISTINCT FROM old.revoked))) EXECUTE FUNCTION public.refuse('a revoked token stays revoked: create another');
 
 CREATE TRIGGER keep_revoked BEFORE UPDATE OF revoked ON public.certificate FOR EACH ROW WHEN (((old.revoked IS NOT NULL) AND (new.revoked IS DISTINCT FROM old.revoked))) EXECUTE FUNCTION public.refuse('a revoked certificate stays revoked: issue another');
 
@@ -1082,6 +1153,9 @@ CREATE TRIGGER tell_updated AFTER UPDATE ON public.publication REFERENCING OLD T
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.source_file REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('source');
 
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.source_release REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
+
+ALTER TABLE ONLY public.api_token
+    ADD CONSTRAINT api_token_person_fkey FOREIGN KEY (person) REFERENCES public.person(name) ON UPDATE CASCADE ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.archive
     ADD CONSTRAINT archive_distribution_fkey FOREIGN KEY (distribution) REFERENCES public.distribution(id);
@@ -1173,6 +1247,12 @@ ALTER TABLE ONLY public.source_file
 ALTER TABLE ONLY public.source_release
     ADD CONSTRAINT source_release_component_fkey FOREIGN KEY (component) REFERENCES public.component(name);
 
+ALTER TABLE ONLY public.team_member
+    ADD CONSTRAINT team_member_person_fkey FOREIGN KEY (person) REFERENCES public.person(name) ON UPDATE CASCADE ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.team_member
+    ADD CONSTRAINT team_member_team_fkey FOREIGN KEY (team) REFERENCES public.team(name) ON UPDATE CASCADE ON DELETE CASCADE;
+
 INSERT INTO public.build_move (now, wanted) VALUES
 	('NEEDSBUILD', 'BUILDING'),
 	('BUILDING', 'NEEDSBUILD'),
@@ -1234,3 +1314,6 @@ INSERT INTO public.processor_family (name, architectures, minimum_score) VALUES
 	('riscv64', '{riscv64}', NULL),
 	('s390x', '{s390x}', NULL),
 	('loong64', '{loong64}', NULL);
+
+INSERT INTO public.team (name) VALUES
+	('buildd-admins');

@@ -1,4 +1,4 @@
-"""Series, archives, chroots, sources, people and files.  On PostgreSQL and in memory."""
+"""Series, archives, chroots, sources and files.  On PostgreSQL and in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from storage.errors import (
     UnknownComponent,
     UnknownFamily,
     UnknownFile,
-    UnknownPerson,
     UnknownSeries,
     UnknownSource,
 )
@@ -252,17 +251,6 @@ def test_content_that_contradicts_what_is_known_is_refused(stage: Stage) -> None
     for filename in ("", "..", "a/b", "a\nb", "x" * 256):
         with pytest.raises(BadValue, match="filename"), stage.acting("cli"):
             stage.library.add(stored("foo"), filename)
-
-
-def test_people_are_known_by_name(stage: Stage) -> None:
-    with stage.acting("cli"):
-        anna = stage.people.add("anna")
-        assert stage.people.add("anna") == anna
-    assert stage.people.get("anna") == anna
-    with pytest.raises(UnknownPerson, match="'bob'"):
-        stage.people.get("bob")
-    with pytest.raises(BadValue), stage.acting("cli"):
-        stage.people.add("Anna Bee")
 
 
 def test_an_error_undoes_the_whole_transaction(stage: Stage) -> None:
