@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 
 from actors import messages as say
+from actors.core import dispatch
 from actors.core.dispatch import Dispatch, TriedAgain
 from actors.core.outbox import AttemptClosed, DeadlineMissed, Outbox, TimePassed
+from actors.core.timers import Timers
 from actors.queue_database import Changes, QueueDatabase
 from actors.queue_reports import UNHURRIED, Report, fence, take
 from actors.queue_turn import Books, Letter, Turn
@@ -29,14 +32,14 @@ class Bookkeeping:
         books: the cores; look, don't touch.
     """
 
-    def __init__(self, *, limits: Limits, resend: float) -> None:
+    def __init__(self, *, limits: Limits, timers: Timers) -> None:
         """Begin with empty books; `load` fills them.
 
         Args:
             limits: of builds, from the settings.
-            resend: seconds after which what a builder did not acknowledge is told again.
+            timers: from the settings.
         """
-        self.books = Books(limits, Outbox(resend_after=resend))
+        self.books = Books(limits, timers, Outbox(resend_after=timers.resend))
         self._ready: frozenset[str] = frozenset()  # when the last turn began
         self._turn: Turn | None = None  # None: it ended well
         self._db: QueueDatabase  # given by `load`
@@ -93,12 +96,17 @@ class Bookkeeping:
             turn.decide()
         return self._end(turn)
 
-    def tick(self, at: float) -> tuple[Letter, ...]:
-        """Tell again what was not acknowledged; let those try again that were set aside."""
+    def tick(self, at: float, now: datetime) -> tuple[Letter, ...]:
+        """Tell again what was not acknowledged; let those try again that were set aside, or waited until now.
+
+        Args:
+            at: monotonic seconds.
+            now: the time of day; whether something is over is the database's to say.
+        """
         turn = self._begin(at)
         turn.obey(self.books.outbox.handle(TimePassed(at)))
-        if self.books.dispatch.set_aside:
-            turn.decide(TriedAgain())
+        if self.books.dispatch.set_aside or self.books.dispatch.waits_for_time:
+            turn.decide(TriedAgain(), dispatch.TimePassed(now))
         return self._end(turn)
 
     def miss_deadlines(self, grace_seconds: float, at: float) -> tuple[Letter, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, get_args
 
 from actors.bookkeeping import Bookkeeping
@@ -40,7 +41,7 @@ class QueueActor(FarmActor):
     def begin(self, start: Start) -> None:
         """Read everything and tell the supervisor who is registered; a database that is away is waited for."""
         self._timers = start.settings.timers
-        self._books = Bookkeeping(limits=start.settings.limits, resend=self._timers.resend)
+        self._books = Bookkeeping(limits=start.settings.limits, timers=self._timers)
         self._database: QueueDatabase | None = None
         self._away = ""  # why; empty while the database is there
         self._retry = self._timers.database_retry
@@ -101,6 +102,7 @@ class QueueActor(FarmActor):
         waiting = {family: len(jobs) for family, jobs in dispatch.candidates().items()}
         return (
             ("database", f"away: {self._away}" if self._away else "connected"),
+            ("paused", dispatch.farm.paused or "no"),
             ("ready", ", ".join(sorted(dispatch.ready)) or "nobody"),
             ("set aside", ", ".join(sorted(dispatch.set_aside)) or "nobody"),
             ("waiting", ", ".join(f"{family} {count}" for family, count in waiting.items()) or "no job"),
@@ -121,6 +123,7 @@ class QueueActor(FarmActor):
         """Count by other settings from now on; a timer that is under way runs out as it was set."""
         self._timers = settings.timers
         self._books.books.limits = settings.limits
+        self._books.books.timers = settings.timers
         self._books.books.outbox.resend_after = settings.timers.resend
 
     # --- turns ------------------------------------------------------------------------------------
@@ -182,7 +185,7 @@ class QueueActor(FarmActor):
         if self._database is None:
             return
         now = time.monotonic()
-        self._do(lambda: self._books.tick(now))
+        self._do(lambda: self._books.tick(now, datetime.now(UTC)))
         if now - self._last_deadlines >= self._timers.deadlines:
             self._last_deadlines = now
             self._do(lambda: self._books.miss_deadlines(self._timers.deadline_grace, now))

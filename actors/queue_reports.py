@@ -120,14 +120,11 @@ def _moved_on(turn: Turn, builder: str, attempt: UUID, state: RuntimeState, *, s
 
 
 def _finished(turn: Turn, report: say.Finished) -> None:
-    means = turn.verdict(report.attempt, report.outcome)
     try:
-        recording = turn.database.queue.record(
+        recording, means = turn.record(
             report.attempt,
             report.outcome,
             report.text,
-            build_state=means.build,
-            keep_job=means.keep_job,
             dependencies=report.dependencies,
             results=report.results,
             log=report.log,
@@ -136,7 +133,8 @@ def _finished(turn: Turn, report: say.Finished) -> None:
         about = {"builder": report.builder, "attempt": report.attempt}
         log.error("attempt %s can't end so, and is fenced: %s", report.attempt, error, extra=about)  # noqa: TRY400 - the story is in it
         turn.database.queue.fence(report.attempt, f"its end did not fit: the build is {error.now}")
-        recording = Recording.FENCED
+        _fenced_off(turn, report)
+        return
     if recording is Recording.FENCED:
         _fenced_off(turn, report)
         return

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, assert_never
+from typing import Final, TypedDict, Unpack, assert_never
 from uuid import UUID
 
 from actors import messages as say
@@ -21,10 +21,13 @@ from actors.core.dispatch import (
     Claim,
     ClaimSettled,
     Dispatch,
+    FarmRead,
     JobsRead,
     Pair,
+    ReadAgain,
     SetAside,
     SkipSeries,
+    Supersede,
 )
 from actors.core.dispatch import Event as News
 from actors.core.dispatch import Order as DispatchOrder
@@ -45,10 +48,11 @@ from actors.core.outbox import (
     Stage,
 )
 from actors.core.outbox import Order as OutboxOrder
-from actors.core.verdict import Verdict, verdict
+from actors.core.timers import Timers
+from actors.core.verdict import Verdict, cooling_seconds, verdict
 from actors.queue_database import Changes, QueueDatabase
 from storage.errors import UnknownBuilder
-from storage.records import Builder, BuildState, Job, Limits, NotOkKind, Outcome, Pick
+from storage.records import Builder, BuildState, Job, Limits, NotOkKind, Outcome, Pick, Recording
 
 _STAGES: Final = {BuildState.CANCELLING: Stage.CANCELLING, BuildState.GATHERING: Stage.GATHERING}
 _FEW: Final = 20  #: builders that are read one by one rather than all at once
@@ -74,11 +78,20 @@ class _OrderLetter:
     answers: UUID | None = None  #: the attempt whose end `Recorded` acknowledges
 
 
+class Left(TypedDict, total=False):
+    """What an attempt left."""
+
+    dependencies: Sequence[str]
+    results: Sequence[say.ResultStored]
+    log: say.ResultStored | None
+
+
 @dataclass(slots=True)
 class Books:
     """What outlives a turn: the cores, and in which life and session each builder spoke last."""
 
     limits: Limits  #: of builds, from the settings
+    timers: Timers
     outbox: Outbox
     dispatch: Dispatch = field(default_factory=Dispatch)
     generation: dict[str, int] = field(default_factory=dict)  #: of the builder's actor
@@ -113,6 +126,7 @@ class Turn:
 
     def read_everything(self) -> None:
         """Read all builders, jobs and open attempts."""
+        self._read_farm()
         jobs = self.database.queue.jobs()
         self._news.append(JobsRead(jobs))
         self._read_attempts(jobs)
@@ -123,16 +137,24 @@ class Turn:
         """Read again what others changed, before anything is decided by it."""
         if not changes:
             return
+        if changes.farm:
+            self._read_farm()
         dispatch = self.books.dispatch
         asked: frozenset[int] | None = None
         if not changes.all_jobs:
             of_builds = {job for build in changes.builds if (job := dispatch.job_of(build)) is not None}
-            asked = frozenset(changes.jobs | of_builds | (dispatch.lacking_files if changes.new_files else set()))
+            lacking: frozenset[int] = dispatch.lacking_files if changes.new_files else frozenset()
+            asked = frozenset(changes.jobs | of_builds | lacking)
+            if changes.sources or changes.archives:
+                asked |= self.database.queue.jobs_of(sorted(changes.sources), sorted(changes.archives))
         jobs = self._read_jobs(asked)
         if changes.all_attempts or any(str(held.attempt) in changes.attempts for held in self.books.outbox.held):
             self._read_attempts(jobs)
         self._cancel_asked(jobs)
         self._read_builders(None if changes.all_builders else changes.builders)
+
+    def _read_farm(self) -> None:
+        self._news.append(FarmRead(self.database.farm_states.get()))
 
     def _read_jobs(self, asked: frozenset[int] | None) -> tuple[Job, ...]:
         if asked is not None and not asked:
@@ -225,6 +247,24 @@ class Turn:
         cancelling = held is not None and held.stage is Stage.CANCELLING
         return verdict(outcome, BuildState.CANCELLING if cancelling else BuildState.BUILDING)
 
+    def record(self, attempt: UUID, outcome: Outcome, text: str, **left: Unpack[Left]) -> tuple[Recording, Verdict]:
+        """Write how an attempt ended and what that means; see `BuildQueue.record`."""
+        means, timers = self.verdict(attempt, outcome), self.books.timers
+        held = self.books.outbox.of_attempt(attempt)
+        job = None if held is None else self.books.dispatch.job(held.job)
+        recording = self.database.queue.record(
+            attempt,
+            outcome,
+            text,
+            build_state=means.build,
+            unpublished_state=means.unpublished,
+            keep_job=means.keep_job,
+            exclude_seconds=timers.pair_exclusion if means.exclude else None,
+            cool_seconds=cooling_seconds(timers.cooling, job.given_back if job else 0) if means.cool else None,
+            **left,
+        )
+        return recording, means
+
     def closed(self, attempt: UUID, *, with_job: bool = False) -> None:
         """Take the attempt, which the database has closed, off the books; `with_job`: its job is gone too."""
         held = self.books.outbox.of_attempt(attempt)
@@ -247,8 +287,7 @@ class Turn:
                 case SendCancel(builder, attempt):
                     self.post(builder, say.Cancel(builder, self._life(builder), attempt))
                 case CloseAttempt(attempt, outcome, text):
-                    means = self.verdict(attempt, outcome)
-                    self.database.queue.record(attempt, outcome, text, build_state=means.build, keep_job=means.keep_job)
+                    self.record(attempt, outcome, text)
                     self.closed(attempt)
                 case _:
                     assert_never(order)
@@ -282,6 +321,16 @@ class Turn:
                 if self.books.outbox.of_builder(pair.builder):
                     self.obey(self.books.outbox.handle(BuilderIdle(pair.builder, self.at)))
                     self.books.dispatch.handle(BuilderNotReady(pair.builder))
+            case Supersede(jobs):
+                gone = self.database.queue.supersede(sorted(jobs))
+                return self.books.dispatch.handle(JobsRead((), gone))
+            case ReadAgain(jobs, builders):
+                news: list[News] = []
+                if jobs:
+                    news.append(JobsRead(self.database.queue.jobs(sorted(jobs)), jobs))
+                if builders:
+                    news.append(BuildersRead(self._find_builders(builders), builders))
+                return self.books.dispatch.handle(*news)
             case _:
                 assert_never(order)
         return ()

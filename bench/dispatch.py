@@ -94,6 +94,7 @@ class Stage:
                 files = (self._add_file(name)[1], self._add_file(f"bench{number}_1.0.tar.gz")[1])
                 source = NewSource(f"bench{number}", "1.0", "main", Urgency.LOW, ("any",), files)
                 release = self._archives.add_source(source)
+                self._archives.publish(release, self._archive.id, self._arch.series, Pocket.RELEASE, "main")
                 build = builds.create(release, self._arch.id, self._archive.id, Pocket.RELEASE, arch_indep=False)
                 made.append((build.id, name))
         size = count // parts

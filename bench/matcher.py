@@ -24,9 +24,9 @@ from actors.core.dispatch import (
     Pair,
     owner,
 )
-from actors.core.reasons import BuilderView, reason
+from actors.core.pair_rules import BuilderView, reason
 from actors.core.score import handicap, rank
-from storage.records import ArchivePurpose, Builder, BuildState, Job, Pocket, RuntimeState, Urgency
+from storage.records import ArchivePurpose, Builder, BuildState, Job, Pocket, RuntimeState, SeriesStatus, Urgency
 
 FAMILIES = ("amd64", "arm64", "armel", "armhf", "mips64el", "ppc64el", "riscv64", "s390x")
 _NAIVE_DECISIONS = 10
@@ -138,4 +138,5 @@ def _job(number: int, owners: int, chance: random.Random) -> Job:
         has_chroot=True,
         archive_enabled=True,
         files_missing=(),
+        series_status=SeriesStatus.FROZEN,
     )

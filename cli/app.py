@@ -21,8 +21,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "doctor": ("cli.doctor", "doctor"),
     "status": ("cli.status", "status"),
     "submit": ("cli.submit", "submit"),
-    "queue": ("cli.status", "queue"),
-    "explain": ("cli.status", "explain_job"),
+    "queue": ("cli.queue", "queue"),
+    "explain": ("cli.queue", "explain_job"),
     "check": ("cli.status", "check"),
     "console": ("cli.app", "console"),
 }

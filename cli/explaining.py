@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from actors.core.explain import Explanation, explain, views
-from actors.core.reasons import BuilderView
+from actors.core.explain import Explanation, Snapshot, views
 from cli.farm import Farm
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
-from storage.records import Builder, BuilderRuntime, Job
+from storage.farm import FarmStates
+from storage.records import Builder, BuilderRuntime, FarmState, Job
+
+_PLAIN = frozenset({"family_mismatch", "trust_mismatch", "assigned_elsewhere"})  #: not worth a word in one line
 
 
-def snapshot(farm: Farm) -> tuple[tuple[Job, ...], tuple[BuilderView, ...]]:
+def snapshot(farm: Farm) -> Snapshot:
     """Return all jobs and builders as of one moment."""
     with farm.connection.transaction():
         farm.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         jobs = BuildQueue(farm.connection).jobs()
         builders = Builders(farm.connection)
-        return jobs, views(builders.all(), builders.runtimes(), jobs)
+        return Snapshot(jobs, views(builders.all(), builders.runtimes(), jobs), FarmStates(farm.connection).get())
 
 
 def in_short(explanation: Explanation) -> str:
@@ -31,20 +33,20 @@ def in_short(explanation: Explanation) -> str:
     reasons = [
         f"{answer.builder}: {answer.reason.words}"
         for answer in explanation.builders
-        if answer.reason is not None and answer.reason.code not in {"family_mismatch", "trust_mismatch"}
+        if answer.reason is not None and answer.reason.code not in _PLAIN
     ]
     place = f"{explanation.position} of {explanation.queue_length} for {job.family}"
     return f"{place}; {'; '.join(reasons[:3])}" if reasons else place
 
 
 def unexplained(
-    jobs: tuple[Job, ...], builders: tuple[Builder, ...], runtimes: tuple[BuilderRuntime, ...]
+    jobs: tuple[Job, ...], builders: tuple[Builder, ...], runtimes: tuple[BuilderRuntime, ...], farm: FarmState
 ) -> tuple[str, ...]:
     """Return a line for every job that waits without a reason and would not be dispatched now (invariant 5)."""
-    seen = views(builders, runtimes, jobs)
     lines = []
-    for job in jobs:
-        found = explain(jobs, seen, job.id)
+    seen = Snapshot(jobs, views(builders, runtimes, jobs), farm)
+    for job in seen.in_order:
+        found = seen.explain(job.id)
         if found is None or found.position is None or found.job_reason is not None or found.eligible_now is not None:
             continue
         if not any(answer.reason is not None for answer in found.builders):
@@ -54,7 +56,7 @@ def unexplained(
 
 def why_waiting(farm: Farm, build: int) -> str:
     """Return in one line why a build waits; empty if it does not."""
-    jobs, builders = snapshot(farm)
-    job = next((one.id for one in jobs if one.build == build), None)
-    found = explain(jobs, builders, job) if job is not None else None
+    seen = snapshot(farm)
+    job = next((one.id for one in seen.jobs if one.build == build), None)
+    found = seen.explain(job) if job is not None else None
     return in_short(found) if found is not None else ""

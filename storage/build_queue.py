@@ -158,6 +158,7 @@ class BuildQueue(Repository):
         text: str,
         *,
         build_state: BuildState,
+        unpublished_state: BuildState | None = None,
         keep_job: bool,
         dependencies: Sequence[str] = (),
         results: Sequence[Result] = (),
@@ -175,6 +176,8 @@ class BuildQueue(Repository):
             outcome: how it ended.
             text: for people; one line.
             build_state: what the build becomes (`actors.core.verdict`).
+            unpublished_state: what it becomes instead, without its results, if its source is no longer PENDING or
+                PUBLISHED; None: the same.
             keep_job: the job waits again, with its place; else it is removed.
             dependencies: what was missing; stored with the build.
             results: files of the build, in the librarian already.
@@ -191,12 +194,13 @@ class BuildQueue(Repository):
         held = self._values(_SQL["hold"], attempt=attempt)
         if not held:
             return Recording.FENCED
-        build, job, stands, now = held
+        build, job, stands, now, published = held
         if stands is not None:
             return Recording.ALREADY if stands == outcome else Recording.FENCED
-        path = path_to(BuildState(now), build_state)
+        wanted = build_state if published or unpublished_state is None else unpublished_state
+        path = path_to(BuildState(now), wanted)
         if not path:
-            raise ImpossibleMove(build, BuildState(now), build_state, Events(self._conn).story(f"build:{build}"))
+            raise ImpossibleMove(build, BuildState(now), wanted, Events(self._conn).story(f"build:{build}"))
         files = [_described(result, result=True) for result in results if path[-1] == build_state]
         files += [_described(one, result=False) for one in (log,) if one is not None]
         move = {"build": build, "why": text, "dependencies": list(dependencies)}

@@ -13,13 +13,15 @@ from psycopg import Connection
 
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
+from storage.farm import FarmStates
 from storage.librarian import Librarian
 from storage.queries import load
-from storage.records import Builder, BuilderRuntime, Job, Violation
+from storage.records import Builder, BuilderRuntime, FarmState, Job, Violation
 from storage.repository import in_words
 
-#: Given all jobs, builders and what actors last said of them: one line for each job that waits without a reason.
-Unexplained = Callable[[tuple[Job, ...], tuple[Builder, ...], tuple[BuilderRuntime, ...]], Iterable[str]]
+#: Given all jobs, builders, what actors last said of them, and what holds for the whole farm: one line for each job
+#: that waits without a reason.
+Unexplained = Callable[[tuple[Job, ...], tuple[Builder, ...], tuple[BuilderRuntime, ...], FarmState], Iterable[str]]
 
 INVARIANTS: Final = {
     1: "at most one open attempt per build and per builder",
@@ -66,7 +68,8 @@ def check(conn: Connection[Any], librarian: Librarian, unexplained: Unexplained 
         found[6] += _missing(conn, librarian)
         if unexplained is not None:
             builders = Builders(conn)
-            found[5] = list(unexplained(BuildQueue(conn).jobs(), builders.all(), builders.runtimes()))
+            jobs, state = BuildQueue(conn).jobs(), FarmStates(conn).get()
+            found[5] = list(unexplained(jobs, builders.all(), builders.runtimes(), state))
     return tuple(Violation(number, INVARIANTS[number], tuple(rows)) for number, rows in sorted(found.items()) if rows)
 
 

@@ -150,6 +150,7 @@ class MemoryBuildQueue:
         text: str,
         *,
         build_state: BuildState,
+        unpublished_state: BuildState | None = None,
         keep_job: bool,
         dependencies: Sequence[str] = (),
         results: Sequence[Result] = (),
@@ -164,9 +165,13 @@ class MemoryBuildQueue:
         if row.outcome is not None:
             return Recording.ALREADY if row.outcome == outcome else Recording.FENCED
         now = self._farm.table("build")[row.build].state
-        path = path_to(now, build_state)
+        build: BuildRow = self._farm.table("build")[row.build]
+        place = _place_of(self._farm, build, self._farm.table("distroarchseries")[build.distroarchseries])
+        published = place is not None and place.status in _LIVE
+        wanted = build_state if published or unpublished_state is None else unpublished_state
+        path = path_to(now, wanted)
         if not path:
-            raise ImpossibleMove(row.build, now, build_state, self._farm.story(f"build:{row.build}"))
+            raise ImpossibleMove(row.build, now, wanted, self._farm.story(f"build:{row.build}"))
         for state in path[:-1]:
             self._farm.move_build(row.build, state, why=text)
         if path[-1] == build_state:

@@ -11,7 +11,7 @@ import socket
 
 import pytest
 
-from actors.core.explain import Explanation, explain, views
+from actors.core.explain import Explanation, Snapshot, views
 from actors.core.reasons import ReasonCode
 from protocol.messages import Abort, Build, Clean, Hello, PutChunk
 from simulation.host import SlaveHost
@@ -52,7 +52,7 @@ def nobodys_port() -> int:
 
 def explained(farm: FarmUnderTest, job: int) -> Explanation:
     jobs = farm.queue.jobs()
-    answer = explain(jobs, views(farm.builders.all(), farm.builders.runtimes(), jobs), job)
+    answer = Snapshot(jobs, views(farm.builders.all(), farm.builders.runtimes(), jobs)).explain(job)
     assert answer is not None
     return answer
 
@@ -145,7 +145,8 @@ def test_the_walk_through(  # noqa: PLR0915 - one story, told from its beginning
     assert waiting.job_reason.code is ReasonCode.FILES_MISSING
     # 6. The first available builder for a trusted build is bob: but for the missing file he would get it.
     whole = dataclasses.replace(candidate, files_missing=())
-    offered = explain([whole], views(farm.builders.all(), farm.builders.runtimes(), [whole]), job.id)
+    seen = Snapshot((whole,), views(farm.builders.all(), farm.builders.runtimes(), (whole,)))
+    offered = seen.explain(job.id)
     assert offered is not None
     assert offered.eligible_now == "bob"
     assert farm.builders.get("bob").trusted

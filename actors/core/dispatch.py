@@ -1,25 +1,27 @@
 """Who gets which job: the matcher that the queue actor runs (architecture §5, dispatch-rules §1-2).
 
-Jobs that may be given away stand in lanes, one for each processor family and trust, in the order of their static key
-(`actors.core.lanes`); nothing is ever rescored.  Idle builders stand by name in the lanes that they serve.  A match
-gives away the best of all lanes, again and again, each job to the first builder, by name, for which
-`actors.core.reasons.reason` finds nothing against it.  Nothing here knows a database or an actor: `actors.queue` feeds events and obeys orders.
+Jobs that may be given away stand in lanes, one for each kind of job, in the order of their static key
+(`actors.core.lanes`); nothing is ever rescored.  Idle builders stand by name beside the lanes that they serve
+(`actors.core.standing`).  A match gives away the best of all lanes, again and again, each job to the first builder, by
+name, for which `actors.core.pair_rules.reason` finds nothing against it.  Nothing here knows a database, a clock or an
+actor: `actors.queue` feeds events and obeys orders.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from heapq import heappop, heappush
 from typing import assert_never
 
+from actors.core.job_rules import held
 from actors.core.lanes import NOBODY, Lane
-from actors.core.reasons import BuilderView, held, reason, withheld
+from actors.core.pair_rules import BuilderView, reason
 from actors.core.score import handicap, rank
-from storage.records import Builder, BuildState, Job, RuntimeState
-
-Side = tuple[str, bool]  #: processor family, trusted: whom a builder serves, and which lane a job stands in
+from actors.core.standing import Kind, Standing, kind_of
+from storage.records import Builder, BuildState, FarmState, Job, RuntimeState
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -79,27 +81,20 @@ class TriedAgain:
 
 
 @dataclass(frozen=True, slots=True)
-class DispatchPaused:
-    """The master can't dispatch by its own fault, or was told not to."""
+class FarmRead:
+    """What the database says of the farm as a whole: pause and fences."""
 
-    why: str
+    farm: FarmState
 
 
 @dataclass(frozen=True, slots=True)
-class DispatchResumed:
-    """Jobs are given away again."""
+class TimePassed:
+    """It is this late: what was to last until now may be over."""
+
+    at: datetime
 
 
-Event = (
-    JobsRead
-    | BuildersRead
-    | BuilderReady
-    | BuilderNotReady
-    | ClaimSettled
-    | TriedAgain
-    | DispatchPaused
-    | DispatchResumed
-)
+Event = JobsRead | BuildersRead | BuilderReady | BuilderNotReady | ClaimSettled | TriedAgain | FarmRead | TimePassed
 
 
 # --- orders ---------------------------------------------------------------------------------------
@@ -126,7 +121,22 @@ class SetAside:
     pair: Pair
 
 
-Order = Claim | SkipSeries | SetAside
+@dataclass(frozen=True, slots=True)
+class Supersede:
+    """End the builds of these waiting jobs: their source is no longer published.  `JobsRead` of them must answer."""
+
+    jobs: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAgain:
+    """What these were waiting for is over: read their rows again, and say so."""
+
+    jobs: frozenset[int] = frozenset()
+    builders: frozenset[str] = frozenset()
+
+
+Order = Claim | SkipSeries | SetAside | Supersede | ReadAgain
 
 
 def waits(job: Job) -> bool:
@@ -159,19 +169,19 @@ def owner(job: Job) -> str:
 class Dispatch:
     """Jobs in the order of their keys, builders that are ready, and what is being claimed."""
 
-    paused: str = ""  #: why nothing is given away; empty: it is
+    farm: FarmState = field(default_factory=FarmState)  #: pause and fences
     _jobs: dict[int, Job] = field(default_factory=dict)  #: every job of the queue, as last read
     _job_of: dict[int, int] = field(default_factory=dict)  #: build → job
     _lacking: set[int] = field(default_factory=set)  #: jobs whose files are not all there
-    _lanes: dict[Side, Lane] = field(default_factory=dict)  #: jobs to be given away
+    _lanes: dict[Kind, Lane] = field(default_factory=dict)  #: jobs to be given away
     _running: Counter[str] = field(default_factory=Counter)  #: owner → jobs that run or are being claimed
     _taking: dict[int, str] = field(default_factory=dict)  #: those jobs → owner
-    _builders: dict[str, Builder] = field(default_factory=dict)
-    _ready: set[str] = field(default_factory=set)  #: said so by their actors, whatever their rows say
-    _idle: dict[Side, list[str]] = field(default_factory=lambda: defaultdict(list))  #: those of `_ready`, sorted
+    _standing: Standing = field(default_factory=Standing)  #: builders, and which of them are idle
     _set_aside: set[str] = field(default_factory=set)  #: lost a claim for no reason to be seen
     _claiming: dict[str, int] = field(default_factory=dict)  #: builder → job, until `ClaimSettled`
     _no_chroot: set[str] = field(default_factory=set)  #: distroarchseries, said in the log
+    _job_ends: list[tuple[datetime, int]] = field(default_factory=list)  #: heap: when to read a job again
+    _builder_ends: list[tuple[datetime, str]] = field(default_factory=list)  #: heap: when to read a builder again
 
     def handle(self, *events: Event) -> tuple[Order, ...]:
         """Return the orders that `events` call for, in the order to obey them; what came together is matched once."""
@@ -185,21 +195,21 @@ class Dispatch:
             case JobsRead(jobs, asked):
                 return self._read_jobs(jobs, self._jobs.keys() if asked is None else asked)
             case BuildersRead(builders, asked):
-                self._read_builders(builders, self._builders.keys() if asked is None else asked)
+                self._read_builders(builders, self._standing.names if asked is None else asked)
             case BuilderReady(builder):
                 self._arrive(builder)
             case BuilderNotReady(builder):
                 self._set_aside.discard(builder)
-                self._leave(builder)
+                self._standing.leave(builder)
             case ClaimSettled():
                 return self._settle(event)
             case TriedAgain():
                 for name in sorted(self._set_aside):
                     self._arrive(name)
-            case DispatchPaused(why):
-                self.paused = why
-            case DispatchResumed():
-                self.paused = ""
+            case FarmRead(farm):
+                self._read_farm(farm)
+            case TimePassed(at):
+                return self._ended(at)
             case _:
                 assert_never(event)
         return []
@@ -209,6 +219,10 @@ class Dispatch:
         """Return every job of the queue, waiting and running."""
         return tuple(self._jobs.values())
 
+    def job(self, job: int) -> Job | None:
+        """Return a job of the queue, as last read."""
+        return self._jobs.get(job)
+
     def candidates(self) -> dict[str, tuple[Job, ...]]:
         """Return the jobs that wait, as the function `candidates` does."""
         return candidates(self._jobs.values())
@@ -216,7 +230,7 @@ class Dispatch:
     @property
     def ready(self) -> frozenset[str]:
         """Return the builders whose slaves wait for a job."""
-        return frozenset(self._ready)
+        return self._standing.ready
 
     @property
     def set_aside(self) -> frozenset[str]:
@@ -226,16 +240,21 @@ class Dispatch:
     @property
     def builders(self) -> frozenset[str]:
         """Return the names of all registered builders."""
-        return frozenset(self._builders)
+        return self._standing.names
 
     def builder(self, name: str) -> Builder | None:
         """Return the builder's row, as last read."""
-        return self._builders.get(name)
+        return self._standing.builder(name)
 
     @property
     def lacking_files(self) -> frozenset[int]:
         """Return the jobs that new content in the librarian may set free."""
         return frozenset(self._lacking)
+
+    @property
+    def waits_for_time(self) -> bool:
+        """Return whether `TimePassed` may change anything."""
+        return bool(self._job_ends or self._builder_ends)
 
     def job_of(self, build: int) -> int | None:
         """Return the job of `build`, waiting or running."""
@@ -253,6 +272,7 @@ class Dispatch:
                 self._job_of.pop(job_gone.build, None)
                 self._lacking.discard(gone)
         orders: list[Order] = []
+        superseded: set[int] = set()
         claiming = set(self._claiming.values())
         for job in read.values():
             if job.id in self._jobs:
@@ -263,33 +283,63 @@ class Dispatch:
                 self._lacking.add(job.id)
             else:
                 self._lacking.discard(job.id)
+            for end in _ends(job):
+                heappush(self._job_ends, (end, job.id))
             if job.builder is not None or job.id in claiming:
                 self._take_share(job)
             else:
                 self._give_back(job.id)
-                if waits(job) and held(job) is None:
-                    self._lane(job).add(owner(job), rank(job))
+                self._list(job)
+            if waits(job) and not job.published and job.id not in claiming:
+                superseded.add(job.id)
             if job.has_chroot:
                 self._no_chroot.discard(job.distroarchseries)
             elif waits(job) and job.distroarchseries not in self._no_chroot:
                 self._no_chroot.add(job.distroarchseries)
                 orders.append(SkipSeries(job.distroarchseries))
+        if superseded:
+            orders.append(Supersede(frozenset(superseded)))
         return orders
 
     def _read_builders(self, builders: Iterable[Builder], asked: Iterable[str]) -> None:
         read = {builder.name: builder for builder in builders}
         for gone in set(asked) - read.keys():
-            self._leave(gone)
-            self._builders.pop(gone, None)
+            self._standing.forget(gone)
             self._set_aside.discard(gone)
         for name, builder in read.items():
-            if self._builders.get(name) == builder:
+            before = self._standing.builder(name)
+            if before == builder:
                 continue
-            ready = name in self._ready or name in self._set_aside
-            self._leave(name)
-            self._builders[name] = builder
-            if ready:
+            self._standing.register(builder)
+            if name in self._set_aside:  # what kept it from the job may be gone
                 self._arrive(name)
+            for end in (builder.quarantined_until, builder.frozen_until):
+                if end is not None:
+                    heappush(self._builder_ends, (end, name))
+
+    def _read_farm(self, farm: FarmState) -> None:
+        before, self.farm = self.farm, farm
+        if (before.minimum_score, before.family_scores) == (farm.minimum_score, farm.family_scores):
+            return
+        claiming = set(self._claiming.values())
+        for job in self._jobs.values():
+            if job.id not in claiming:
+                self._unlist(job)
+                self._list(job)
+
+    def _ended(self, at: datetime) -> list[Order]:
+        jobs: set[int] = set()
+        builders: set[str] = set()
+        while self._job_ends and self._job_ends[0][0] <= at:
+            end, job = heappop(self._job_ends)
+            if job in self._jobs and end in _ends(self._jobs[job]):
+                jobs.add(job)
+        while self._builder_ends and self._builder_ends[0][0] <= at:
+            end, name = heappop(self._builder_ends)
+            builder = self._standing.builder(name)
+            if builder is not None and end in {builder.quarantined_until, builder.frozen_until}:
+                builders.add(name)
+        return [ReadAgain(frozenset(jobs), frozenset(builders))] if jobs or builders else []
 
     def _settle(self, event: ClaimSettled) -> list[Order]:
         for pair in event.won:
@@ -304,7 +354,7 @@ class Dispatch:
             self._claiming.pop(pair.builder, None)
             self._give_back(pair.job)
             job, builder = jobs.get(pair.job), builders.get(pair.builder)
-            if (job, builder) != (self._jobs.get(pair.job), self._builders.get(pair.builder)):
+            if (job, builder) != (self._jobs.get(pair.job), self._standing.builder(pair.builder)):
                 self._arrive(pair.builder)
             else:
                 self._set_aside.add(pair.builder)
@@ -313,14 +363,29 @@ class Dispatch:
         self._read_builders(event.builders, {pair.builder for pair in event.lost})
         return orders
 
-    def _unlist(self, job: Job) -> None:
-        self._lane(job).remove(owner(job), rank(job))
+    def _list(self, job: Job) -> None:
+        """Let `job` stand in its lane, if it may be given away."""
+        if not waits(job) or held(job, self.farm) is not None:
+            return
+        kind = kind_of(job)
+        lane = self._lanes.get(kind)
+        if lane is None:
+            lane = self._lanes[kind] = Lane(self._running)
+            self._standing.open(kind)
+        lane.add(owner(job), rank(job))
 
-    def _lane(self, job: Job) -> Lane:
-        side = (job.family, job.trusted)
-        if side not in self._lanes:
-            self._lanes[side] = Lane(self._running)
-        return self._lanes[side]
+    def _unlist(self, job: Job) -> None:
+        kind = kind_of(job)
+        lane = self._lanes.get(kind)
+        if lane is not None:
+            lane.remove(owner(job), rank(job))
+            self._tidy(kind)
+
+    def _tidy(self, kind: Kind) -> None:
+        """Close the lane of an unusual kind once nothing waits in it; of the others there are few."""
+        if (kind.tags or kind.assigned) and not self._lanes.get(kind, True):
+            del self._lanes[kind]
+            self._standing.close(kind)
 
     def _take_share(self, job: Job) -> None:
         """Count `job` as one that runs, for its owner's other jobs; once."""
@@ -344,56 +409,47 @@ class Dispatch:
 
     def _arrive(self, name: str) -> None:
         self._set_aside.discard(name)
-        if name in self._ready or name in self._claiming:
-            return
-        self._ready.add(name)
-        for lane in self._served(name):
-            insort(self._idle[lane], name)
-
-    def _leave(self, name: str) -> None:
-        if name not in self._ready:
-            return
-        self._ready.remove(name)
-        for lane in self._served(name):
-            del self._idle[lane][bisect_left(self._idle[lane], name)]
-
-    def _served(self, name: str) -> tuple[Side, ...]:
-        builder = self._builders.get(name)
-        if builder is None or withheld(BuilderView(builder)) is not None:
-            return ()
-        return tuple((family, builder.trusted) for family in set(builder.families))
+        if name not in self._claiming:
+            self._standing.arrive(name)
 
     # --- the match ---
 
     def _match(self) -> tuple[Claim, ...]:
-        if self.paused or not self._ready:
+        if self.farm.paused:
             return ()
         pairs: list[Pair] = []
-        walked: set[Side] = set()
+        walked: set[Kind] = set()
         while heads := [
-            (best, side)
-            for side, idle in self._idle.items()
-            if idle and side in self._lanes and (best := self._lanes[side].best()) is not None
+            (best, kind) for kind in self._standing.served if (best := self._lanes[kind].best()) is not None
         ]:
-            (_, number), side = min(heads)
-            lane, job = self._lanes[side], self._jobs[number]
-            builder = self._first_available(job, self._idle[side])
+            (_, number), kind = min(heads)
+            lane, job = self._lanes[kind], self._jobs[number]
+            builder = self._first_available(job, kind)
             if builder is None:
                 lane.pass_over()
-                walked.add(side)
+                walked.add(kind)
                 continue
             lane.take()
             self._take_share(job)
-            self._leave(builder)
+            self._standing.leave(builder)
             self._claiming[builder] = number
             pairs.append(Pair(number, builder))
-        for side in walked:
-            self._lanes[side].rewind()
+        for kind in walked:
+            self._lanes[kind].rewind()
+        for pair in pairs:
+            self._tidy(kind_of(self._jobs[pair.job]))
         return (Claim(tuple(pairs)),) if pairs else ()
 
-    def _first_available(self, job: Job, names: Iterable[str]) -> str | None:
-        for name in names:
-            view = BuilderView(self._builders[name], RuntimeState.IDLE, connected=True)
-            if reason(job, view) is None:
+    def _first_available(self, job: Job, kind: Kind) -> str | None:
+        alone = bool(job.excluded) and self._standing.capable(kind) < 2  # noqa: PLR2004 - one, or nobody
+        for name in self._standing.idle(kind):
+            view = BuilderView(self._standing.row(name), RuntimeState.IDLE, connected=True)
+            if reason(job, view, alone=alone) is None:
                 return name
         return None
+
+
+def _ends(job: Job) -> list[datetime]:
+    """Return when the rows of `job` will say something else by themselves."""
+    ends = [one.until for one in job.excluded]
+    return ends if job.cooling_until is None else [*ends, job.cooling_until]

@@ -1,18 +1,23 @@
-"""Why is this job not building?  A pure answer over the farm's rows (dispatch-rules §1).
+"""Why is this job not building, and why is this builder idle?  Pure answers over the farm's rows (dispatch-rules §1).
 
-It runs the very matcher that dispatches (`actors.core.dispatch`) on a snapshot: what only actors know comes from
+They run the very matcher that dispatches (`actors.core.dispatch`) on a snapshot: what only actors know comes from
 `builder_runtime`.  A job is "eligible now" exactly if that matcher would give it away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from actors.core.dispatch import BuilderReady, BuildersRead, Claim, Dispatch, JobsRead, candidates, waits
-from actors.core.reasons import BuilderView, Reason, job_reason, reason
+from actors.core.dispatch import BuilderReady, BuildersRead, Claim, Dispatch, FarmRead, JobsRead, candidates, waits
+from actors.core.job_rules import held, no_capable_builder, paused
+from actors.core.pair_rules import MANUAL, BuilderView, capable, occupied, reason, registered, withheld
+from actors.core.reasons import Reason, ReasonCode
 from actors.core.score import Score, score
-from storage.records import Builder, BuilderRuntime, Job, RuntimeState
+from actors.core.standing import Kind, kind_of
+from storage.records import Builder, BuilderRuntime, Exclusion, FarmState, Job, RuntimeState
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,63 +47,163 @@ class Explanation:
         return next((answer.builder for answer in self.builders if answer.reason is None), None)
 
 
+@dataclass(frozen=True, slots=True)
+class BuilderExplanation:
+    """All that there is to say about why a builder is idle."""
+
+    view: BuilderView
+    reason: Reason | None  #: why it gets nothing at all now; None: it would take a job
+    gets: Job | None  #: the job that it gets now
+    could_take: tuple[Job, ...]  #: waiting jobs that it may run when it is free, in the order of their families' queues
+    refused: tuple[tuple[ReasonCode, int], ...]  #: the other waiting jobs, counted by what keeps them from it
+
+
 def views(
     builders: Iterable[Builder], runtimes: Iterable[BuilderRuntime], jobs: Iterable[Job]
 ) -> tuple[BuilderView, ...]:
     """Return every builder with what `builder_runtime` and the claimed jobs say of it, by name."""
     runtime = {row.builder: row for row in runtimes}
-    holding = {job.builder: job.id for job in jobs if job.builder is not None}
+    holding = {job.builder: job for job in jobs if job.builder is not None}
     found = []
     for builder in sorted(builders, key=lambda row: row.name):
-        row = runtime.get(builder.name)
+        row, job = runtime.get(builder.name), holding.get(builder.name)
         found.append(
             BuilderView(
                 builder,
                 state=row.state if row else RuntimeState.DISCONNECTED,
                 connected=row.connected if row else False,
-                job=holding.get(builder.name),
-                since=row.since if row else None,
+                job=job.id if job else None,
+                since=job.buildstart if job else row.since if row else None,
+                source=f"{job.source} {job.version}" if job else "",
             )
         )
     return tuple(found)
 
 
-def explain(jobs: Iterable[Job], builders: Iterable[BuilderView], job_id: int, paused: str = "") -> Explanation | None:
-    """Explain why job `job_id` waits, or that it does not.
+@dataclass
+class Snapshot:
+    """The whole farm as of one moment; asks the matcher once, however many questions there are.
 
-    Args:
-        jobs: every row of the queue, waiting and running, of one snapshot.
-        builders: every registered builder of the same snapshot; see `views`.
-        job_id: the job asked for.
-        paused: why dispatch as a whole is paused; empty when it is not.
-
-    Returns:
-        None if there is no such job in `jobs`.
+    Attributes:
+        jobs: every row of the queue, waiting and running.
+        builders: every registered builder of the same moment; see `views`.
+        farm: what an operator said of the farm.
     """
-    jobs, builders = tuple(jobs), tuple(builders)
-    job = next((job for job in jobs if job.id == job_id), None)
-    if job is None:
-        return None
-    queue = candidates(jobs).get(job.family, ())
-    if not waits(job):
-        return Explanation(job, score(job), None, len(queue), None, ())
-    why = job_reason(job, (view.builder for view in builders), paused)
-    picks = {} if paused else _picks(jobs, builders)
-    answers = []
-    for view in builders:
-        pick = picks.get(view.builder.name)
-        # a builder that goes to a better job in this very moment is busy with that one
-        seen = view if pick in {None, job_id} else replace(view, job=pick)
-        answers.append(BuilderAnswer(view.builder.name, reason(job, seen)))
-    return Explanation(job, score(job), queue.index(job) + 1, len(queue), why, tuple(answers))
+
+    jobs: tuple[Job, ...]
+    builders: tuple[BuilderView, ...]
+    farm: FarmState = field(default_factory=FarmState)
+    _answered: dict[tuple[Kind, tuple[Exclusion, ...]], tuple[BuilderAnswer, ...]] = field(default_factory=dict)
+    _able: dict[Kind, int] = field(default_factory=dict)  #: kind → capable builders
+
+    def explain(self, job_id: int) -> Explanation | None:
+        """Explain why a job waits, or that it does not; None: there is no such job."""
+        job = self._by_id.get(job_id)
+        if job is None:
+            return None
+        length = len(self._queues.get(job.family, ()))
+        if not waits(job):
+            return Explanation(job, score(job), None, length, None, ())
+        return Explanation(job, score(job), self._places[job.id], length, self._job_reason(job), self._answers(job))
+
+    @cached_property
+    def in_order(self) -> tuple[Job, ...]:
+        """The jobs that run, then those that wait, by family in the order in which they would be given away."""
+        running = (job for job in self.jobs if not waits(job))
+        return (*running, *(job for queue in self._queues.values() for job in queue))
+
+    def explain_builder(self, name: str) -> BuilderExplanation | None:
+        """Explain why a builder is idle, and what it could take; None: there is no such builder."""
+        view = next((one for one in self.builders if one.builder.name == name), None)
+        if view is None:
+            return None
+        refused: Counter[ReasonCode] = Counter()
+        could = []
+        for queue in self._queues.values():
+            for job in queue:
+                why = held(job, self.farm) or registered(job, view.builder)
+                why = why or self._excluded(job, view.builder)
+                if why is None:
+                    could.append(job)
+                else:
+                    refused[why.code] += 1
+        gets = self._picks.get(name)
+        return BuilderExplanation(
+            view,
+            self._idleness(view),
+            None if gets is None else self._by_id[gets],
+            tuple(could),
+            tuple(sorted(refused.items(), key=lambda one: (-one[1], one[0]))),
+        )
+
+    def _idleness(self, view: BuilderView) -> Reason | None:
+        name = view.builder.name
+        called = not view.builder.manual or any(waits(job) and job.assigned == name for job in self.jobs)
+        return withheld(view.builder) or (None if called else MANUAL) or occupied(view) or paused(self.farm)
+
+    def _job_reason(self, job: Job) -> Reason | None:
+        return held(job, self.farm) or paused(self.farm) or (None if self._capable(job) else no_capable_builder(job))
+
+    def _excluded(self, job: Job, builder: Builder) -> Reason | None:
+        why = reason(job, BuilderView(builder, RuntimeState.IDLE, connected=True), alone=self._capable(job) == 1)
+        return why if why is not None and why.code is ReasonCode.PAIR_EXCLUDED else None
+
+    def _answers(self, job: Job) -> tuple[BuilderAnswer, ...]:
+        """Return every builder's answer; jobs of one kind get the same, but for those that are given away now."""
+        key = (kind_of(job), job.excluded)
+        if job.id in self._picked:
+            return self._ask(job)
+        if key not in self._answered:
+            self._answered[key] = self._ask(job)
+        return self._answered[key]
+
+    def _ask(self, job: Job) -> tuple[BuilderAnswer, ...]:
+        alone = self._capable(job) == 1
+        return tuple(
+            BuilderAnswer(view.builder.name, reason(job, self._as_seen_by(view, job), alone=alone))
+            for view in self.builders
+        )
+
+    def _as_seen_by(self, view: BuilderView, job: Job) -> BuilderView:
+        """Return the builder as `job` finds it: one that goes to a better job in this very moment is busy with that."""
+        pick = self._picks.get(view.builder.name)
+        if pick is None or pick == job.id:
+            return view
+        other = self._by_id[pick]
+        return replace(view, job=pick, since=None, source=f"{other.source} {other.version}")
+
+    def _capable(self, job: Job) -> int:
+        kind = kind_of(job)
+        if kind not in self._able:
+            self._able[kind] = sum(capable(job, view.builder) for view in self.builders)
+        return self._able[kind]
+
+    @cached_property
+    def _by_id(self) -> Mapping[int, Job]:
+        return {job.id: job for job in self.jobs}
+
+    @cached_property
+    def _queues(self) -> Mapping[str, tuple[Job, ...]]:
+        return candidates(self.jobs)
+
+    @cached_property
+    def _places(self) -> Mapping[int, int]:
+        return {job.id: place for queue in self._queues.values() for place, job in enumerate(queue, 1)}
+
+    @cached_property
+    def _picked(self) -> frozenset[int]:
+        return frozenset(self._picks.values())
+
+    @cached_property
+    def _picks(self) -> Mapping[str, int]:
+        """Builder → job as dispatch would give them away now."""
+        dispatch = Dispatch()
+        dispatch.handle(FarmRead(self.farm), BuildersRead(tuple(view.builder for view in self.builders)))
+        dispatch.handle(*(BuilderReady(view.builder.name) for view in self.builders if ready(view)))
+        orders = dispatch.handle(JobsRead(self.jobs))
+        return {pair.builder: pair.job for order in orders if isinstance(order, Claim) for pair in order.pairs}
 
 
-def _picks(jobs: tuple[Job, ...], builders: tuple[BuilderView, ...]) -> dict[str, int]:
-    """Return builder → job as dispatch would give them away now."""
-    dispatch = Dispatch()
-    dispatch.handle(BuildersRead(tuple(view.builder for view in builders)))
-    idle = [view for view in builders if view.connected and view.state is RuntimeState.IDLE and view.job is None]
-    for view in idle:
-        dispatch.handle(BuilderReady(view.builder.name))
-    orders = dispatch.handle(JobsRead(jobs))
-    return {pair.builder: pair.job for order in orders if isinstance(order, Claim) for pair in order.pairs}
+def ready(view: BuilderView) -> bool:
+    """Return whether the builder's actor has said that its slave waits for a job."""
+    return view.connected and view.state is RuntimeState.IDLE and view.job is None

@@ -1,4 +1,4 @@
-"""Waiting jobs of one processor family and trust, in the order in which they are given away (dispatch-rules §2).
+"""Waiting jobs of one kind, in the order in which they are given away (dispatch-rules §2).
 
 Every owner of untrusted archives has a queue of their own, and its head competes with a handicap for each job of that
 owner that runs; trusted jobs share one queue, without.  What runs changes with every decision: only the heads are
@@ -29,6 +29,10 @@ class Lane:
     _passed: dict[str, int] = field(default_factory=dict)  #: owner → jobs before its head that nobody can take now
     _heads: list[tuple[int, int, str, int]] = field(default_factory=list)  #: heap: weighed rank, job, owner, edition
     _edition: dict[str, int] = field(default_factory=dict)  #: of an owner's entry in the heap that counts
+
+    def __bool__(self) -> bool:
+        """Return whether any job waits here."""
+        return bool(self._queues)
 
     def add(self, owner: str, rank: Rank) -> None:
         """Let a job wait."""

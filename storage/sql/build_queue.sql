@@ -205,7 +205,11 @@ WHERE id = %(attempt)s AND outcome IS NULL;
 
 -- hold --
 -- Lock a build, then its attempt: what `record` is about to change.  No row: unknown attempt.
-SELECT attempt.build, attempt.job, attempt.outcome, build.state
+SELECT attempt.build, attempt.job, attempt.outcome, build.state,
+       EXISTS (SELECT FROM publication JOIN distroarchseries AS arch ON arch.id = build.distroarchseries
+               WHERE publication.source = build.source AND publication.archive = build.archive
+                 AND publication.distroseries = arch.distroseries
+                 AND publication.status IN ('PENDING', 'PUBLISHED')) AS published
 FROM build JOIN attempt ON attempt.build = build.id
 WHERE attempt.id = %(attempt)s
 FOR NO KEY UPDATE OF build, attempt;

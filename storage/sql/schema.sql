@@ -380,6 +380,7 @@ CREATE TABLE public.archive (
     limits public.limits DEFAULT '{}'::jsonb NOT NULL,
     tags public.tags DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT archive_check CHECK ((((purpose)::text <> 'PPA'::text) OR (owner IS NOT NULL))),
+    CONSTRAINT archive_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT archive_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9+._-]{0,63}(/[a-z0-9][a-z0-9+._-]{0,63})?$'::text))
 );
 
@@ -417,7 +418,12 @@ CREATE TABLE public.attempt (
     limits public.limits DEFAULT '{}'::jsonb NOT NULL,
     limits_from text[] DEFAULT '{}'::text[] NOT NULL,
     excluded_until timestamp with time zone,
+    CONSTRAINT attempt_accepted_readable CHECK (((accepted >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (accepted <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT attempt_check CHECK (((outcome IS NULL) = (ended IS NULL))),
+    CONSTRAINT attempt_deadline_readable CHECK (((deadline >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (deadline <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT attempt_ended_readable CHECK (((ended >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (ended <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT attempt_excluded_until_readable CHECK (((excluded_until >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (excluded_until <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT attempt_started_readable CHECK (((started >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (started <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT attempt_wall_seconds_check CHECK ((wall_seconds > (0)::double precision))
 );
 
@@ -451,7 +457,10 @@ CREATE TABLE public.build (
     ended timestamp with time zone,
     limits public.limits DEFAULT '{}'::jsonb NOT NULL,
     tags public.tags DEFAULT '{}'::text[] NOT NULL,
-    CONSTRAINT build_again_check CHECK ((again >= 0))
+    CONSTRAINT build_again_check CHECK ((again >= 0)),
+    CONSTRAINT build_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT build_ended_readable CHECK (((ended >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (ended <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT build_started_readable CHECK (((started >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (started <= '9000-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
 COMMENT ON COLUMN public.build.again IS '0, unless a person asked for another build of what there was a build of.';
@@ -504,6 +513,7 @@ CREATE TABLE public.builder (
     restricted_tags public.tags DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT builder_check CHECK ((builderok = (notok_by IS NULL))),
     CONSTRAINT builder_check1 CHECK (((NOT ((notok_by)::text IS DISTINCT FROM 'machine'::text)) = (notok_kind IS NOT NULL))),
+    CONSTRAINT builder_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT builder_families_check CHECK ((cardinality(families) > 0)),
     CONSTRAINT builder_name_check CHECK (((name)::text !~ '^(supervisor|queue|console|nursery-.*)$'::text)),
     CONSTRAINT builder_url_check CHECK ((url ~ '^[a-z]+://[^[:space:]/@]+:[0-9]+/?$'::text))
@@ -538,7 +548,11 @@ CREATE TABLE public.builder_runtime (
     failures_in_row integer DEFAULT 0 NOT NULL,
     quarantine_why text DEFAULT ''::text NOT NULL,
     frozen_until timestamp with time zone,
-    CONSTRAINT builder_runtime_failures_in_row_check CHECK ((failures_in_row >= 0))
+    CONSTRAINT builder_runtime_deadline_readable CHECK (((deadline >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (deadline <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT builder_runtime_failures_in_row_check CHECK ((failures_in_row >= 0)),
+    CONSTRAINT builder_runtime_frozen_until_readable CHECK (((frozen_until >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (frozen_until <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT builder_runtime_quarantined_until_readable CHECK (((quarantined_until >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (quarantined_until <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT builder_runtime_since_readable CHECK (((since >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (since <= '9000-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
 COMMENT ON TABLE public.builder_runtime IS 'What only actors know; written when it changes.  Quarantine and freezing are told and are events, the rest is not.';
@@ -555,7 +569,10 @@ CREATE TABLE public.buildqueue (
     assigned public.word,
     cooling_until timestamp with time zone,
     given_back integer DEFAULT 0 NOT NULL,
+    CONSTRAINT buildqueue_buildstart_readable CHECK (((buildstart >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (buildstart <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT buildqueue_check CHECK (((builder IS NULL) = (buildstart IS NULL))),
+    CONSTRAINT buildqueue_cooling_until_readable CHECK (((cooling_until >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (cooling_until <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT buildqueue_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT buildqueue_given_back_check CHECK ((given_back >= 0)),
     CONSTRAINT buildqueue_manual_score_check CHECK (((manual_score >= '-1000000'::integer) AND (manual_score <= 1000000)))
 );
@@ -588,7 +605,12 @@ CREATE TABLE public.certificate (
     warned timestamp with time zone,
     pem text NOT NULL,
     CONSTRAINT certificate_check CHECK ((((role)::text = 'builder'::text) OR ((name)::text = 'master'::text))),
-    CONSTRAINT certificate_serial_check CHECK ((serial ~ '^[1-9a-f][0-9a-f]{0,39}$'::text))
+    CONSTRAINT certificate_issued_readable CHECK (((issued >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (issued <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT certificate_not_after_readable CHECK (((not_after >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (not_after <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT certificate_not_before_readable CHECK (((not_before >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (not_before <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT certificate_revoked_readable CHECK (((revoked >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (revoked <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT certificate_serial_check CHECK ((serial ~ '^[1-9a-f][0-9a-f]{0,39}$'::text)),
+    CONSTRAINT certificate_warned_readable CHECK (((warned >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (warned <= '9000-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
 COMMENT ON COLUMN public.certificate.name IS 'Of the builder, or `master`.  A copy: what was issued outlives the builder.';
@@ -600,7 +622,8 @@ CREATE TABLE public.chroot (
     distroarchseries bigint NOT NULL,
     pocket public.pocket NOT NULL,
     alias bigint NOT NULL,
-    created timestamp with time zone DEFAULT now() NOT NULL
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT chroot_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
 ALTER TABLE public.chroot ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -619,7 +642,8 @@ CREATE TABLE public.component (
 CREATE TABLE public.distribution (
     id bigint NOT NULL,
     name public.word NOT NULL,
-    created timestamp with time zone DEFAULT now() NOT NULL
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT distribution_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
 ALTER TABLE public.distribution ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -637,7 +661,8 @@ CREATE TABLE public.distroarchseries (
     architecture public.word NOT NULL,
     family public.word NOT NULL,
     created timestamp with time zone DEFAULT now() NOT NULL,
-    ppas boolean DEFAULT true NOT NULL
+    ppas boolean DEFAULT true NOT NULL,
+    CONSTRAINT distroarchseries_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
 COMMENT ON COLUMN public.distroarchseries.ppas IS 'Whether sources in PPAs are built for it.';
@@ -657,7 +682,8 @@ CREATE TABLE public.distroseries (
     name public.word NOT NULL,
     nominated_archindep text NOT NULL,
     created timestamp with time zone DEFAULT now() NOT NULL,
-    status public.series_status DEFAULT 'DEVELOPMENT'::text NOT NULL
+    status public.series_status DEFAULT 'DEVELOPMENT'::text NOT NULL,
+    CONSTRAINT distroseries_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
 COMMENT ON COLUMN public.distroseries.status IS 'Which pockets are open to uploads: actors/core/pockets.py.  PPAs don''t care.';
@@ -676,7 +702,10 @@ CREATE TABLE public.enrolment (
     builder public.word NOT NULL,
     created timestamp with time zone DEFAULT now() NOT NULL,
     expires timestamp with time zone NOT NULL,
-    used timestamp with time zone
+    used timestamp with time zone,
+    CONSTRAINT enrolment_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT enrolment_expires_readable CHECK (((expires >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (expires <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT enrolment_used_readable CHECK (((used >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (used <= '9000-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
 COMMENT ON COLUMN public.enrolment.secret IS 'Hash of what the slave must show.';
@@ -690,7 +719,8 @@ CREATE TABLE public.event (
     what text NOT NULL,
     before jsonb,
     after jsonb,
-    cause bigint
+    cause bigint,
+    CONSTRAINT event_at_readable CHECK (((at >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (at <= '9000-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
 COMMENT ON COLUMN public.event.before IS 'Changed columns only; the whole row where it was deleted.';
@@ -712,6 +742,7 @@ CREATE TABLE public.farm (
     created timestamp with time zone DEFAULT now() NOT NULL,
     paused text DEFAULT ''::text NOT NULL,
     minimum_score integer,
+    CONSTRAINT farm_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT farm_minimum_score_check CHECK (((minimum_score >= '-1000000'::integer) AND (minimum_score <= 1000000))),
     CONSTRAINT farm_one_check CHECK (one)
 );
@@ -729,6 +760,8 @@ CREATE TABLE public.library_alias (
     mimetype text NOT NULL,
     created timestamp with time zone DEFAULT now() NOT NULL,
     expires timestamp with time zone,
+    CONSTRAINT library_alias_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT library_alias_expires_readable CHECK (((expires >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (expires <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT library_alias_mimetype_check CHECK ((mimetype <> ''::text))
 );
 
@@ -746,6 +779,7 @@ CREATE TABLE public.library_content (
     sha1 text NOT NULL,
     size bigint NOT NULL,
     created timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT library_content_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT library_content_sha1_check CHECK ((sha1 ~ '^[0-9a-f]{40}$'::text)),
     CONSTRAINT library_content_size_check CHECK ((size >= 0))
 );
@@ -753,7 +787,8 @@ CREATE TABLE public.library_content (
 CREATE TABLE public.person (
     id bigint NOT NULL,
     name public.word NOT NULL,
-    created timestamp with time zone DEFAULT now() NOT NULL
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT person_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
 ALTER TABLE public.person ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -785,7 +820,8 @@ CREATE TABLE public.publication (
     pocket public.pocket NOT NULL,
     component public.word NOT NULL,
     status public.publishing_status NOT NULL,
-    created timestamp with time zone DEFAULT now() NOT NULL
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT publication_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
 ALTER TABLE public.publication ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -826,6 +862,7 @@ CREATE TABLE public.source_release (
     dsc public.sha256 NOT NULL,
     created timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT source_release_architectures_check CHECK ((cardinality(architectures) > 0)),
+    CONSTRAINT source_release_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT source_release_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9+.-]{1,127}$'::text)),
     CONSTRAINT source_release_version_check CHECK (((version ~ '^([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+:~-]*$'::text) AND (length(version) <= 255)))
 );

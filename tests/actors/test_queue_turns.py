@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import fcntl
-import itertools
-import json
 import termios
 import time
 from array import array
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 
-from actors.bookkeeping import Bookkeeping
 from actors.messages import (
     Adopt,
     AdoptionWanted,
@@ -28,7 +23,6 @@ from actors.messages import (
     Cancel,
     Disown,
     FencedOff,
-    Finished,
     GatheringStarted,
     JobRefused,
     ProbePassed,
@@ -40,91 +34,11 @@ from actors.messages import (
     SessionWanted,
     Started,
 )
-from actors.queue_database import Changes, QueueDatabase
-from actors.queue_reports import Report
-from actors.queue_turn import Letter
 from storage.database import farm_id
 from storage.errors import DatabaseUnreachable, UnknownJob
-from storage.records import BuildState, Limits, NotOkBy, NotOkKind, Outcome, Pocket, RuntimeState
-from tests.fix_storage import Farm, left
-
-M = TypeVar("M")
-
-
-@dataclass
-class Desk:
-    """The books under test, with a clock that a test winds."""
-
-    farm: Farm
-    dsn: str
-    at: float = 1000.0
-    connected: QueueDatabase | None = None
-    marks: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    books: Bookkeeping = field(default_factory=lambda: Bookkeeping(limits=Limits(wall_seconds=3600), resend=2.0))
-
-    def open(self) -> Sequence[Letter]:
-        if self.connected is not None:
-            self.connected.close()
-        self.connected = QueueDatabase(self.dsn)
-        return self.books.load(self.database, self.at)
-
-    def take(self, *reports: Report) -> Sequence[Letter]:
-        """Take a turn that has heard of everything that was committed before."""
-        mark = -next(self.marks)  # a build that nobody has; notifications come in the order of the commits
-        told = json.dumps({"table": "build", "op": "UPDATE", "ids": [mark]})
-        self.farm.conn.execute("SELECT pg_notify('farm', %s)", (told,))
-        changes, deadline = Changes(), time.monotonic() + 5.0
-        while mark not in changes.builds:
-            assert time.monotonic() < deadline
-            new = self.database.changes()
-            for name in Changes.__dataclass_fields__:
-                setattr(changes, name, getattr(changes, name) | getattr(new, name))
-        return self.books.take(reports, changes, self.at)
-
-    @property
-    def database(self) -> QueueDatabase:
-        assert self.connected is not None
-        return self.connected
-
-    def close(self) -> None:
-        self.database.close()
-
-    def ready(self, name: str = "bob", generation: int = 1) -> Sequence[Letter]:
-        return self.take(Ready(name, generation, 1))
-
-    def assigned(self, name: str = "bob") -> UUID:
-        """Queue a job, have `name` claim it, and return the attempt."""
-        self.farm.job()
-        assign = only(Assign, self.ready(name))
-        return assign.order.attempt
-
-    def state(self, build: int) -> BuildState:
-        return self.farm.builds.get(build).state
-
-
-@pytest.fixture
-def desk(farm: Farm, shared_database: str) -> Iterator[Desk]:
-    farm.builder("bob")
-    made = Desk(farm, shared_database)
-    made.open()
-    yield made
-    made.close()
-
-
-def only(kind: type[M], letters: Sequence[Letter]) -> M:
-    """Return the only message of this kind."""
-    found = [letter.message for letter in letters if isinstance(letter.message, kind)]
-    assert len(found) == 1, letters
-    return found[0]
-
-
-def kinds(letters: Sequence[Letter]) -> list[str]:
-    return [type(letter.message).__name__ for letter in letters]
-
-
-def finished(attempt: UUID, outcome: Outcome = Outcome.OK, name: str = "bob", **fields: Any) -> Finished:
-    return Finished(name, 1, 1, attempt, outcome, **fields)
-
+from storage.records import BuildState, NotOkBy, NotOkKind, Outcome, Pocket, RuntimeState
+from tests.fix_desk import NOW, Desk, finished, kinds, only
+from tests.fix_storage import left
 
 # --- dispatch -------------------------------------------------------------------------------------
 
@@ -178,6 +92,7 @@ def test_a_job_whose_files_are_not_there_goes_out_when_they_come(desk: Desk) -> 
         where = farm.archives.distroarchseries("ubuntu/hoary/i386")
         primary = farm.archives.archive("ubuntu", "primary")
         source = farm.source("late", present=False)
+        farm.archives.publish(source, primary.id, "hoary", Pocket.RELEASE, "main")
         build = farm.builds.create(source, where.id, primary.id, Pocket.RELEASE, arch_indep=False)
         farm.builds.queue(build.id)
     assert kinds(desk.take()) == []
@@ -217,7 +132,7 @@ def test_a_claim_lost_to_a_lock_is_tried_again_a_moment_later(desk: Desk) -> Non
         other.execute("SELECT FROM buildqueue WHERE id = %s FOR UPDATE", (job.id,))
         assert kinds(desk.take()) == []
         assert desk.books.books.dispatch.set_aside == {"bob"}
-    assert only(Assign, desk.books.tick(desk.at)).order.job == job.id
+    assert only(Assign, desk.books.tick(desk.at, NOW)).order.job == job.id
 
 
 # --- the life of an attempt -----------------------------------------------------------------------
@@ -303,10 +218,10 @@ def test_a_job_that_the_builder_refuses_goes_back_with_its_place(desk: Desk) -> 
 
 def test_an_order_that_is_not_acknowledged_is_sent_again_after_two_seconds(desk: Desk) -> None:
     attempt = desk.assigned()
-    assert kinds(desk.books.tick(desk.at + 1.9)) == []
-    assert only(Assign, desk.books.tick(desk.at + 2.1)).order.attempt == attempt
+    assert kinds(desk.books.tick(desk.at + 1.9, NOW)) == []
+    assert only(Assign, desk.books.tick(desk.at + 2.1, NOW)).order.attempt == attempt
     desk.take(RuntimeChanged("bob", 1, RuntimeState.PREPARING, connected=True))
-    assert kinds(desk.books.tick(desk.at + 9.0)) == []
+    assert kinds(desk.books.tick(desk.at + 9.0, NOW)) == []
 
 
 # --- adoption, fencing, cancelling ----------------------------------------------------------------
@@ -455,7 +370,7 @@ def test_a_builder_that_is_removed_in_mid_build_is_told_once_and_then_forgotten(
     desk.farm.builders.remove("bob")
     assert kinds(desk.take()) == ["Disown", "BuildersKnown"]
     assert desk.books.books.outbox.unanswered == ()
-    assert desk.books.tick(desk.at + 60.0) == ()
+    assert desk.books.tick(desk.at + 60.0, NOW) == ()
 
 
 def test_a_builder_of_the_same_name_that_is_added_again_is_heard(desk: Desk) -> None:

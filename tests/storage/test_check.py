@@ -122,7 +122,7 @@ def test_jobs_that_the_matcher_can_not_explain_are_found(checked: Checked, farm:
     found = check(
         farm.conn,
         librarian,
-        lambda jobs, builders, runtimes: [
+        lambda jobs, builders, runtimes, _farm: [
             f"job {job.id} of {len(builders)} and {len(runtimes)}" for job in jobs if job.builder is None
         ],
     )

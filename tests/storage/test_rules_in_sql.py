@@ -188,3 +188,22 @@ def test_the_moves_of_a_build_are_the_same_in_sql(farm: Farm) -> None:
     assert {(BuildState(now), BuildState(wanted)) for now, wanted in rows} == {
         (now, wanted) for now, ends in MOVES.items() for wanted in ends
     }
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE buildqueue SET created = 'infinity'",
+        "UPDATE buildqueue SET cooling_until = 'infinity'",
+        "UPDATE build SET created = '-infinity'",
+        (
+            "INSERT INTO builder_runtime (builder, state, connected, quarantined_until)"
+            " SELECT name, 'IDLE', true, 'infinity' FROM builder"
+        ),
+    ],
+)
+def test_a_time_that_nobody_could_read_is_refused(farm: Farm, statement: LiteralString) -> None:
+    farm.builder("bob")
+    farm.job()
+    with pytest.raises(psycopg.errors.CheckViolation):
+        farm.sql(statement)

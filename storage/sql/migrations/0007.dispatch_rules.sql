@@ -106,3 +106,23 @@ CREATE TRIGGER tell_updated AFTER UPDATE ON distroarchseries
     REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tell_farm('id');
 CREATE TRIGGER tell_updated AFTER UPDATE ON person
     REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tell_farm('name');
+
+-- 6. times: `infinity` and the like are nothing that the farm could read
+DO $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN
+        SELECT columns.table_name, columns.column_name
+        FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
+        WHERE columns.table_schema = 'public' AND columns.data_type = 'timestamp with time zone'
+          AND tables.table_type = 'BASE TABLE' AND columns.table_name !~ 'yoyo'
+        ORDER BY 1, 2
+    LOOP
+        EXECUTE format(
+            'ALTER TABLE %1$I ADD CONSTRAINT %1$s_%2$s_readable '
+            'CHECK (%2$I BETWEEN ''1900-01-01 00:00:00+00'' AND ''9000-01-01 00:00:00+00'')',
+            one.table_name, one.column_name);
+    END LOOP;
+END
+$$;

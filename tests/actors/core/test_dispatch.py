@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,22 +18,25 @@ from actors.core.dispatch import (
     Claim,
     ClaimSettled,
     Dispatch,
-    DispatchPaused,
-    DispatchResumed,
     Event,
+    FarmRead,
     JobsRead,
     Order,
     Pair,
+    ReadAgain,
     SetAside,
     SkipSeries,
+    Supersede,
+    TimePassed,
     TriedAgain,
     candidates,
     waits,
 )
-from actors.core.reasons import BuilderView, held, reason
+from actors.core.job_rules import held
+from actors.core.pair_rules import BuilderView, capable, reason
 from actors.core.score import rank
-from storage.records import Builder, BuildState, Job, RuntimeState
-from tests.fix_queue import a_builder, a_job
+from storage.records import Builder, BuildState, Exclusion, FamilyScore, FarmState, Job, RuntimeState, SeriesStatus
+from tests.fix_queue import EPOCH, a_builder, a_job
 
 
 def a_farm(*builders: Builder, jobs: tuple[Job, ...] = (), ready: tuple[str, ...] = ()) -> Dispatch:
@@ -91,7 +95,17 @@ def test_an_untrusted_job_waits_until_the_builder_is_untrusted_and_goes_to_it_at
     assert claims(farm.handle(changed)) == [Pair(3, "bob")]
 
 
-@pytest.mark.parametrize("change", [{"has_chroot": False}, {"archive_enabled": False}, {"files_missing": ("foo.dsc",)}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"has_chroot": False},
+        {"archive_enabled": False},
+        {"files_missing": ("foo.dsc",)},
+        {"series_status": SeriesStatus.OBSOLETE},
+        {"cooling_until": EPOCH},
+        {"published": False},
+    ],
+)
 def test_a_job_that_is_held_back_goes_out_as_soon_as_it_is_not(change: dict[str, Any]) -> None:
     job = a_job(1)
     farm = a_farm(a_builder("bob"), ready=("bob",))
@@ -111,9 +125,106 @@ def test_a_series_without_a_chroot_is_named_once_until_it_had_one() -> None:
 
 def test_nothing_is_given_away_while_dispatch_is_paused() -> None:
     farm = a_farm(a_builder("bob"), ready=("bob",))
-    farm.handle(DispatchPaused("the database is away"))
+    farm.handle(FarmRead(FarmState(paused="the mirror is being moved")))
     assert farm.handle(JobsRead((a_job(1),))) == ()
-    assert claims(farm.handle(DispatchResumed())) == [Pair(1, "bob")]
+    assert claims(farm.handle(FarmRead(FarmState()))) == [Pair(1, "bob")]
+
+
+@pytest.mark.parametrize("fence", [FarmState(minimum_score=3000), FarmState(family_scores=(FamilyScore("x86", 3000),))])
+def test_a_fence_lets_jobs_below_it_wait_until_it_is_lowered_or_they_are_rescored(fence: FarmState) -> None:
+    farm = a_farm(a_builder("bob"), a_builder("zoe"), jobs=(a_job(1), a_job(2)))
+    farm.handle(FarmRead(fence))
+    assert farm.handle(BuilderReady("bob")) == ()
+    rescored = farm.handle(JobsRead((a_job(1, manual_score=3000),), frozenset({1})))
+    assert claims(rescored) == [Pair(1, "bob")]
+    assert farm.handle(BuilderReady("zoe")) == ()
+    assert claims(farm.handle(FarmRead(FarmState(minimum_score=2000)))) == [Pair(2, "zoe")]
+
+
+def test_a_fence_of_one_family_leaves_the_others_alone() -> None:
+    farm = a_farm(a_builder("bob", families=("amd64", "x86")), jobs=(a_job(1), a_job(2, family="amd64")))
+    farm.handle(FarmRead(FarmState(family_scores=(FamilyScore("x86", 3000),))))
+    assert claims(farm.handle(BuilderReady("bob"))) == [Pair(2, "bob")]
+
+
+def test_a_fence_tests_the_score_without_age() -> None:
+    farm = a_farm(a_builder("bob"), jobs=(a_job(1, hours=-1000),))
+    farm.handle(FarmRead(FarmState(minimum_score=3000)))
+    assert farm.handle(BuilderReady("bob")) == ()
+
+
+def test_a_job_that_asks_for_tags_goes_to_a_builder_that_has_them_all() -> None:
+    builders = (a_builder("ann", tags=("big",)), a_builder("bob", tags=("big", "gpu")))
+    farm = a_farm(*builders, ready=("ann", "bob"))
+    assert claims(farm.handle(JobsRead((a_job(1, tags=("big", "gpu")),)))) == [Pair(1, "bob")]
+
+
+def test_a_builder_with_restricted_tags_takes_only_jobs_that_ask_for_all_of_them() -> None:
+    gpu = a_builder("ann", tags=("big",), restricted_tags=("gpu", "slow"))
+    jobs = (a_job(1), a_job(2, tags=("big",)), a_job(3, tags=("gpu",)), a_job(4, tags=("gpu", "slow")))
+    farm = a_farm(gpu, ready=("ann",))
+    assert claims(farm.handle(JobsRead(jobs))) == [Pair(4, "ann")]
+
+
+def test_a_job_is_not_given_to_a_builder_it_is_excluded_from_until_that_is_over() -> None:
+    end = EPOCH + timedelta(hours=1)
+    job = a_job(1, excluded=(Exclusion("bob", end),))
+    farm = a_farm(a_builder("bob"), a_builder("zoe"), jobs=(job,))
+    assert farm.handle(BuilderReady("bob")) == ()
+    assert farm.handle(TimePassed(end - timedelta(seconds=1))) == ()
+    assert farm.handle(TimePassed(end)) == (ReadAgain(frozenset({1})),)
+    assert claims(farm.handle(JobsRead((a_job(1),), frozenset({1})))) == [Pair(1, "bob")]
+
+
+def test_a_job_is_given_to_the_only_capable_builder_though_it_failed_there() -> None:
+    job = a_job(1, excluded=(Exclusion("bob", EPOCH),))
+    farm = a_farm(a_builder("bob"), a_builder("zoe", trusted=False), jobs=(job,))
+    assert claims(farm.handle(BuilderReady("bob"))) == [Pair(1, "bob")]
+
+
+def test_a_job_behind_an_excluded_one_is_given_away() -> None:
+    excluded = a_job(1, excluded=(Exclusion("bob", EPOCH),))
+    farm = a_farm(a_builder("bob"), a_builder("zoe"), jobs=(excluded, a_job(2)))
+    assert claims(farm.handle(BuilderReady("bob"))) == [Pair(2, "bob")]
+    assert claims(farm.handle(BuilderReady("zoe"))) == [Pair(1, "zoe")]
+
+
+def test_a_builder_in_manual_mode_gets_only_what_is_assigned_to_it() -> None:
+    farm = a_farm(a_builder("bob", manual=True), jobs=(a_job(1), a_job(2)), ready=())
+    assert farm.handle(BuilderReady("bob")) == ()
+    assert claims(farm.handle(JobsRead((a_job(2, assigned="bob"),), frozenset({2})))) == [Pair(2, "bob")]
+
+
+def test_a_job_that_is_assigned_waits_for_its_builder_whoever_is_idle() -> None:
+    farm = a_farm(a_builder("ann"), a_builder("bob"), ready=("ann",))
+    assert farm.handle(JobsRead((a_job(1, assigned="bob"),))) == ()
+    assert claims(farm.handle(BuilderReady("bob"))) == [Pair(1, "bob")]
+
+
+def test_a_quarantined_builder_gets_nothing_until_its_time_is_over() -> None:
+    end = EPOCH + timedelta(minutes=4)
+    farm = a_farm(a_builder("bob", quarantined_until=end, quarantine_why="failed"), jobs=(a_job(1),))
+    assert farm.handle(BuilderReady("bob")) == ()
+    assert farm.handle(TimePassed(end)) == (ReadAgain(builders=frozenset({"bob"})),)
+    assert claims(farm.handle(BuildersRead((a_builder("bob"),), frozenset({"bob"})))) == [Pair(1, "bob")]
+
+
+def test_a_frozen_builder_gets_nothing() -> None:
+    farm = a_farm(a_builder("bob", frozen_until=EPOCH), jobs=(a_job(1),))
+    assert farm.handle(BuilderReady("bob")) == ()
+    assert claims(farm.handle(BuildersRead((a_builder("bob"),), frozenset({"bob"})))) == [Pair(1, "bob")]
+
+
+def test_a_waiting_job_whose_source_is_no_longer_published_is_superseded_and_never_given_away() -> None:
+    farm = a_farm(a_builder("bob"), ready=("bob",))
+    assert farm.handle(JobsRead((a_job(1, published=False),))) == (Supersede(frozenset({1})),)
+    assert farm.handle(JobsRead((), frozenset({1}))) == ()
+
+
+def test_a_running_job_whose_source_is_no_longer_published_goes_on() -> None:
+    farm = a_farm(a_builder("bob"))
+    running = a_job(1, published=False, builder="bob", state=BuildState.BUILDING)
+    assert farm.handle(JobsRead((running,))) == ()
 
 
 def test_a_lost_claim_leaves_the_builder_to_the_next_job_if_the_job_was_to_blame() -> None:
@@ -205,6 +316,29 @@ _ANY_JOB = st.builds(
     owner=st.sampled_from(["ann", "cprov"]),
     has_chroot=st.sampled_from([True, True, True, False]),
     manual_score=st.none() | st.integers(0, 60),
+    tags=st.sampled_from([(), (), (), ("big",), ("big", "gpu")]),
+    assigned=st.sampled_from([None, None, None, "a", "d"]),
+    excluded=st.sampled_from([(), (), (Exclusion("a", EPOCH),), (Exclusion("b", EPOCH), Exclusion("c", EPOCH))]),
+    cooling_until=st.sampled_from([None, None, None, EPOCH]),
+    series_status=st.sampled_from([*SeriesStatus]),
+)
+_ANY_BUILDER = st.builds(
+    a_builder,
+    st.sampled_from("abcd"),
+    families=st.sampled_from([("x86", "amd64"), ("x86",), ("amd64",), ()]),
+    trusted=st.sampled_from([True, True, True, False]),
+    builderok=st.sampled_from([True, True, True, False]),
+    manual=st.sampled_from([False, False, False, True]),
+    tags=st.sampled_from([(), (), ("big",), ("big", "gpu")]),
+    restricted_tags=st.sampled_from([(), (), (), ("gpu",)]),
+    quarantined_until=st.sampled_from([None, None, None, EPOCH]),
+    frozen_until=st.sampled_from([None, None, None, EPOCH]),
+)
+_ANY_FENCE = st.builds(
+    FarmState,
+    paused=st.sampled_from(["", "", "", "the mirror is being moved"]),
+    minimum_score=st.none() | st.integers(0, 60),
+    family_scores=st.sampled_from([(), (FamilyScore("x86", 30),)]),
 )
 
 
@@ -214,6 +348,7 @@ class AnyFarm(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.dispatch = Dispatch()
+        self.farm = FarmState()
         self.jobs: dict[int, Job] = {}
         self.builders: dict[str, Builder] = {}
         self.ready: set[str] = set()
@@ -243,7 +378,7 @@ class AnyFarm(RuleBasedStateMachine):
         """Check the pair against the farm as it was before this claim."""
         job = self.jobs[pair.job]
         assert waits(job)
-        assert held(job) is None
+        assert held(job, self.farm) is None
         assert pair.builder in self.ready
         assert pair.builder not in self.has
         assert self.may_run(job, pair.builder)
@@ -257,7 +392,7 @@ class AnyFarm(RuleBasedStateMachine):
                 (weighed(job, 0 if job.trusted else running[job.owner]), name)
                 for job in jobs.values()
                 for name in ready
-                if waits(job) and held(job) is None and self.may_run(job, name)
+                if waits(job) and held(job, self.farm) is None and self.may_run(job, name)
             ]
             (_, best), name = min(fitting)
             ready.remove(name)
@@ -266,7 +401,8 @@ class AnyFarm(RuleBasedStateMachine):
         return pairs
 
     def may_run(self, job: Job, name: str) -> bool:
-        return reason(job, BuilderView(self.builders[name], RuntimeState.IDLE, connected=True)) is None
+        alone = [capable(job, builder) for builder in self.builders.values()].count(True) == 1
+        return reason(job, BuilderView(self.builders[name], RuntimeState.IDLE, connected=True), alone=alone) is None
 
     @rule(job=_ANY_JOB)
     def job_changed(self, job: Job) -> None:
@@ -289,16 +425,15 @@ class AnyFarm(RuleBasedStateMachine):
         self.has = {name: job for name, job in self.has.items() if job != number}
         self.feed(JobsRead((), frozenset({number})))
 
-    @rule(
-        name=st.sampled_from("abcd"),
-        families=st.sampled_from([("x86", "amd64"), ("x86",), ("amd64",), ()]),
-        trusted=st.sampled_from([True, True, True, False]),
-        ok=st.sampled_from([True, True, True, False]),
-        manual=st.sampled_from([False, False, False, True]),
-    )
-    def builder_changed(self, name: str, families: tuple[str, ...], trusted: bool, ok: bool, manual: bool) -> None:
-        self.builders[name] = a_builder(name, families=families, trusted=trusted, builderok=ok, manual=manual)
-        self.feed(BuildersRead((self.builders[name],), frozenset({name})))
+    @rule(builder=_ANY_BUILDER)
+    def builder_changed(self, builder: Builder) -> None:
+        self.builders[builder.name] = builder
+        self.feed(BuildersRead((builder,), frozenset({builder.name})))
+
+    @rule(farm=_ANY_FENCE)
+    def farm_changed(self, farm: FarmState) -> None:
+        self.farm = farm
+        self.feed(FarmRead(farm))
 
     @rule(name=st.sampled_from("abcd"))
     def builder_gone(self, name: str) -> None:
@@ -331,7 +466,7 @@ class AnyFarm(RuleBasedStateMachine):
     @invariant()
     def nothing_that_could_be_given_away_waits(self) -> None:
         for job in self.jobs.values():
-            if waits(job) and held(job) is None:
+            if waits(job) and held(job, self.farm) is None and not self.farm.paused:
                 assert not any(self.may_run(job, name) for name in self.ready if name in self.builders)
 
 

@@ -8,10 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.dispatch import BuilderReady, BuildersRead, Claim, Dispatch, JobsRead
-from actors.core.explain import Explanation, explain, views
-from actors.core.reasons import BuilderView, ReasonCode
-from storage.records import BuilderRuntime, BuildState, Job, RuntimeState
+from actors.core.dispatch import BuilderReady, BuildersRead, Claim, Dispatch, FarmRead, JobsRead
+from actors.core.explain import Explanation, Snapshot, ready, views
+from actors.core.pair_rules import BuilderView
+from actors.core.reasons import ReasonCode
+from storage.records import (
+    ArchivePurpose,
+    BuilderRuntime,
+    BuildState,
+    Exclusion,
+    FamilyScore,
+    FarmState,
+    Job,
+    Pocket,
+    RuntimeState,
+    SeriesStatus,
+)
 from tests.fix_queue import EPOCH, a_builder, a_job
 
 
@@ -20,7 +32,7 @@ def idle(name: str = "bob", **fields: Any) -> BuilderView:
 
 
 def answer(job: Job, *builders: BuilderView, others: tuple[Job, ...] = (), paused: str = "") -> Explanation:
-    found = explain((job, *others), builders, job.id, paused)
+    found = Snapshot((job, *others), builders, FarmState(paused=paused)).explain(job.id)
     assert found is not None
     return found
 
@@ -34,6 +46,36 @@ def answer(job: Job, *builders: BuilderView, others: tuple[Job, ...] = (), pause
             {"files_missing": ("foo.dsc", "foo.tar.gz")},
             ReasonCode.FILES_MISSING,
             "the librarian has no content yet for foo.dsc, foo.tar.gz",
+        ),
+        (
+            {"series_status": SeriesStatus.SUPPORTED},
+            ReasonCode.POCKET_CLOSED,
+            "ubuntu/hoary is SUPPORTED: RELEASE is closed to uploads (open: SECURITY, UPDATES, PROPOSED, BACKPORTS)",
+        ),
+        (
+            {"series_status": SeriesStatus.OBSOLETE, "pocket": Pocket.SECURITY},
+            ReasonCode.POCKET_CLOSED,
+            "ubuntu/hoary is OBSOLETE: SECURITY is closed to uploads (open: none)",
+        ),
+        (
+            {"published": False},
+            ReasonCode.SUPERSEDED,
+            "foo 1.0-1 is no longer published in primary: the build is about to be SUPERSEDED",
+        ),
+        (
+            {"cooling_until": EPOCH, "given_back": 2},
+            ReasonCode.COOLING_DOWN,
+            "given back by its slave; waits until 2026-03-01 12:00:00 UTC",
+        ),
+        (
+            {"tags": ("big", "gpu")},
+            ReasonCode.NO_CAPABLE_BUILDER,
+            "no registered builder with big, gpu serves x86 for trusted builds",
+        ),
+        (
+            {"assigned": "zoe"},
+            ReasonCode.NO_CAPABLE_BUILDER,
+            "no registered builder serves x86 for trusted builds; it is assigned to zoe",
         ),
         ({"family": "s390x"}, ReasonCode.NO_CAPABLE_BUILDER, "no registered builder serves s390x for trusted builds"),
     ],
@@ -70,11 +112,31 @@ def test_while_dispatch_is_paused_no_builder_is_said_to_take_another_job() -> No
         (idle(manual=True), ReasonCode.BUILDER_MANUAL, "in manual mode: gets only what an operator assigns to it"),
         (idle(families=("amd64", "arm64")), ReasonCode.FAMILY_MISMATCH, "serves amd64, arm64; the job is for x86"),
         (idle(trusted=False), ReasonCode.TRUST_MISMATCH, "builds only untrusted code; the job is trusted"),
+        (
+            idle(quarantined_until=EPOCH, quarantine_why="failed twice"),
+            ReasonCode.BUILDER_QUARANTINED,
+            "quarantined until 2026-03-01 12:00:00 UTC: failed twice",
+        ),
+        (
+            idle(restricted_tags=("gpu", "slow")),
+            ReasonCode.TAGS_MISSING,
+            "takes only jobs that ask for gpu, slow",
+        ),
+        (
+            idle(frozen_until=EPOCH),
+            ReasonCode.BUILDER_FROZEN,
+            "frozen at the debug console until 2026-03-01 12:00:00 UTC",
+        ),
         (BuilderView(a_builder()), ReasonCode.BUILDER_DISCONNECTED, "its slave is not connected"),
         (
             BuilderView(a_builder(), RuntimeState.BUILDING, connected=True, job=9),
             ReasonCode.BUILDER_BUSY,
             "has job 9",
+        ),
+        (
+            BuilderView(a_builder(), RuntimeState.BUILDING, connected=True, job=9, since=EPOCH, source="hello 2.10-3"),
+            ReasonCode.BUILDER_BUSY,
+            "has job 9 (hello 2.10-3) since 2026-03-01 12:00:00 UTC",
         ),
         (
             BuilderView(a_builder(), RuntimeState.ABORTING, connected=True),
@@ -114,7 +176,7 @@ def test_a_job_behind_a_better_one_learns_which_job_takes_the_builder() -> None:
     assert found.position == 2
     assert found.queue_length == 2
     assert found.builders[0].reason is not None
-    assert found.builders[0].reason.words == "has job 1"
+    assert found.builders[0].reason.words == "has job 1 (foo 1.0-1)"
 
 
 def test_a_running_job_has_no_position_and_no_reason() -> None:
@@ -123,7 +185,7 @@ def test_a_running_job_has_no_position_and_no_reason() -> None:
 
 
 def test_a_job_that_does_not_exist_is_not_explained() -> None:
-    assert explain((a_job(1),), (), 2) is None
+    assert Snapshot((a_job(1),), ()).explain(2) is None
 
 
 def test_views_join_rows_with_what_actors_last_said_and_with_the_jobs_they_hold() -> None:
@@ -135,6 +197,105 @@ def test_views_join_rows_with_what_actors_last_said_and_with_the_jobs_they_hold(
     ]
 
 
+def test_a_builder_says_which_tags_it_lacks() -> None:
+    found = answer(a_job(tags=("big", "gpu")), idle("ann", tags=("gpu",)), idle("bob", tags=("big", "gpu")))
+    assert found.builders[0].reason is not None
+    assert found.builders[0].reason.words == "lacks big, which the job asks for"
+    assert found.eligible_now == "bob"
+
+
+def test_a_job_that_failed_on_a_builder_says_until_when_it_does_not_go_there() -> None:
+    found = answer(a_job(excluded=(Exclusion("ann", EPOCH),)), idle("ann"), BuilderView(a_builder("bob")))
+    why = found.builders[0].reason
+    assert why is not None
+    assert (why.code, why.facts) == (ReasonCode.PAIR_EXCLUDED, (("until", EPOCH.isoformat()),))
+
+
+def test_the_only_capable_builder_is_never_excluded() -> None:
+    assert answer(a_job(excluded=(Exclusion("ann", EPOCH),)), idle("ann"), idle("bob", trusted=False)).eligible_now
+
+
+def test_a_ppa_does_not_care_which_pockets_are_closed() -> None:
+    job = a_job(series_status=SeriesStatus.OBSOLETE, purpose=ArchivePurpose.PPA)
+    assert answer(job, idle()).eligible_now == "bob"
+
+
+def test_a_job_that_is_assigned_tells_the_others_so() -> None:
+    found = answer(a_job(assigned="zoe"), idle("ann"), idle("zoe", manual=True))
+    assert [line.reason and line.reason.code.value for line in found.builders] == ["assigned_elsewhere", None]
+
+
+@pytest.mark.parametrize(
+    ("farm", "words"),
+    [
+        (FarmState(minimum_score=3000), "score 2505 without age; the least score of the farm is 3000"),
+        (
+            FarmState(minimum_score=100, family_scores=(FamilyScore("x86", 9000),)),
+            "score 2505 without age; the least score of x86 is 9000",
+        ),
+    ],
+)
+def test_a_job_below_the_least_score_says_whose_fence_it_is(farm: FarmState, words: str) -> None:
+    found = Snapshot((a_job(hours=-500),), (idle(),), farm).explain(1)
+    assert found is not None
+    assert found.job_reason is not None
+    assert (found.job_reason.code, found.job_reason.words) == (ReasonCode.BELOW_MINIMUM_SCORE, words)
+
+
+def test_a_builder_learns_why_it_is_idle_and_what_it_could_take() -> None:
+    jobs = (
+        a_job(1),
+        a_job(2, manual_score=9000),
+        a_job(3, trusted=False),
+        a_job(4, trusted=False),
+        a_job(5, has_chroot=False),
+        a_job(6, family="arm64"),
+        a_job(7, excluded=(Exclusion("bob", EPOCH),)),
+    )
+    busy = BuilderView(a_builder("bob"), RuntimeState.CLEANING, connected=True)
+    found = Snapshot(jobs, (busy, idle("zoe"))).explain_builder("bob")
+    assert found is not None
+    assert found.reason is not None
+    assert found.reason.code is ReasonCode.BUILDER_CLEANING
+    assert found.gets is None
+    assert [job.id for job in found.could_take] == [2, 1]
+    assert found.refused == (
+        (ReasonCode.TRUST_MISMATCH, 2),
+        (ReasonCode.FAMILY_MISMATCH, 1),
+        (ReasonCode.NO_CHROOT, 1),
+        (ReasonCode.PAIR_EXCLUDED, 1),
+    )
+
+
+def test_a_builder_that_is_ready_learns_which_job_it_gets_now() -> None:
+    found = Snapshot((a_job(1), a_job(2, manual_score=9000)), (idle(),)).explain_builder("bob")
+    assert found is not None
+    assert found.reason is None
+    assert found.gets is not None
+    assert found.gets.id == 2
+
+
+def test_a_builder_in_manual_mode_is_idle_because_of_it_unless_something_is_assigned_to_it() -> None:
+    idle_one = Snapshot((a_job(1),), (idle(manual=True),)).explain_builder("bob")
+    called = Snapshot((a_job(1, assigned="bob"),), (idle(manual=True),)).explain_builder("bob")
+    assert idle_one is not None
+    assert idle_one.reason is not None
+    assert idle_one.reason.code is ReasonCode.BUILDER_MANUAL
+    assert called is not None
+    assert called.reason is None
+
+
+def test_every_builder_says_that_dispatch_is_paused() -> None:
+    found = Snapshot((a_job(1),), (idle(),), FarmState(paused="moving")).explain_builder("bob")
+    assert found is not None
+    assert found.reason is not None
+    assert found.reason.words == "dispatch is paused: moving"
+
+
+def test_a_builder_that_does_not_exist_is_not_explained() -> None:
+    assert Snapshot((), ()).explain_builder("bob") is None
+
+
 _jobs = st.lists(
     st.builds(
         a_job,
@@ -144,6 +305,12 @@ _jobs = st.lists(
         manual_score=st.none() | st.integers(0, 50),
         has_chroot=st.sampled_from([True, True, False]),
         files_missing=st.sampled_from([(), (), ("foo.dsc",)]),
+        tags=st.sampled_from([(), (), ("big",)]),
+        assigned=st.sampled_from([None, None, "a"]),
+        excluded=st.sampled_from([(), (), (Exclusion("a", EPOCH), Exclusion("b", EPOCH))]),
+        cooling_until=st.sampled_from([None, None, EPOCH]),
+        series_status=st.sampled_from([*SeriesStatus]),
+        published=st.sampled_from([True, True, True, False]),
     ),
     min_size=1,
     max_size=12,
@@ -159,30 +326,50 @@ _views = st.lists(
         trusted=st.booleans(),
         builderok=st.sampled_from([True, True, False]),
         manual=st.sampled_from([False, False, True]),
+        tags=st.sampled_from([(), ("big",)]),
+        restricted_tags=st.sampled_from([(), (), ("big",)]),
+        quarantined_until=st.sampled_from([None, None, EPOCH]),
+        frozen_until=st.sampled_from([None, None, EPOCH]),
     ),
     max_size=6,
     unique_by=lambda view: view.builder.name,
 )
 
 
-@given(_jobs, _views, st.sampled_from(["", "", "disk full"]))
+_farms = st.builds(
+    FarmState,
+    paused=st.sampled_from(["", "", "disk full"]),
+    minimum_score=st.none() | st.integers(0, 50),
+    family_scores=st.sampled_from([(), (FamilyScore("x86", 20),)]),
+)
+
+
+@given(_jobs, _views, _farms)
 def test_explain_says_eligible_now_exactly_if_dispatch_would_give_the_job_away(
-    jobs: list[Job], seen: list[BuilderView], paused: str
+    jobs: list[Job], seen: list[BuilderView], farm: FarmState
 ) -> None:
-    dispatch = Dispatch(paused=paused)
-    dispatch.handle(BuildersRead(tuple(view.builder for view in seen)))
-    for view in seen:
-        if view.connected and view.state is RuntimeState.IDLE:
-            dispatch.handle(BuilderReady(view.builder.name))
+    dispatch = Dispatch()
+    dispatch.handle(FarmRead(farm), BuildersRead(tuple(view.builder for view in seen)))
+    for view in filter(ready, seen):
+        dispatch.handle(BuilderReady(view.builder.name))
     given_away = {
         pair.job: pair.builder
         for order in dispatch.handle(JobsRead(tuple(jobs)))
         if isinstance(order, Claim)
         for pair in order.pairs
     }
+    snapshot = Snapshot(tuple(jobs), tuple(sorted(seen, key=lambda view: view.builder.name)), farm)
     for job in jobs:
-        found = explain(jobs, sorted(seen, key=lambda view: view.builder.name), job.id, paused)
+        found = snapshot.explain(job.id)
         assert found is not None
         assert found.eligible_now == given_away.get(job.id)
         if found.eligible_now is None:  # every waiting job has a reason
             assert found.job_reason is not None or all(line.reason is not None for line in found.builders)
+    for view in seen:
+        idle_one = snapshot.explain_builder(view.builder.name)
+        assert idle_one is not None
+        gets = next((job for job, name in given_away.items() if name == view.builder.name), None)
+        assert (idle_one.gets.id if idle_one.gets else None) == gets
+        # an idle builder has a reason, or there is nothing that it could take and others don't get first
+        if gets is None and idle_one.reason is None:
+            assert all(job.id in given_away for job in idle_one.could_take)

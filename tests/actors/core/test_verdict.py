@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.verdict import BuilderBlame, Verdict, verdict
+from actors.core.verdict import BuilderBlame, Verdict, cooling_seconds, verdict
 from storage.records import BuildState, Outcome
 
 GONE, KEPT = False, True
@@ -32,7 +32,24 @@ GONE, KEPT = False, True
 def test_an_outcome_means_what_its_row_in_the_rules_says(
     outcome: Outcome, build: BuildState, kept: bool, blame: BuilderBlame
 ) -> None:
-    assert verdict(outcome, BuildState.BUILDING) == Verdict(build, kept, blame)
+    means = verdict(outcome, BuildState.BUILDING)
+    assert (means.build, means.keep_job, means.builder) == (build, kept, blame)
+
+
+def test_a_build_that_failed_for_reasons_of_infrastructure_is_kept_from_that_builder_for_a_while() -> None:
+    excluding = {outcome for outcome in Outcome if verdict(outcome, BuildState.BUILDING).exclude}
+    assert excluding == {Outcome.GIVENBACK, Outcome.BUILDERFAIL, Outcome.LOST}
+
+
+def test_only_a_job_that_was_given_back_cools_down_four_times_as_long_each_time_up_to_a_day() -> None:
+    assert {outcome for outcome in Outcome if verdict(outcome, BuildState.BUILDING).cool} == {Outcome.GIVENBACK}
+    assert [cooling_seconds(60.0, times) for times in range(4)] == [60.0, 240.0, 960.0, 3840.0]
+    assert cooling_seconds(60.0, 1000) == 86_400.0
+
+
+def test_a_build_that_succeeds_when_its_source_is_published_no_more_is_superseded() -> None:
+    unpublished = {outcome: verdict(outcome, BuildState.BUILDING).unpublished for outcome in Outcome}
+    assert {outcome: state for outcome, state in unpublished.items() if state} == {Outcome.OK: BuildState.SUPERSEDED}
 
 
 def test_an_abort_that_was_asked_for_cancels_the_build_and_blames_nobody() -> None:
