@@ -20,7 +20,7 @@ from typer.main import get_command
 from cli.app import command_line, meant
 from cli.errors import INTERRUPTED, CommandError
 from cli.output import console, print_json
-from storage.errors import BadValue, Exists, ImpossibleMove, StorageError, TokenRefused, Unknown
+from storage.errors import BadValue, Exists, StorageError, TokenRefused, Unknown, WrongState
 from storage.unprivileged import CannotRunUnprivileged
 
 PROGRAM = "buildd-master"
@@ -74,7 +74,7 @@ def _storage_code(error: StorageError) -> int:
     match error:
         case Unknown() | Exists() | BadValue() | TokenRefused():
             return 2
-        case ImpossibleMove():
+        case WrongState():
             return 1
         case _:
             return 3

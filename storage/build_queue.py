@@ -19,7 +19,7 @@ from storage.library import mimetype_of
 from storage.limits import said
 from storage.queries import load
 from storage.records import Attempt, BuildOrder, BuildState, Job, Limits, Outcome, Pick, Recording, StoredFile
-from storage.repository import Repository, in_words
+from storage.repository import Repository, in_words, possible
 from storage.transitions import path_to
 from storage.words import check_score
 
@@ -47,7 +47,7 @@ class BuildQueue(Repository):
         Args:
             ids: only these; those that are gone are left out.
         """
-        return self._rows(Job, _SQL["jobs"], ids=None if ids is None else list(ids))
+        return self._rows(Job, _SQL["jobs"], ids=None if ids is None else possible(ids))
 
     def job(self, job: int) -> Job:
         """Return one job.
@@ -55,7 +55,7 @@ class BuildQueue(Repository):
         Raises:
             UnknownJob: gone, or never there.
         """
-        found = self._row(Job, _SQL["jobs"], ids=[job])
+        found = self._row(Job, _SQL["jobs"], ids=possible([job]))
         if found is None:
             raise UnknownJob(job)
         return found

@@ -1,7 +1,9 @@
 """Builds: table `build`, its attempts and files.
 
-A state is changed here by people (`cancel`, `queue`, `set_state`), and by the ends of attempts in
+A state is changed here by people (`cancel`, `retry`, `give_back`, `set_state`), and by the ends of attempts in
 `storage.build_queue`.  The moves stand in `storage.transitions`; triggers close what a person's verdict cuts short.
+What a person says of a job (`rescore`, `assign`) lives as long as the job: attempts that fail leave it, the end of the
+build takes it along.
 """
 
 from __future__ import annotations
@@ -14,8 +16,12 @@ from storage.errors import (
     BuildExists,
     DatabaseUnreachable,
     ImpossibleMove,
+    NotQueued,
+    NotRunning,
+    StillRunning,
     UnknownArchive,
     UnknownBuild,
+    UnknownBuilder,
     UnknownSeries,
     UnknownSource,
 )
@@ -23,7 +29,7 @@ from storage.events import Events
 from storage.limits import LimitChanges, check_limits
 from storage.queries import load
 from storage.records import Alias, Attempt, Build, BuildState, Job, Pocket
-from storage.repository import Repository
+from storage.repository import Repository, possible
 from storage.transitions import HELD, may_move
 
 _SQL = load("builds")
@@ -82,7 +88,7 @@ class Builds(Repository):
         )
 
     def queue(self, build: int) -> Job:
-        """Give a build a job; one that ended is tried again.  A build that has one keeps it.
+        """Give a build a job; one that ended is tried again, on any builder.  A build that has one keeps it.
 
         Raises:
             UnknownBuild: no such row.
@@ -92,9 +98,89 @@ class Builds(Repository):
         if state == BuildState.FULLYBUILT:
             raise self._impossible(build, state, BuildState.NEEDSBUILD)
         if state.final:
+            self._run(_SQL["forget_failures"], build=build)
             self._run(_SQL["retry"], build=build)
         self._run(_SQL["queue"], build=build)
-        (job,) = self._values(_SQL["job_of"], build=build)
+        return self.job(build)
+
+    def job(self, build: int) -> Job:
+        """Return the job of a build.
+
+        Raises:
+            UnknownBuild: no such row.
+            NotQueued: it has ended, or was taken out of the queue.
+        """
+        found = self._values(_SQL["job_of"], build=build)
+        if not found:
+            raise NotQueued(build, self.get(build).state)
+        return BuildQueue(self._conn).job(found[0])
+
+    def retry(self, build: int) -> Job:
+        """Try a build again that has ended: with a new job, at the end of the queue, on any builder.
+
+        One that waits keeps its job and place, and waits no longer because of what went wrong before.
+
+        Raises:
+            UnknownBuild: no such row.
+            StillRunning: a builder has it.
+            ImpossibleMove: it is FULLYBUILT, or being cancelled.
+        """
+        state = self._hold(build)
+        if state == BuildState.CANCELLING:
+            raise self._impossible(build, state, BuildState.NEEDSBUILD)
+        if state in HELD:
+            raise StillRunning(build, state)
+        if not state.final:
+            self._run(_SQL["forget_failures"], build=build)
+            self._run(_SQL["cool_no_longer"], build=build)
+        return self.queue(build)
+
+    def give_back(self, build: int, why: str = "", *, exclude_seconds: float | None = None) -> Job:
+        """Take a running build from its builder: nobody is blamed, and its job waits with its place.
+
+        Args:
+            build: which.
+            why: told with attempt and build.
+            exclude_seconds: for how long it does not go to that builder again.
+
+        Raises:
+            UnknownBuild: no such row.
+            NotRunning: no builder has it.
+            ImpossibleMove: it is being cancelled.
+        """
+        state = self._hold(build)
+        if state not in HELD:
+            raise NotRunning(build, state)
+        if not may_move(state, BuildState.NEEDSBUILD):
+            raise self._impossible(build, state, BuildState.NEEDSBUILD)
+        (attempt,) = self._values(_SQL["exclude"], build=build, seconds=exclude_seconds)
+        BuildQueue(self._conn).fence(attempt, given_back(why))
+        return self.job(build)
+
+    def rescore(self, build: int, score: int | None) -> Job:
+        """Replace the base score of the build's job (dispatch-rules §2); None: it has its own again.
+
+        Raises:
+            UnknownBuild: no such row.
+            NotQueued: it has no job.
+            BadValue: out of range.
+        """
+        return BuildQueue(self._conn).set_manual_score(self.job(build).id, score)
+
+    def assign(self, build: int, builder: str | None) -> Job:
+        """Let only `builder` have the build's job, in manual mode or not; None: whoever may.
+
+        A builder that runs it goes on.
+
+        Raises:
+            UnknownBuilder, UnknownBuild: no such row.
+            NotQueued: it has no job.
+        """
+        if builder is not None and not self._values(_SQL["hold_builder"], builder=builder):
+            raise UnknownBuilder(builder)
+        self._hold(build)
+        job = self.job(build).id
+        self._run(_SQL["assign"], job=job, builder=builder)
         return BuildQueue(self._conn).job(job)
 
     def get(self, build: int) -> Build:
@@ -103,7 +189,7 @@ class Builds(Repository):
         Raises:
             UnknownBuild: no such row.
         """
-        found = self._row(Build, _SQL["builds"], ids=[build], state=None, limit=1)
+        found = self._row(Build, _SQL["builds"], ids=possible([build]), state=None, limit=1)
         if found is None:
             raise UnknownBuild(build)
         return found
@@ -111,6 +197,20 @@ class Builds(Repository):
     def list(self, state: BuildState | None = None, limit: int = 50) -> tuple[Build, ...]:
         """Return the latest builds, newest first."""
         return self._rows(Build, _SQL["builds"], ids=None, state=state, limit=limit)
+
+    def of_kind(
+        self, state: BuildState, *, archive: int | None = None, series: tuple[str, str] | None = None
+    ) -> tuple[Build, ...]:
+        """Return all builds in a state, oldest first.
+
+        Args:
+            state: that they are in.
+            archive: only of this archive; its id.
+            series: only for this series; distribution and name.
+        """
+        distribution, name = series or (None, None)
+        found = self._values(_SQL["of_kind"], state=state, archive=archive, distribution=distribution, series=name)
+        return self._rows(Build, _SQL["builds"], ids=found[0], state=None, limit=None)[::-1]
 
     def find(self, source: int, distroarchseries: int, archive: int) -> Build | None:
         """Return the build of this source for that archive and architecture, if there is one."""
@@ -129,8 +229,12 @@ class Builds(Repository):
         self._run(_SQL["change_limits"], build=build, limits=Jsonb(dict(limits)))
         return self.get(build)
 
-    def cancel(self, build: int) -> BuildState:
+    def cancel(self, build: int, why: str = "") -> BuildState:
         """End a build: at once if it waits, by way of CANCELLING if it runs.
+
+        Args:
+            build: which.
+            why: told with the build.
 
         Returns:
             CANCELLED (the job is gone) or CANCELLING (the builder's actor aborts it; 70 s at most).
@@ -145,11 +249,16 @@ class Builds(Repository):
         wanted = BuildState.CANCELLING if state in HELD else BuildState.CANCELLED
         if not may_move(state, wanted):
             raise self._impossible(build, state, wanted)
-        self._run(_SQL["set_state"], build=build, state=wanted, why="cancelled")
+        self._run(_SQL["set_state"], build=build, state=wanted, why=why or "cancelled")
         return wanted
 
-    def set_state(self, build: int, state: BuildState) -> Build:
-        """An operator's verdict.  An open attempt is fenced; a final state removes the job, NEEDSBUILD keeps it.
+    def set_state(self, build: int, state: BuildState, why: str = "") -> Build:
+        """An operator's verdict.  An open attempt is fenced; a final state removes the job, NEEDSBUILD keeps or makes it.
+
+        Args:
+            build: which.
+            state: what it becomes.
+            why: told with the build.
 
         Raises:
             UnknownBuild: no such row.
@@ -159,7 +268,9 @@ class Builds(Repository):
         if state in HELD or not may_move(now, state):
             raise self._impossible(build, now, state)
         if state != now:
-            self._run(_SQL["set_state"], build=build, state=state, why=f"set to {state} by an operator")
+            self._run(_SQL["set_state"], build=build, state=state, why=why or f"set to {state} by an operator")
+        if now.final and state == BuildState.NEEDSBUILD:
+            self.queue(build)
         return self.get(build)
 
     def files(self, build: int) -> tuple[Alias, ...]:
@@ -183,3 +294,8 @@ class Builds(Repository):
 
     def _impossible(self, build: int, now: BuildState, wanted: BuildState) -> ImpossibleMove:
         return ImpossibleMove(build, now, wanted, Events(self._conn).story(f"build:{build}"))
+
+
+def given_back(why: str) -> str:
+    """Return what is told of an attempt that an operator gave back."""
+    return f"given back by an operator: {why}" if why else "given back by an operator"

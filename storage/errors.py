@@ -12,7 +12,9 @@
     ├── TokenRefused            a person's token is none, unknown, revoked or expired
     ├── EnrolmentRefused        a slave's one-time token is none, was used, or has expired
     ├── AuthorityUnusable       the file of the farm's authority can't be read or is not what it should be
-    ├── ImpossibleMove          a build can't go from this state to that one; carries the build's story
+    ├── WrongState              what was asked for makes no sense of a build in this state; nothing was written
+    │   ├── ImpossibleMove      a build can't go from this state to that one; carries the build's story
+    │   └── NotQueued  NotRunning  StillRunning
     ├── DatabaseUnreachable     the database is away or can't work: try again later, blame nobody
     ├── SchemaOutdated          the database was made by another version: `buildd-master db migrate`
     └── AnotherMaster           another master holds this database
@@ -26,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from storage.records import BuildState, Event
+from storage.transitions import way_out
 
 
 class StorageError(Exception):
@@ -196,7 +199,11 @@ class AuthorityUnusable(StorageError):
     """The farm's authority can't sign; nothing was written."""
 
 
-class ImpossibleMove(StorageError):
+class WrongState(StorageError):
+    """What was asked for makes no sense of a build in its state; the text says which, and what to do instead."""
+
+
+class ImpossibleMove(WrongState):
     """A build can't go from its state to the one asked for (`storage.transitions`)."""
 
     def __init__(self, build: int, now: BuildState, wanted: BuildState, story: tuple[Event, ...] = ()) -> None:
@@ -213,7 +220,37 @@ class ImpossibleMove(StorageError):
         self.wanted = wanted
         self.story = story
         told = "".join(f"\n  {event.at:%Y-%m-%d %H:%M:%S} {event.who}: {event.what} {event.after}" for event in story)
-        super().__init__(f"build {build} is {now} and can't become {wanted}{told}")
+        super().__init__(f"build {build} is {now} and can't become {wanted}; {way_out(build, now, wanted)}{told}")
+
+
+class NotQueued(WrongState):
+    """A build has no job: it has ended, or somebody took it out of the queue."""
+
+    def __init__(self, build: int, state: BuildState) -> None:
+        """Tell how to get it there."""
+        way = f"build {build} is {state} and not in the queue"
+        if state != BuildState.FULLYBUILT:
+            way += f"; `buildd-master build retry {build}` puts it there"
+        super().__init__(way)
+
+
+class NotRunning(WrongState):
+    """No builder has the build."""
+
+    def __init__(self, build: int, state: BuildState) -> None:
+        """Tell its state."""
+        super().__init__(f"build {build} is {state}: no builder has it, so that there is nothing to take from one")
+
+
+class StillRunning(WrongState):
+    """A builder has the build."""
+
+    def __init__(self, build: int, state: BuildState) -> None:
+        """Tell how to take it from its builder."""
+        super().__init__(
+            f"build {build} is {state}: there is nothing to retry;"
+            f" `buildd-master build give-back {build}` takes it from its builder"
+        )
 
 
 class DatabaseUnreachable(StorageError):

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
+from storage.builds import given_back
 from storage.errors import (
     BadValue,
     BuildExists,
     ImpossibleMove,
+    NotQueued,
+    NotRunning,
+    StillRunning,
     UnknownArchive,
     UnknownBuild,
+    UnknownBuilder,
     UnknownSeries,
     UnknownSource,
 )
@@ -69,12 +75,60 @@ class MemoryBuilds:
         if row.state == BuildState.FULLYBUILT:
             raise self._impossible(row, BuildState.NEEDSBUILD)
         if row.state.final:
+            self._forget_failures(build)
             self._farm.move_build(build, BuildState.NEEDSBUILD, why="")
-        job = self._farm.jobs_by_build.get(build)
-        if job is None:
+        if build not in self._farm.jobs_by_build:
             job = self._farm.number("buildqueue")
             self._farm.put("buildqueue", job, JobRow(job, build, self._farm.now()))
+        return self.job(build)
+
+    def job(self, build: int) -> Job:
+        """See `Builds.job`."""
+        job = self._farm.jobs_by_build.get(build)
+        if job is None:
+            raise NotQueued(build, self._row(build).state)
         return MemoryBuildQueue(self._farm).job(job)
+
+    def retry(self, build: int) -> Job:
+        """See `Builds.retry`."""
+        row = self._row(build)
+        if row.state == BuildState.CANCELLING:
+            raise self._impossible(row, BuildState.NEEDSBUILD)
+        if row.state in HELD:
+            raise StillRunning(build, row.state)
+        job = self._farm.jobs_by_build.get(build)
+        if job is not None:
+            self._forget_failures(build)
+            waiting: JobRow = self._farm.table("buildqueue")[job]
+            self._farm.put("buildqueue", job, replace(waiting, cooling_until=None, given_back=0))
+        return self.queue(build)
+
+    def give_back(self, build: int, why: str = "", *, exclude_seconds: float | None = None) -> Job:
+        """See `Builds.give_back`."""
+        row = self._row(build)
+        held = self._farm.open_by_build.get(build)
+        if held is None:
+            raise NotRunning(build, row.state)
+        if not may_move(row.state, BuildState.NEEDSBUILD):
+            raise self._impossible(row, BuildState.NEEDSBUILD)
+        if exclude_seconds is not None:
+            until = self._farm.now() + timedelta(seconds=exclude_seconds)
+            self._farm.put("attempt", held, replace(self._farm.table("attempt")[held], excluded_until=until))
+        self._farm.fence_attempt(held, given_back(why))
+        return self.job(build)
+
+    def rescore(self, build: int, score: int | None) -> Job:
+        """See `Builds.rescore`."""
+        return MemoryBuildQueue(self._farm).set_manual_score(self.job(build).id, score)
+
+    def assign(self, build: int, builder: str | None) -> Job:
+        """See `Builds.assign`."""
+        if builder is not None and builder not in self._farm.table("builder"):
+            raise UnknownBuilder(builder)
+        self._row(build)
+        job = self.job(build).id
+        self._farm.put("buildqueue", job, replace(self._farm.table("buildqueue")[job], assigned=builder))
+        return self.job(build)
 
     def get(self, build: int) -> Build:
         """See `Builds.get`."""
@@ -115,6 +169,20 @@ class MemoryBuilds:
         rows = sorted(self._farm.table("build").values(), key=lambda row: -row.id)
         return tuple(self.get(row.id) for row in rows if state is None or row.state == state)[:limit]
 
+    def of_kind(
+        self, state: BuildState, *, archive: int | None = None, series: tuple[str, str] | None = None
+    ) -> tuple[Build, ...]:
+        """See `Builds.of_kind`."""
+        arches: dict[int, DistroArchSeries] = self._farm.table("distroarchseries")
+        rows: list[BuildRow] = sorted(self._farm.table("build").values(), key=lambda row: row.id)
+        return tuple(
+            self.get(row.id)
+            for row in rows
+            if row.state == state
+            and archive in {None, row.archive}
+            and series in {None, (arches[row.distroarchseries].distribution, arches[row.distroarchseries].series)}
+        )
+
     def find(self, source: int, distroarchseries: int, archive: int) -> Build | None:
         """See `Builds.find`."""
         rows = self._farm.table("build").values()
@@ -129,7 +197,7 @@ class MemoryBuilds:
         self._farm.put("build", build, replace(row, limits=changed(row.limits, limits)))
         return self.get(build)
 
-    def cancel(self, build: int) -> BuildState:
+    def cancel(self, build: int, why: str = "") -> BuildState:
         """See `Builds.cancel`."""
         row = self._row(build)
         if row.state in {BuildState.CANCELLED, BuildState.CANCELLING}:
@@ -137,16 +205,18 @@ class MemoryBuilds:
         wanted = BuildState.CANCELLING if row.state in HELD else BuildState.CANCELLED
         if not may_move(row.state, wanted):
             raise self._impossible(row, wanted)
-        self._farm.move_build(build, wanted, why="cancelled")
+        self._farm.move_build(build, wanted, why=why or "cancelled")
         return wanted
 
-    def set_state(self, build: int, state: BuildState) -> Build:
+    def set_state(self, build: int, state: BuildState, why: str = "") -> Build:
         """See `Builds.set_state`."""
         row = self._row(build)
         if state in HELD or not may_move(row.state, state):
             raise self._impossible(row, state)
         if state != row.state:
-            self._farm.move_build(build, state, why=f"set to {state} by an operator")
+            self._farm.move_build(build, state, why=why or f"set to {state} by an operator")
+        if row.state.final and state == BuildState.NEEDSBUILD:
+            self.queue(build)
         return self.get(build)
 
     def files(self, build: int) -> tuple[Alias, ...]:
@@ -171,6 +241,11 @@ class MemoryBuilds:
         if row is None:
             raise UnknownBuild(build)
         return row
+
+    def _forget_failures(self, build: int) -> None:
+        for row in tuple(self._farm.table("attempt").values()):
+            if row.build == build and row.excluded_until is not None:
+                self._farm.put("attempt", row.id, replace(row, excluded_until=None))
 
     def _impossible(self, row: BuildRow, wanted: BuildState) -> ImpossibleMove:
         return ImpossibleMove(row.id, row.state, wanted, self._farm.story(f"build:{row.id}"))

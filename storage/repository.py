@@ -5,7 +5,7 @@ Transactions belong to the caller (`storage.database.acting`): a repository neve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from storage.rows import record_row
 R = TypeVar("R")
 
 _AWAY = ("08", "57P")  #: SQLSTATE of broken connections and of a server that goes down or comes up
+_MOST = 2**63 - 1  #: bigint's greatest
 
 
 @contextmanager
@@ -40,6 +41,8 @@ def in_words() -> Iterator[None]:
         raise BadValue(_first_line(error)) from error
     except (psycopg.errors.ForeignKeyViolation, psycopg.errors.UniqueViolation) as error:
         raise BadValue(f"{_first_line(error)}: {error.diag.message_detail}") from error
+    except psycopg.errors.NumericValueOutOfRange as error:
+        raise BadValue(f"a number is beyond what the database can hold ({_first_line(error)})") from error
     except psycopg.DataError as error:
         raise BadValue(_first_line(error)) from error
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction) as error:
@@ -72,6 +75,11 @@ class Repository:
         """Return how many rows were touched."""
         with in_words():
             return self._conn.execute(query, params).rowcount
+
+
+def possible(ids: Iterable[int]) -> list[int]:
+    """Return those ids that a row could have; PostgreSQL refuses to look for others, which can't be there."""
+    return [number for number in ids if 0 < number <= _MOST]
 
 
 def _first_line(error: psycopg.Error) -> str:

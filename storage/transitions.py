@@ -64,3 +64,18 @@ def path_to(now: BuildState, wanted: BuildState) -> tuple[BuildState, ...]:
     if now == _S.BUILDING and wanted in MOVES[_S.GATHERING]:
         return (_S.GATHERING, wanted)
     return ()
+
+
+def way_out(build: int, now: BuildState, wanted: BuildState) -> str:
+    """Return what a person can do instead of a move that is impossible: one clause, as errors end with."""
+    if wanted == _S.CANCELLING and not now.final:
+        return f"`buildd-master build cancel {build}` asks for that"
+    if wanted in HELD:
+        return "the farm makes it so when a builder has it"
+    if now == _S.CANCELLING:
+        return f"it is being cancelled (70 s at most); `buildd-master build retry {build}` goes on from there"
+    if not now.final:
+        return "only results that a slave left make it so"
+    if now == _S.FULLYBUILT:
+        return "`buildd-master submit --again` builds it once more"
+    return f"it has ended, and only `buildd-master build retry {build}` goes on from there"

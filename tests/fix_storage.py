@@ -239,7 +239,11 @@ def stage(request: pytest.FixtureRequest) -> Stage:
 
 def in_memory() -> Stage:
     """Return a set-up stage in memory."""
-    rows = MemoryFarm()
+    return on_memory(MemoryFarm())
+
+
+def on_memory(rows: MemoryFarm) -> Stage:
+    """Return a set-up stage on empty rows."""
     one = Stage(
         MemoryBuilders(rows),
         MemoryBuildQueue(rows),

@@ -53,6 +53,38 @@ RETURNING id;
 -- Lock a build and say its state.  No row: unknown build.
 SELECT state FROM build WHERE id = %(build)s FOR NO KEY UPDATE;
 
+-- of_kind --
+-- Ids of all builds in a state; NULL does not choose.
+SELECT coalesce(array_agg(build.id), '{}')
+FROM build
+JOIN distroarchseries AS arch ON arch.id = build.distroarchseries
+JOIN distroseries AS series ON series.id = arch.distroseries
+JOIN distribution ON distribution.id = series.distribution
+WHERE build.state = %(state)s
+  AND (%(archive)s::bigint IS NULL OR build.archive = %(archive)s::bigint)
+  AND (%(series)s::text IS NULL OR (distribution.name = %(distribution)s::text AND series.name = %(series)s::text));
+
+-- forget_failures --
+-- Every builder may have it again.
+UPDATE attempt SET excluded_until = NULL WHERE build = %(build)s AND excluded_until IS NOT NULL;
+
+-- cool_no_longer --
+UPDATE buildqueue SET cooling_until = NULL, given_back = 0
+WHERE build = %(build)s AND (cooling_until IS NOT NULL OR given_back > 0);
+
+-- exclude --
+-- The build is not to go where it is now for a while; NULL: it may.  No row: no attempt is open.
+UPDATE attempt SET excluded_until = now() + make_interval(secs => %(seconds)s::double precision)
+WHERE build = %(build)s AND outcome IS NULL
+RETURNING id;
+
+-- hold_builder --
+-- Builders are locked before builds, as everywhere.  No row: unknown builder.
+SELECT name FROM builder WHERE name = %(builder)s FOR KEY SHARE;
+
+-- assign --
+UPDATE buildqueue SET assigned = %(builder)s WHERE id = %(job)s;
+
 -- retry --
 UPDATE build SET state = 'NEEDSBUILD', why = '' WHERE id = %(build)s;
 

@@ -79,6 +79,11 @@ def test_a_statement_does_not_wait_longer_than_it_may(shared_database: str) -> N
         conn.execute("SELECT pg_sleep(60)")
 
 
+def test_a_number_that_no_database_can_hold_is_a_bad_value(farm: Farm) -> None:
+    with pytest.raises(BadValue, match="beyond what the database can hold"):
+        farm.builds.list(limit=2**64)
+
+
 def test_times_come_in_utc(farm: Farm) -> None:
     assert farm.build().created.utcoffset() == timedelta(0)
 

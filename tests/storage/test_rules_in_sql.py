@@ -44,6 +44,64 @@ def test_a_verdict_in_mid_build_stands(farm: Farm, running: BuildState, verdict:
     assert check(farm.conn, librarian) == ()
 
 
+@pytest.mark.parametrize("running", [BuildState.BUILDING, BuildState.GATHERING])
+def test_a_running_build_set_to_wait_at_the_prompt_is_fenced_and_keeps_its_place(
+    farm: Farm, running: BuildState, librarian: Librarian
+) -> None:
+    job = farm.job()
+    attempt = farm.claim(job, farm.builder("bob"))
+    farm.sql("UPDATE build SET state = %s WHERE id = %s", running, job.build)
+    farm.sql("UPDATE build SET state = 'NEEDSBUILD' WHERE id = %s", job.build)
+    closed = farm.queue.attempt(attempt.id)
+    assert (closed.outcome, closed.text) == (Outcome.FENCED, "the build was set to NEEDSBUILD")
+    again = farm.queue.job(job.id)
+    assert (again.builder, again.buildstart, again.created) == (None, None, job.created)
+    assert check(farm.conn, librarian) == ()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE build SET state = 'FAILEDTOBUILD'",
+        "UPDATE build SET state = 'NEEDSBUILD'",
+        "DELETE FROM buildqueue",
+        "UPDATE buildqueue SET builder = NULL, buildstart = NULL",
+        "DELETE FROM builder",
+    ],
+)
+def test_an_attempt_is_closed_in_the_very_transaction_that_cuts_it_short_or_not_at_all(
+    farm: Farm, statement: LiteralString
+) -> None:
+    attempt = farm.claim(farm.job(), farm.builder("bob"))
+    with farm.conn.transaction(force_rollback=True):
+        farm.conn.execute(statement)
+        assert farm.queue.attempt(attempt.id).outcome == Outcome.FENCED
+        assert farm.queue.open_attempts() == ()
+    assert farm.queue.open_attempts() == (attempt,)
+
+
+def test_a_running_job_is_not_given_to_another_builder_at_the_prompt(farm: Farm) -> None:
+    attempt = farm.claim(farm.job(), farm.builder("bob"))
+    farm.builder("eve")
+    with pytest.raises(psycopg.errors.CheckViolation, match="can't be given to eve without an attempt"):
+        farm.sql("UPDATE buildqueue SET builder = 'eve'")
+    assert farm.queue.open_attempts() == (attempt,)
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM buildqueue", "DELETE FROM builder"])
+def test_a_build_that_is_being_cancelled_is_so_when_its_job_or_builder_is_deleted(
+    farm: Farm, statement: LiteralString, librarian: Librarian
+) -> None:
+    job = farm.job()
+    attempt = farm.claim(job, farm.builder("bob"))
+    with farm.acting("anna"):
+        farm.builds.cancel(job.build)
+    farm.sql(statement)
+    assert farm.queue.attempt(attempt.id).outcome == Outcome.FENCED
+    assert (farm.builds.get(job.build).state, farm.queue.jobs()) == (BuildState.CANCELLED, ())
+    assert check(farm.conn, librarian) == ()
+
+
 def test_trust_lowered_at_the_prompt_fences_in_that_very_transaction(farm: Farm, librarian: Librarian) -> None:
     # Walkthrough 17.
     job = farm.job()

@@ -10,9 +10,36 @@ from storage.transitions import HELD, MOVES, may_move, path_to
 
 STATES = st.sampled_from(list(BuildState))
 
+_TABLE = """
+                NEEDS BUILD CANC-  GATH- FULLY FAILED  MANUAL CHROOT SUPER- FAILED   CANC-  INFRA
+                BUILD  ING  ELLING ERING BUILT TOBUILD DEPWAIT WAIT  SEDED  TOUPLOAD ELLED  FAILED
+NEEDSBUILD      .     yes   .      .     .     yes     yes    yes    yes    .        yes    yes
+BUILDING        yes   .     yes    yes   .     yes     yes    yes    yes    .        yes    yes
+CANCELLING      .     .     .      .     .     yes     yes    yes    yes    .        yes    yes
+GATHERING       yes   .     yes    .     yes   yes     yes    yes    yes    yes      yes    yes
+FULLYBUILT      .     .     .      .     .     .       .      .      .      .        .      .
+FAILEDTOBUILD   yes   .     .      .     .     .       .      .      .      .        .      .
+MANUALDEPWAIT   yes   .     .      .     .     .       .      .      .      .        .      .
+CHROOTWAIT      yes   .     .      .     .     .       .      .      .      .        .      .
+SUPERSEDED      yes   .     .      .     .     .       .      .      .      .        .      .
+FAILEDTOUPLOAD  yes   .     .      .     .     .       .      .      .      .        .      .
+CANCELLED       yes   .     .      .     .     .       .      .      .      .        .      .
+INFRAFAILED     yes   .     .      .     .     .       .      .      .      .        .      .
+"""
+
+#: The moves once more, in another hand: from each row to each column.
+MATRIX = {
+    BuildState(name): {state for state, word in zip(BuildState, words, strict=True) if word == "yes"}
+    for name, *words in (line.split() for line in _TABLE.splitlines()[3:])
+}
+
 
 def test_every_state_has_its_moves() -> None:
     assert set(MOVES) == set(BuildState)
+
+
+def test_the_table_is_the_one_that_was_decided() -> None:
+    assert {now: set(ends) for now, ends in MOVES.items()} == MATRIX
 
 
 def test_retry_is_allowed_from_every_final_state_but_fullybuilt() -> None:

@@ -26,11 +26,22 @@ STEPS = st.one_of(
     st.tuples(st.just("record"), st.integers(0, 5), st.tuples(st.sampled_from(list(Outcome)), STATES, st.booleans())),
     st.tuples(st.sampled_from(["fence", "started", "gathering"]), st.integers(0, 5), st.none()),
     st.tuples(st.sampled_from(["cancel", "queue", "remove"]), st.integers(0, JOBS - 1), st.none()),
+    st.tuples(st.sampled_from(["retry", "give back"]), st.integers(0, JOBS - 1), st.none()),
+    st.tuples(st.just("assign"), st.integers(0, JOBS - 1), st.none() | st.sampled_from((*BUILDERS, "nobody"))),
+    st.tuples(st.just("rescore"), st.integers(0, JOBS - 1), st.sampled_from((None, 7, 10**7))),
     st.tuples(st.just("verdict"), st.integers(0, JOBS - 1), STATES),
     st.tuples(
         st.just("builder"), st.integers(0, 1), st.sampled_from(["trust", "untrust", "break", "heal", "hold", "free"])
     ),
 )
+
+
+@dataclass
+class _Excluded:
+    """Whom a build does not go to for a while."""
+
+    build: int
+    builders: tuple[str, ...]
 
 
 @dataclass
@@ -66,9 +77,17 @@ class Actor:
             case "cancel", _:
                 return builds.cancel(build)
             case "queue", _:
-                return builds.queue(build).id
+                return builds.queue(build).build
             case "remove", _:
                 return queue.remove(job)
+            case "retry", _:
+                return builds.retry(build).build
+            case "give back", _:
+                return builds.give_back(build, exclude_seconds=3600.0).build
+            case "assign", str() | None as builder:
+                return builds.assign(build, builder).assigned
+            case "rescore", int() | None as score:
+                return builds.rescore(build, score).manual_score
             case _, BuildState() as state:
                 return builds.set_state(build, state).state
         raise AssertionError(kind)
@@ -104,9 +123,10 @@ class Actor:
     def rows(self) -> list[object]:
         """Return everything that does not hold a time or UUID."""
         stage = self.stage
-        times = {"created", "started", "ended", "buildstart", "deadline", "id", "log"}
+        times = {"created", "started", "ended", "buildstart", "deadline", "id", "log", "cooling_until", "excluded"}
         everything: tuple[Any, ...] = (
             *stage.queue.jobs(),
+            *(_Excluded(job.build, tuple(one.builder for one in job.excluded)) for job in stage.queue.jobs()),
             *(stage.builds.get(build) for build in self.builds),
             *(one for build in self.builds for one in stage.builds.attempts(build)),
             *stage.builders.all(),
