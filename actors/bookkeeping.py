@@ -16,8 +16,8 @@ from actors.core import dispatch
 from actors.core.dispatch import Dispatch, TriedAgain
 from actors.core.outbox import AttemptClosed, DeadlineMissed, Outbox, TimePassed
 from actors.core.timers import Timers
-from actors.queue_database import Changes, QueueDatabase
 from actors.queue_reports import UNHURRIED, Report, fence, take
+from actors.queue_storage import Changes, QueueStorage
 from actors.queue_turn import Books, Letter, Turn
 from storage.errors import StorageError
 from storage.records import Limits
@@ -42,9 +42,9 @@ class Bookkeeping:
         self.books = Books(limits, timers, Outbox(resend_after=timers.resend))
         self._ready: frozenset[str] = frozenset()  # when the last turn began
         self._turn: Turn | None = None  # None: it ended well
-        self._db: QueueDatabase  # given by `load`
+        self._db: QueueStorage  # given by `load`
 
-    def load(self, database: QueueDatabase, at: float) -> tuple[Letter, ...]:
+    def load(self, database: QueueStorage, at: float) -> tuple[Letter, ...]:
         """Read everything, at the start and whenever the database was away; undo the turn that failed.
 
         Builders that were ready before that turn are so still.

@@ -17,8 +17,9 @@ from actors.bookkeeping import Bookkeeping
 from actors.core.outbox import SendDisown
 from actors.farm_actor import FarmActor, SettingsChanged, Start
 from actors.messages import BuilderGone, BuildersKnown
-from actors.queue_database import Changes, QueueDatabase
+from actors.queue_database import QueueDatabase
 from actors.queue_reports import UNHURRIED, Report
+from actors.queue_storage import Changes
 from actors.queue_turn import Letter
 from storage.errors import DatabaseUnreachable, StorageError
 

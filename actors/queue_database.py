@@ -6,13 +6,12 @@ other works.  What is decided with the rows stands in `actors.core`; when, in `a
 
 from __future__ import annotations
 
-import json
 import select
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from typing import Final
 
+from actors.queue_storage import Changes
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
 from storage.database import acting, connect, farm_id
@@ -21,81 +20,7 @@ from storage.repository import in_words
 
 CHANNEL: Final = "farm"
 WHO: Final = "queue"  #: who, in the event log
-#: table → what of `Changes` its ids name, where they do
-_NAMED: Final[Mapping[str, tuple[str, type[int | str]]]] = {
-    "buildqueue": ("jobs", int),
-    "build": ("builds", int),
-    "builder": ("builders", str),
-    "certificate": ("builders", str),
-    "attempt": ("attempts", str),
-    "archive": ("archives", int),
-    "publication": ("sources", int),
-    "source_release": ("sources", int),
-    "source_file": ("sources", int),
-}
-#: table → what has to be read as a whole if it does not say which rows changed, or they name nothing that we know
-_WHOLE: Final[Mapping[str, tuple[str, ...]]] = {
-    "buildqueue": ("all_jobs",),
-    "build": ("all_jobs",),
-    "builder": ("all_builders",),
-    "certificate": ("all_builders",),
-    "attempt": ("all_attempts",),
-    "archive": ("all_jobs",),
-    "publication": ("all_jobs",),
-    "source_release": ("all_jobs",),
-    "source_file": ("all_jobs",),
-    "chroot": ("all_jobs",),
-    "person": ("all_jobs",),
-    "distroseries": ("all_jobs",),
-    "distroarchseries": ("all_jobs",),
-    "library_content": ("all_jobs",),
-    "processor_family": ("all_builders", "farm"),
-    "farm": ("farm",),
-}
 _MOST_READS: Final = 1000  #: buffers read before something else gets its turn
-
-
-@dataclass(slots=True)
-class Changes:
-    """What others changed since the last look; our own changes are known already."""
-
-    jobs: set[int] = field(default_factory=set)
-    builds: set[int] = field(default_factory=set)
-    builders: set[str] = field(default_factory=set)
-    attempts: set[str] = field(default_factory=set)
-    sources: set[int] = field(default_factory=set)  #: releases: their files, or where they are published
-    archives: set[int] = field(default_factory=set)
-    all_jobs: bool = False
-    all_builders: bool = False
-    all_attempts: bool = False
-    new_files: bool = False  #: content came into the librarian
-    farm: bool = False  #: pause or fences
-
-    def __bool__(self) -> bool:
-        """Return whether anything has to be read again."""
-        return any(getattr(self, one.name) for one in fields(self))
-
-    def add(self, payload: str) -> None:
-        """Take in one notification: `{"table": …, "op": …, "ids": […] or null}`.
-
-        Anybody who may connect may notify: what can't be understood counts as "anything may have changed".
-        """
-        try:
-            told = json.loads(payload)
-            table, op, ids = told["table"], told["op"], told["ids"]
-            self._add(str(table), str(op), None if ids is None else list(ids))
-        except (ValueError, TypeError, KeyError):
-            self.all_jobs = self.all_builders = self.all_attempts = self.farm = True
-
-    def _add(self, table: str, op: str, ids: list[Any] | None) -> None:
-        if table == "library_content" and op != "DELETE":
-            self.new_files = True
-        elif ids is not None and table in _NAMED:
-            which, kind = _NAMED[table]
-            getattr(self, which).update(map(kind, ids))
-        else:
-            for which in _WHOLE.get(table, ()):  # the others are nothing that dispatch looks at
-                setattr(self, which, True)
 
 
 class QueueDatabase:

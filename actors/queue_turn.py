@@ -50,7 +50,7 @@ from actors.core.outbox import (
 from actors.core.outbox import Order as OutboxOrder
 from actors.core.timers import Timers
 from actors.core.verdict import Verdict, cooling_seconds, verdict
-from actors.queue_database import Changes, QueueDatabase
+from actors.queue_storage import Changes, QueueStorage
 from storage.errors import UnknownBuilder
 from storage.records import Builder, BuildState, Job, Limits, NotOkKind, Outcome, Pick, Recording
 
@@ -113,7 +113,7 @@ class Turn:
         claimed: attempts that exist only if the turn is committed.
     """
 
-    def __init__(self, books: Books, database: QueueDatabase, at: float) -> None:
+    def __init__(self, books: Books, database: QueueStorage, at: float) -> None:
         self.books, self.database, self.at = books, database, at
         self.claimed: list[UUID] = []
         self._news: list[News] = []  # for dispatch, in order

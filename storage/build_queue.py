@@ -8,34 +8,21 @@ else closes an attempt (a person's verdict, lowered trust, a removed builder) do
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
 from storage.errors import ImpossibleMove, UnknownAttempt, UnknownJob
 from storage.events import Events
-from storage.library import mimetype_of
+from storage.filetypes import mimetype_of
 from storage.limits import said
 from storage.queries import load
-from storage.records import Attempt, BuildOrder, BuildState, Job, Limits, Outcome, Pick, Recording, StoredFile
+from storage.records import Attempt, BuildOrder, BuildState, Job, Limits, Outcome, Pick, Recording, Result
 from storage.repository import Repository, in_words, possible
 from storage.transitions import path_to
 from storage.words import check_score
 
 _SQL = load("build_queue")
-
-
-class Result(Protocol):
-    """A file in the librarian that an attempt left: `actors.messages.ResultStored` is one."""
-
-    @property
-    def filename(self) -> str:
-        """A single path component."""
-
-    @property
-    def content(self) -> StoredFile:
-        """What the librarian holds."""
 
 
 class BuildQueue(Repository):

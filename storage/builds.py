@@ -31,6 +31,7 @@ from storage.queries import load
 from storage.records import Alias, Attempt, Build, BuildState, Job, Pocket
 from storage.repository import Repository, possible
 from storage.transitions import HELD, may_move
+from storage.words import given_back
 
 _SQL = load("builds")
 
@@ -294,8 +295,3 @@ class Builds(Repository):
 
     def _impossible(self, build: int, now: BuildState, wanted: BuildState) -> ImpossibleMove:
         return ImpossibleMove(build, now, wanted, Events(self._conn).story(f"build:{build}"))
-
-
-def given_back(why: str) -> str:
-    """Return what is told of an attempt that an operator gave back."""
-    return f"given back by an operator: {why}" if why else "given back by an operator"

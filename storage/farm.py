@@ -5,11 +5,11 @@ What follows from it stands in `actors.core.reasons`; the farm's identity is `st
 
 from __future__ import annotations
 
-from storage.errors import BadValue, UnknownFamily
+from storage.errors import UnknownFamily
 from storage.queries import load
 from storage.records import FarmState
 from storage.repository import Repository
-from storage.words import check_score
+from storage.words import check_score, check_why
 
 _SQL = load("farm")
 
@@ -58,13 +58,3 @@ class FarmStates(Repository):
             (known,) = self._values(_SQL["families"])
             raise UnknownFamily(family, known=known)
         return self.get()
-
-
-def check_why(why: str) -> None:
-    """Refuse an empty reason.
-
-    Raises:
-        BadValue: it says nothing.
-    """
-    if not why.strip():
-        raise BadValue("say why: whoever looks at a job that waits will read it")

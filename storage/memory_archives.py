@@ -15,7 +15,7 @@ from storage.errors import (
     UnknownSeries,
     UnknownSource,
 )
-from storage.library import mimetype_of
+from storage.filetypes import mimetype_of
 from storage.limits import LimitChanges, changed, check_limits
 from storage.memory_people import MemoryPeople
 from storage.memory_rows import AliasRow, ChrootRow, MemoryFarm, PublicationRow, SourceRow

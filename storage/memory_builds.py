@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from storage.builds import given_back
 from storage.errors import (
     BadValue,
     BuildExists,
@@ -35,6 +34,7 @@ from storage.records import (
     Pocket,
 )
 from storage.transitions import HELD, may_move
+from storage.words import given_back
 
 
 class MemoryBuilds:

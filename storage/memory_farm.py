@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from storage.errors import UnknownFamily
-from storage.farm import check_why
 from storage.memory_rows import MemoryFarm
 from storage.records import FamilyScore, FarmState
-from storage.words import check_score
+from storage.words import check_score, check_why
 
 
 class MemoryFarmStates:

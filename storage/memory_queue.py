@@ -7,13 +7,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from storage.build_queue import Result
 from storage.errors import (
     ImpossibleMove,
     UnknownAttempt,
     UnknownJob,
 )
-from storage.library import mimetype_of
+from storage.filetypes import mimetype_of
 from storage.limits import in_force
 from storage.memory_archives import MemoryLibrary
 from storage.memory_rows import (
@@ -44,6 +43,7 @@ from storage.records import (
     Pocket,
     PublishingStatus,
     Recording,
+    Result,
     SeriesStatus,
 )
 from storage.transitions import path_to

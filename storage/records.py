@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 from certificates.identity import CertificateRole
@@ -214,6 +214,18 @@ class StoredFile:
     sha256: str
     sha1: str
     size: int  #: bytes
+
+
+class Result(Protocol):
+    """A file in the librarian that an attempt left: `actors.messages.ResultStored` is one."""
+
+    @property
+    def filename(self) -> str:
+        """A single path component."""
+
+    @property
+    def content(self) -> StoredFile:
+        """What the librarian holds."""
 
 
 @dataclass(frozen=True, slots=True)

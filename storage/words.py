@@ -255,3 +255,18 @@ def check_score(score: int | None) -> None:
     """
     if score is not None and abs(score) > _MOST_SCORE:
         raise BadValue(f"score {score} can't be: at most {_MOST_SCORE} either way")
+
+
+def check_why(why: str) -> None:
+    """Refuse an empty reason.
+
+    Raises:
+        BadValue: it says nothing.
+    """
+    if not why.strip():
+        raise BadValue("say why: whoever looks at a job that waits will read it")
+
+
+def given_back(why: str) -> str:
+    """Return what is told of an attempt that an operator gave back."""
+    return f"given back by an operator: {why}" if why else "given back by an operator"

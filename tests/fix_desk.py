@@ -16,8 +16,9 @@ import pytest
 from actors.bookkeeping import Bookkeeping
 from actors.core.timers import Timers
 from actors.messages import Assign, Finished, Ready
-from actors.queue_database import Changes, QueueDatabase
+from actors.queue_database import QueueDatabase
 from actors.queue_reports import Report
+from actors.queue_storage import Changes
 from actors.queue_turn import Letter
 from storage.records import BuildState, Limits, Outcome
 from tests.fix_storage import Farm
