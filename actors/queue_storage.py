@@ -182,3 +182,24 @@ class QueueStorage(Protocol):
 
     def wait_for_disk(self, *, wait: bool) -> None:
         """Say whether the commit of the present transaction waits until it is on disk; at first it does."""
+
+
+class ListeningStorage(QueueStorage, Protocol):
+    """A database that tells what others change in it."""
+
+    def heard(self) -> bool:
+        """Take in what was notified, without waiting; return whether others changed anything.
+
+        Raises:
+            DatabaseUnreachable: the connection is broken.
+        """
+
+    def changes(self) -> Changes:
+        """Return what others have changed since the last call; does not wait.
+
+        Raises:
+            DatabaseUnreachable: the connection is broken.
+        """
+
+    def close(self) -> None:
+        """Close the connections; harmless twice."""

@@ -1,0 +1,262 @@
+"""The queue actor without its actor: gathers reports and notifications into turns, and waits for a database that is away.
+
+What a turn does stands in `actors.bookkeeping` and below it.  Knows no Thespian, no clock and no socket: whoever runs it
+(`actors.queue`; the simulator's `simulation.desk`) is its `Surroundings`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, Protocol
+
+from actors.bookkeeping import Bookkeeping
+from actors.core.outbox import SendDisown
+from actors.core.timers import Timers
+from actors.messages import BuilderGone
+from actors.queue_reports import UNHURRIED, Report
+from actors.queue_storage import Changes, ListeningStorage
+from actors.queue_turn import Letter
+from storage.errors import DatabaseUnreachable, StorageError
+from storage.records import Limits
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+_TICK: Final = "tick"
+_CONNECT: Final = "connect"
+_TICK_SECONDS: Final = 1.0
+_MOST_REPORTS: Final = 100  #: in one turn: under a steady stream timers come late
+
+Payload = str | float  #: what a wake-up is for
+
+log = logging.getLogger("buildd_master.actors.queue")
+
+
+class Surroundings(Protocol):
+    """What the desk needs of whoever runs it."""
+
+    def now(self) -> float:
+        """Return monotonic seconds."""
+
+    def time_of_day(self) -> datetime:
+        """Return the time of day, as this machine has it."""
+
+    def connect(self) -> ListeningStorage:
+        """Connect to the database and listen.
+
+        Raises:
+            DatabaseUnreachable: nothing is left open.
+        """
+
+    def disconnected(self) -> None:
+        """The connection is closed; nobody notifies any more."""
+
+    def post(self, letters: Sequence[Letter]) -> None:
+        """Post letters, in order."""
+
+    def wake_after(self, seconds: float, payload: Payload) -> None:
+        """Call `QueueDesk.woken` with `payload` in so many seconds."""
+
+
+class QueueDesk:
+    """Takes reports in and gives letters out, turn by turn."""
+
+    def __init__(self, limits: Limits, timers: Timers, surroundings: Surroundings) -> None:
+        """Begin without a database; `begin` looks for it."""
+        self._timers = timers
+        self._books = Bookkeeping(limits=limits, timers=timers)
+        self._around = surroundings
+        self._database: ListeningStorage | None = None
+        self._away = ""  # why; empty while the database is there
+        self._retry = timers.database_retry
+        # reports that wait for a turn; what is said again takes the place of what was said before
+        self._inbox: dict[tuple[type, str, UUID | None], Report] = {}
+        self._due = math.inf  # monotonic seconds of the next turn, for which a timer is under way
+        self._last_turn = 0.0
+        self._turns = 0
+        self._last_sweep = self._last_deadlines = surroundings.now()
+
+    def begin(self) -> None:
+        """Read everything and say who is registered; a database that is away is waited for."""
+        self._connect()
+        self._around.wake_after(_TICK_SECONDS, _TICK)
+
+    def generation(self, builder: str) -> int:
+        """Return the latest life of the builder's actor that was heard of; reports of earlier ones are dropped."""
+        return self._books.books.generation.get(builder, 0)
+
+    def receive(self, report: Report) -> None:
+        """Put a report into the inbox; the turn that takes it comes at once or within milliseconds."""
+        if not isinstance(report, BuilderGone) and report.generation < self.generation(report.builder):
+            return
+        key = (type(report), report.builder, getattr(report, "attempt", None))
+        self._inbox.pop(key, None)
+        self._inbox[key] = report
+        self._plan_turn(hurry=not isinstance(report, UNHURRIED))
+
+    def notified(self) -> None:
+        """Somebody changed rows: see which, and dispatch at once."""
+        if self._database is None:
+            return
+        try:
+            changed = self._database.heard()
+        except DatabaseUnreachable as error:
+            self._lose_database(error)
+            return
+        if changed:
+            self._take_turn()
+
+    def woken(self, payload: Payload) -> None:
+        """Act on a timer."""
+        match payload:
+            case float() if payload == self._due:  # no other turn came before it
+                self._take_turn()
+            case "connect":
+                self._connect()
+            case "tick":
+                self._tick()
+                self._around.wake_after(_TICK_SECONDS, _TICK)
+
+    def described(self) -> tuple[tuple[str, str], ...]:
+        """Return what is going on, for people."""
+        dispatch, outbox = self._books.books.dispatch, self._books.books.outbox
+        waiting = {family: len(jobs) for family, jobs in dispatch.candidates().items()}
+        return (
+            ("database", f"away: {self._away}" if self._away else "connected"),
+            ("paused", dispatch.farm.paused or "no"),
+            ("ready", ", ".join(sorted(dispatch.ready)) or "nobody"),
+            ("set aside", ", ".join(sorted(dispatch.set_aside)) or "nobody"),
+            ("waiting", ", ".join(f"{family} {count}" for family, count in waiting.items()) or "no job"),
+            ("open attempts", str(len(outbox.held))),
+            ("unacknowledged", str(len(outbox.unanswered))),
+            ("to disown", str(sum(isinstance(order, SendDisown) for order in outbox.unanswered))),
+            ("reports waiting", str(len(self._inbox))),
+            ("turns", str(self._turns)),
+        )
+
+    def take_up(self, limits: Limits, timers: Timers) -> None:
+        """Count by other settings from now on; a timer that is under way runs out as it was set."""
+        self._timers = timers
+        self._books.books.limits = limits
+        self._books.books.timers = timers
+        self._books.books.outbox.resend_after = timers.resend
+
+    def end(self) -> None:
+        """Write down what is waiting, and let go of the database."""
+        if self._database is not None:
+            self._take_turn()
+        self._disconnect()
+
+    # --- turns ------------------------------------------------------------------------------------
+
+    def _plan_turn(self, *, hurry: bool) -> None:
+        """Take a turn now if the last one is long enough ago, else share the next one with what comes meanwhile."""
+        now = self._around.now()
+        if len(self._inbox) >= _MOST_REPORTS or (hurry and now - self._last_turn >= self._timers.batch):
+            self._take_turn()
+            return
+        due = now + (self._timers.batch if hurry else self._timers.reports_batch)
+        if due < self._due:
+            self._due = due
+            self._around.wake_after(due - now, due)
+
+    def _take_turn(self) -> None:
+        """Take everything that is there: notifications and reports."""
+        self._due = math.inf
+        if self._database is None:
+            return
+        reports = dict(self._inbox)
+        try:
+            changes = self._database.changes()
+            letters = self._take(self._database, tuple(reports.values()), changes)
+        except DatabaseUnreachable as error:
+            self._lose_database(error)
+            return
+        for key, report in reports.items():
+            if self._inbox.get(key) is report:
+                del self._inbox[key]
+        self._around.post(letters)
+        self._turns += 1
+        self._last_turn = self._around.now()
+
+    def _take(self, database: ListeningStorage, reports: Sequence[Report], changes: Changes) -> Sequence[Letter]:
+        """Take `reports` in one transaction; if the database refuses one of them for good, each in its own."""
+        try:
+            return self._books.take(reports, changes, self._around.now())
+        except DatabaseUnreachable:
+            raise
+        except StorageError as error:
+            log.warning("a turn of %d reports is refused (%s): one at a time", len(reports), error)
+        letters = [*self._books.load(database, self._around.now())]
+        for report in reports:
+            try:
+                letters += self._books.take((report,), Changes(), self._around.now())
+            except DatabaseUnreachable:
+                raise
+            except StorageError as error:
+                letters += self._books.load(database, self._around.now())
+                letters += self._books.refuse(report, error, self._around.now())
+        return letters
+
+    def _tick(self) -> None:
+        if self._database is None:
+            return
+        now = self._around.now()
+        self._do(lambda: self._books.tick(now, self._around.time_of_day()))
+        if now - self._last_deadlines >= self._timers.deadlines:
+            self._last_deadlines = now
+            self._do(lambda: self._books.miss_deadlines(self._timers.deadline_grace, now))
+        if now - self._last_sweep >= self._timers.sweep:
+            self._last_sweep = now
+            self._do(lambda: self._books.sweep(now))
+
+    def _do(self, turn: Callable[[], Sequence[Letter]]) -> None:
+        if self._database is None:
+            return
+        try:
+            self._around.post(turn())
+        except DatabaseUnreachable as error:
+            self._lose_database(error)
+
+    # --- the database -----------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        if self._database is not None:
+            return
+        try:
+            database = self._around.connect()
+        except DatabaseUnreachable as error:
+            self._wait_for_database(error)
+            return
+        self._database = database
+        try:
+            letters = self._books.load(database, self._around.now())
+        except DatabaseUnreachable as error:
+            self._lose_database(error)
+            return
+        if self._away:
+            log.warning("the database is back; dispatch goes on")
+        self._away, self._retry = "", self._timers.database_retry
+        self._around.post(letters)
+        self._take_turn()  # what came meanwhile
+
+    def _lose_database(self, error: DatabaseUnreachable) -> None:
+        self._disconnect()
+        self._wait_for_database(error)
+
+    def _wait_for_database(self, error: DatabaseUnreachable) -> None:
+        """Pause: running builds go on, reports wait, nobody is blamed."""
+        if not self._away:
+            log.warning("dispatch pauses: %s", error)
+        self._away = str(error)
+        self._around.wake_after(self._retry, _CONNECT)
+        self._retry = min(self._retry * 2, self._timers.database_retry_limit)
+
+    def _disconnect(self) -> None:
+        self._around.disconnected()
+        if self._database is not None:
+            self._database.close()
+            self._database = None
