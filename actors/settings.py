@@ -23,6 +23,8 @@ from storage.records import Limits
 PREFIX = "BUILDD_MASTER_"  #: of environment variables; `BUILDD_MASTER_TIMERS__CONNECT` reaches into a section
 _SECTIONS = {"timers": Timers.__dataclass_fields__, "limits": Limits.__dataclass_fields__}
 FILE_VARIABLE = "BUILDD_MASTER_SETTINGS"  #: names the TOML file
+#: Of the command line, for who acts: no settings.
+_NO_SETTINGS: Final = frozenset({FILE_VARIABLE, f"{PREFIX}PERSON", f"{PREFIX}TOKEN", f"{PREFIX}TOKEN_FILE"})
 
 _BY_ROOT: Final = os.geteuid() == 0  #: who started us: a master that became another user reads the same file again
 
@@ -221,7 +223,7 @@ def load_settings(file: Path | None = None, **command_line: object) -> Settings:
     unknown = [
         f"{name}: no such setting (environment variable)"
         for name in sorted(os.environ)
-        if name.upper().startswith(PREFIX) and name != FILE_VARIABLE and not _is_field(name[len(PREFIX) :].lower())
+        if name.upper().startswith(PREFIX) and name not in _NO_SETTINGS and not _is_field(name[len(PREFIX) :].lower())
     ]
     _TomlFile.content = content
     try:

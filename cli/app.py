@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from buildd_master import __version__
-from cli.given import Given, settings_of
+from cli.given import TOKEN_VARIABLE, Given, Shown, operators_only, settings_of
 
 #: command → module and function, in the order of the help
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -33,6 +33,9 @@ GROUPS: Mapping[str, str] = {
     "chroot": "cli.chroots",
     "series": "cli.series",
     "archive": "cli.archives",
+    "person": "cli.people",
+    "team": "cli.teams",
+    "token": "cli.tokens",
     "ca": "cli.certificates",
     "db": "cli.database",
 }
@@ -97,12 +100,27 @@ def _begin(
             show_default=False,
         ),
     ] = None,
+    person: Annotated[
+        str | None,
+        typer.Option(
+            "--as", metavar="PERSON", help="Act with the roles of this person, and no others.", show_default=False
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            metavar="FILE",
+            help=f"Act as the person whose token is in it (mode 600); else {TOKEN_VARIABLE}.",
+            show_default=False,
+        ),
+    ] = None,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Remember which farm is meant."""
-    context.obj = Given(config, state_directory, database_dsn)
+    """Remember which farm is meant, and who acts."""
+    context.obj = Given(config, state_directory, database_dsn, Shown.of(person, token_file))
 
 
 def console(
@@ -116,6 +134,7 @@ def console(
 
     For debugging: `actors`, `show NAME`, `send NAME Message(…)`; `help` tells more.
     """
+    operators_only(context, "console")
     from actors.console import run_console  # noqa: PLC0415 - the actor system's modules, for nobody else
 
     raise typer.Exit(run_console(settings_of(context), " ".join(command or []) or None))

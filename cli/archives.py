@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from actors.core.private import seen_archives
 from actors.core.roles import Action
 from cli.errors import BadInput
 from cli.farm import open_farm
@@ -48,7 +49,7 @@ def split(text: str) -> tuple[str, str]:
 def list_archives(context: typer.Context, as_json: AsJson = False) -> None:
     """List the archives."""
     with open_farm(context) as farm:
-        archives = Archives(farm.connection).archives()
+        archives = seen_archives(farm.caller, Archives(farm.connection).archives())
     if as_json:
         print_json({"archives": [_document(one) for one in archives]})
         return

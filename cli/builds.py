@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from actors.core.private import readable, seen_attempts, seen_build
 from actors.core.roles import Action
 from cli.errors import Failed
 from cli.farm import Farm, open_farm
@@ -45,7 +46,7 @@ def list_builds(
 ) -> None:
     """List the latest builds, newest first."""
     with open_farm(context) as farm:
-        builds = Builds(farm.connection).list(in_state, limit)
+        builds = [seen_build(farm.caller, one) for one in Builds(farm.connection).list(in_state, limit)]
     if as_json:
         print_json({"builds": [document(one) for one in builds]})
         return
@@ -64,7 +65,7 @@ def list_builds(
     for one in builds:
         rows.add(
             str(one.id),
-            f"{one.source} {one.version}",
+            f"{one.source} {one.version}".rstrip(),
             one.distroarchseries,
             one.archive,
             state(one.state),
@@ -80,12 +81,14 @@ def show_build(context: typer.Context, build: Id, as_json: AsJson = False) -> No
     """Show all that is known of a build: state, why, attempts, files."""
     with open_farm(context) as farm:
         builds = Builds(farm.connection)
-        one, attempts, files = builds.get(build), builds.attempts(build), builds.files(build)
+        whole = builds.get(build)
+        one, attempts = seen_build(farm.caller, whole), seen_attempts(farm.caller, whole, builds.attempts(build))
+        files = builds.files(build) if readable(farm.caller, whole) else ()
     if as_json:
         print_json({**document(one), "attempts": [_attempt(each) for each in attempts], "files": files_document(files)})
         return
     facts = Facts()
-    facts.add("build", f"{one.id}: {one.source} {one.version}")
+    facts.add("build", f"{one.id}: {one.source} {one.version}".rstrip())
     facts.add("for", f"{one.distroarchseries} {one.pocket}{', arch-indep packages too' if one.arch_indep else ''}")
     facts.add("archive", f"{one.archive} ({'trusted' if one.trusted else 'untrusted'}), {one.component}, {one.urgency}")
     facts.add("state", state(one.state))
@@ -182,6 +185,7 @@ def document(one: Build) -> dict[str, object]:
         "component": one.component,
         "urgency": one.urgency,
         "trusted": one.trusted,
+        "private": one.private,
         "arch_indep": one.arch_indep,
         "state": one.state,
         "why": one.why,

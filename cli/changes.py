@@ -54,7 +54,7 @@ class Changes:
 @contextmanager
 def changes(farm: Farm) -> Iterator[Changes]:
     """Listen to the farm for the length of the block."""
-    with connect(farm.dsn, application=login_name()) as connection:
+    with connect(farm.dsn, application=login_name(), read_only=True) as connection:
         yield Changes(connection)
 
 

@@ -40,7 +40,7 @@ def database(settings: Settings) -> Iterator[Finding]:
             return
         dsn = embedded.dsn
     try:
-        with connect(dsn, application=login_name()) as connection:
+        with connect(dsn, application=login_name(), read_only=True) as connection:
             yield from _look_into(connection, dsn, settings)
     except StorageError as error:
         step = "start it, or set `database`" if settings.database else f"see {settings.state_directory}/postgres/log"

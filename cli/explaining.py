@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from actors.core.explain import Explanation, Snapshot, views
+from actors.core.private import seen_jobs
 from cli.farm import Farm
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
@@ -13,10 +14,10 @@ _PLAIN = frozenset({"family_mismatch", "trust_mismatch", "assigned_elsewhere"}) 
 
 
 def snapshot(farm: Farm) -> Snapshot:
-    """Return all jobs and builders as of one moment."""
+    """Return all jobs and builders as of one moment, as the caller may see them."""
     with farm.connection.transaction():
         farm.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        jobs = BuildQueue(farm.connection).jobs()
+        jobs = seen_jobs(farm.caller, BuildQueue(farm.connection).jobs())
         builders = Builders(farm.connection)
         return Snapshot(jobs, views(builders.all(), builders.runtimes(), jobs), FarmStates(farm.connection).get())
 

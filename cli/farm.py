@@ -7,23 +7,27 @@ database itself refuses to write; inside it, only what the caller's roles allow 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 import typer
 from psycopg import Connection
 
 from actors.core.roles import Action, Caller, Subject, permit
 from actors.run_file import running_farm
 from actors.settings import Settings
+from cli.caller import caller_of
 from cli.errors import NotReachable, Refused
-from cli.given import login_name, settings_of
+from cli.given import Shown, given, login_name, settings_of
+from storage.api_tokens import ApiTokens
 from storage.database import acting, connect
 from storage.embedded import Embedded
-from storage.errors import DatabaseUnreachable, SchemaOutdated
+from storage.errors import DatabaseUnreachable, SchemaOutdated, StorageError
 from storage.librarian import Librarian
 from storage.migration import pending_migrations
+from storage.repository import in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Farm:
     connection: Connection[Any]  #: reads; writes within `acting` only
     dsn: str
     caller: Caller  #: who acts
+    shown: Shown  #: what says so
 
     @property
     def librarian(self) -> Librarian:
@@ -67,17 +72,17 @@ class Farm:
 
         Raises:
             Refused: says which role is missing; nothing was changed.
+            BadInput: their token opens nothing any more; nothing was changed.
         """
         needs = ((action, subject), *((one, None) for one in also))
         for need in needs:
             _refuse(self.caller, *need)
-        self.connection.read_only = False
-        try:
-            with acting(self.connection, self.caller.name, why) as connection:
-                yield connection
-        finally:
-            if not self.connection.closed:
-                self.connection.read_only = None
+        with _writing(self.connection), acting(self.connection, self.caller.name, why) as connection:
+            if self.caller.person is not None:  # a token may have been revoked, a person taken out of a team
+                now, _ = caller_of(self.shown, connection)
+                for need in needs:
+                    _refuse(now, *need)
+            yield connection
 
 
 @contextmanager
@@ -90,6 +95,7 @@ def open_farm(context: typer.Context, *, outdated_too: bool = False) -> Iterator
 
     Raises:
         NotReachable: it does not answer, or was made by another version.
+        BadInput, UnknownPerson, Refused: who acts is not to be had so: see `cli.caller`.
     """
     settings = settings_of(context)
     dsn = dsn_of(settings)
@@ -104,7 +110,34 @@ def open_farm(context: typer.Context, *, outdated_too: bool = False) -> Iterator
             f"the database lacks {len(missing)} migrations of this version: run `buildd-master db migrate`"
         )
     with connection:
-        yield Farm(settings, connection, dsn, Caller(login_name()))
+        shown = given(context).shown
+        caller, token = caller_of(shown, connection)
+        refused = False
+        try:
+            yield Farm(settings, connection, dsn, caller, shown)
+        except Refused:
+            refused = True  # and so nothing is changed, not even this:
+            raise
+        finally:
+            if token is not None and not refused:
+                _note_used(connection, token)
+
+
+@contextmanager
+def _writing(connection: Connection[Any]) -> Iterator[None]:
+    """Let transactions begun in the block write."""
+    connection.read_only = False
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.read_only = None
+
+
+def _note_used(connection: Connection[Any], token: int) -> None:
+    """Remember the use of a token, where the database lets us."""
+    with suppress(StorageError, psycopg.Error), _writing(connection), in_words(), connection.transaction():
+        ApiTokens(connection).note_used(token)
 
 
 def _refuse(caller: Caller, action: Action, subject: Subject) -> None:

@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from actors.core.explain import BuilderExplanation, Explanation
+from actors.core.private import seen_explanation
 from actors.core.reasons import Reason
 from cli.errors import BadInput, Failed
 from cli.explaining import in_short, snapshot
@@ -30,7 +31,8 @@ def queue(
     with open_farm(context) as farm:
         seen = snapshot(farm)
     total = len(seen.in_order)
-    told = [found for job in seen.in_order[:limit] if (found := seen.explain(job.id)) is not None]
+    found = (seen.explain(job.id) for job in seen.in_order[:limit])
+    told = [seen_explanation(farm.caller, one) for one in found if one is not None]
     if as_json:
         print_json({"jobs": [_job_document(one) for one in told], "total": total})
         return
@@ -50,7 +52,7 @@ def queue(
             str(one.position or ""),
             str(job.id),
             str(job.build),
-            f"{job.source} {job.version}",
+            f"{job.source} {job.version}".rstrip(),
             job.distroarchseries,
             str(one.score.base),
             since(begun),
@@ -90,7 +92,7 @@ def explain_job(
         found = seen.explain(job)
         if found is None:
             raise _gone(seen.jobs, job)
-        _show_job(found, as_json=as_json)
+        _show_job(seen_explanation(farm.caller, found), as_json=as_json)
 
 
 def _show_job(found: Explanation, *, as_json: bool) -> None:
@@ -101,7 +103,7 @@ def _show_job(found: Explanation, *, as_json: bool) -> None:
     console().print(
         Text.assemble(
             (f"job {it.id}", "bold"),
-            f": build {it.build}, {it.source} {it.version} for {it.distroarchseries} {it.pocket}",
+            f": build {it.build}, {f'{it.source} {it.version}'.rstrip()} for {it.distroarchseries} {it.pocket}",
         )
     )
     say(
@@ -146,7 +148,7 @@ def _show_builder(idle: BuilderExplanation, *, as_json: bool) -> None:
         Text.assemble((f"builder {builder.name}", "bold"), f": {serves}{', tags ' if tags else ''}{', '.join(tags)}")
     )
     if idle.gets is not None:
-        say(f"gets job {idle.gets.id} now: {idle.gets.source} {idle.gets.version}")
+        say(f"gets job {idle.gets.id} now: {idle.gets.source} {idle.gets.version}".rstrip())
     elif idle.reason is not None:
         say(f"gets nothing: {idle.reason.words} ({idle.reason.code})")
     elif idle.could_take:
@@ -157,7 +159,7 @@ def _show_builder(idle: BuilderExplanation, *, as_json: bool) -> None:
         say(f"could take {_jobs(len(idle.could_take))}, best first:")
         rows = Rows("JOB", "BUILD", "SOURCE", "FOR", right=("JOB", "BUILD"))
         for job in idle.could_take[:_MOST_SHOWN]:
-            rows.add(str(job.id), str(job.build), f"{job.source} {job.version}", job.distroarchseries)
+            rows.add(str(job.id), str(job.build), f"{job.source} {job.version}".rstrip(), job.distroarchseries)
         rows.show("")
     for code, number in idle.refused:
         say(f"can't take {_jobs(number)}: {code}")
@@ -187,6 +189,7 @@ def _job_document(one: Explanation) -> dict[str, object]:
         "archive": job.archive,
         "family": job.family,
         "trusted": job.trusted,
+        "private": job.private,
         "tags": job.tags,
         "assigned": job.assigned,
         "state": job.state,

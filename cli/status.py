@@ -13,6 +13,7 @@ from rich.text import Text
 
 from actors.core.explain import Snapshot
 from actors.core.pair_rules import BuilderView
+from actors.core.roles import Action
 from actors.settings import Settings
 from cli.builders import state_of
 from cli.errors import Failed
@@ -84,6 +85,7 @@ def check(context: typer.Context, as_json: AsJson = False) -> None:
     The exit code is 1 if anything is wrong.
     """
     with open_farm(context) as farm:
+        farm.require(Action.READ_ALL)
         violations = check_invariants(farm.connection, farm.librarian, unexplained)
         damages = tuple(farm.librarian.verify())
     if as_json:

@@ -27,7 +27,7 @@ import buildd_master
 import run_master
 from actors.settings import Settings
 from cli.errors import Failed, NotReachable
-from cli.given import Given, given, settings_of
+from cli.given import Given, given, operators_only, settings_of
 from cli.output import say
 from slave import ordinary_user
 from storage.unprivileged import command_as
@@ -51,6 +51,7 @@ def up(
 
     It says READY when it is up, and stops at Ctrl-C or SIGTERM.
     """
+    operators_only(context, "up")
     settings = settings_of(context)
     if not with_slave:
         raise typer.Exit(run_master.main(given(context).read))

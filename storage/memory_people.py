@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from storage.errors import BadValue, UnknownPerson, UnknownTeam
 from storage.memory_rows import MemberRow, MemoryFarm, TeamRow
-from storage.records import Archive, Person, Team
+from storage.records import ADMINS, Archive, Person, Team
 from storage.words import check_word
 
 
@@ -62,6 +62,16 @@ class MemoryPeople:
     def teams(self) -> tuple[Team, ...]:
         """See `People.teams`."""
         return tuple(self.team(name) for name in sorted(self._farm.table("team")))
+
+    def remove_team(self, name: str) -> None:
+        """See `People.remove_team`."""
+        self.team(name)
+        if name == ADMINS:
+            raise BadValue(f"the team {ADMINS} stays as it is called: its members have the role buildd-admin")
+        for row in self._members():
+            if row.team == name:
+                self._farm.put("team_member", (row.team, row.person), None)
+        self._farm.put("team", name, None)
 
     def add_member(self, team: str, person: str) -> bool:
         """See `People.add_member`."""

@@ -82,6 +82,16 @@ class People(Repository):
         """Return all teams, by name."""
         return self._rows(Team, _SQL["teams"], name=None)
 
+    def remove_team(self, name: str) -> None:
+        """Forget a team; its members stay.
+
+        Raises:
+            UnknownTeam: no such row.
+            BadValue: it is the team of the admins.
+        """
+        self.team(name)
+        self._run(_SQL["remove_team"], name=name)
+
     def add_member(self, team: str, person: str) -> bool:
         """Make a person a member of a team; False: they were one.
 

@@ -91,13 +91,15 @@ Command = Callable[..., Ran]
 def command(
     farm_database: str, state_directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Command:
-    """Run `buildd-master` on a fresh farm: `command("builder", "list", "--json")`."""
+    """Run `buildd-master` on a fresh farm: `command("builder", "list", "--json", token=…)`."""
     monkeypatch.setenv("BUILDD_MASTER_DATABASE", farm_database)
     monkeypatch.setenv("BUILDD_MASTER_STATE_DIRECTORY", str(state_directory))
     monkeypatch.setenv("TZ", "UTC")
 
-    def run_it(*arguments: str | Path) -> Ran:
+    def run_it(*arguments: str | Path, token: str | None = None) -> Ran:
         capsys.readouterr()
+        if token is not None:
+            monkeypatch.setenv("BUILDD_MASTER_TOKEN", token)
         code = run([str(argument) for argument in arguments])
         out, err = capsys.readouterr()
         return Ran(code, out, err)

@@ -74,7 +74,7 @@ def views(
                 connected=row.connected if row else False,
                 job=job.id if job else None,
                 since=job.buildstart if job else row.since if row else None,
-                source=f"{job.source} {job.version}" if job else "",
+                source=f"{job.source} {job.version}".rstrip() if job else "",
             )
         )
     return tuple(found)
@@ -170,7 +170,7 @@ class Snapshot:
         if pick is None or pick == job.id:
             return view
         other = self._by_id[pick]
-        return replace(view, job=pick, since=None, source=f"{other.source} {other.version}")
+        return replace(view, job=pick, since=None, source=f"{other.source} {other.version}".rstrip())
 
     def _capable(self, job: Job) -> int:
         kind = kind_of(job)

@@ -29,6 +29,9 @@ FROM team
 WHERE %(name)s::text IS NULL OR name = %(name)s
 ORDER BY name;
 
+-- remove_team --
+DELETE FROM team WHERE name = %(name)s;
+
 -- add_member --
 INSERT INTO team_member (team, person) VALUES (%(team)s, %(person)s) ON CONFLICT (team, person) DO NOTHING;
 

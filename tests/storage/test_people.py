@@ -79,6 +79,17 @@ def test_who_is_unknown_is_in_no_team(stage: Stage, team: str, person: str, erro
     assert stage.events.last_id() == last
 
 
+def test_a_team_that_is_removed_leaves_its_members(stage: Stage) -> None:
+    with stage.acting("root"):
+        stage.people.add_team("kernel")
+        stage.people.add_member("kernel", "cprov")
+        stage.people.remove_team("kernel")
+    assert stage.people.get("cprov").teams == ()
+    with pytest.raises(BadValue, match="the team buildd-admins stays"), stage.acting("root"):
+        stage.people.remove_team(ADMINS)
+    assert stage.people.teams() == (Team(ADMINS, ()),)
+
+
 @pytest.mark.parametrize(
     "statement",
     ["DELETE FROM team WHERE name = 'buildd-admins'", "UPDATE team SET name = 'admins' WHERE name = 'buildd-admins'"],
