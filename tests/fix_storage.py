@@ -222,6 +222,19 @@ def on_postgresql(connection: psycopg.Connection[Any]) -> Farm:
     return one
 
 
+def every_row(connection: psycopg.Connection[Any]) -> dict[str, list[Any]]:
+    """Return the rows of every table of a farm as text, events included: what must not change is compared by it."""
+    named = connection.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname !~ 'yoyo'"
+    )
+    return {
+        name: connection.execute(
+            psycopg.sql.SQL("SELECT one::text FROM {} AS one ORDER BY 1").format(psycopg.sql.Identifier(name))
+        ).fetchall()
+        for (name,) in named.fetchall()
+    }
+
+
 @pytest.fixture
 def librarian(tmp_path: Path) -> Librarian:
     """Return an empty librarian."""

@@ -1,23 +1,28 @@
 """The dispatching walk-through: the story of `bob` and `frog`, step by step.
 
 The real database, the real actors (one process each), and a simulated slave on a real socket.  The numbers are the
-story's own.  Roles (who may set builders ok, step 3) are not enforced yet.
+story's own.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import socket
+from collections.abc import Callable
 
 import pytest
 
 from actors.core.explain import Explanation, Snapshot, views
 from actors.core.reasons import ReasonCode
+from cli.main import run
 from protocol.messages import Abort, Build, Clean, Hello, PutChunk
 from simulation.host import SlaveHost
 from simulation.script import Conduct, Script
 from simulation.slave import SimulatedSlave
+from storage.api_tokens import ApiTokens
 from storage.check import check
+from storage.events import Events
+from storage.people import People
 from storage.records import (
     ArchivePurpose,
     Attempt,
@@ -34,6 +39,7 @@ from storage.records import (
     Urgency,
 )
 from tests.fix_farm import FarmUnderTest
+from tests.fix_storage import every_row
 
 
 @pytest.fixture
@@ -77,8 +83,26 @@ def wait_cleaned(farm: FarmUnderTest, slave: SimulatedSlave, attempt: Attempt) -
     farm.wait_until(cleaned, f"{slave.name} is cleaned of {attempt.id}")
 
 
+@pytest.fixture
+def command_as(
+    whole_farm: FarmUnderTest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Return what runs a command line with a person's token, and returns its exit code and what it says on stderr."""
+    which = (f"--state-directory={whole_farm.settings.state_directory}", f"--database={whole_farm.database}")
+
+    def run_it(token: str, *arguments: str) -> tuple[int, str]:
+        monkeypatch.setenv("BUILDD_MASTER_TOKEN", token)
+        return run([*which, *arguments]), capsys.readouterr().err
+
+    return run_it
+
+
 def test_the_walk_through(  # noqa: PLR0915 - one story, told from its beginning to its end
-    whole_farm: FarmUnderTest, slave_host: SlaveHost, bobs_slave: SimulatedSlave, nobodys_port: int
+    whole_farm: FarmUnderTest,
+    slave_host: SlaveHost,
+    bobs_slave: SimulatedSlave,
+    nobodys_port: int,
+    command_as: Callable[..., tuple[int, str]],
 ) -> None:
     farm = whole_farm
 
@@ -99,9 +123,20 @@ def test_the_walk_through(  # noqa: PLR0915 - one story, told from its beginning
     (chroot,) = farm.archives.chroots()
     assert (chroot.filename, chroot.sha256) == ("foo.tar.gz", farm.librarian.add_bytes(b"a base system").sha256)
 
-    # 3. Every builder is set ok.
+    # 3. A member of the team buildd-admins sets every builder ok; somebody who is not a member is refused.
+    people = People(farm.conn)
+    tokens = {name: ApiTokens(farm.conn).create(people.add(name).name, None)[0] for name in ("anna", "mallory")}
+    people.add_member("buildd-admins", "anna")
     for name in ("bob", "frog"):
-        assert farm.builders.set_ok(name, ok=True).builderok
+        farm.builders.set_ok(name, ok=False, notes="not looked at yet")
+        rows = every_row(farm.conn)
+        code, said = command_as(tokens["mallory"], "builder", "set", name, "--ok")
+        assert code == 2
+        assert "needs a buildd-admin (a member of the team buildd-admins); you act as mallory" in said
+        assert every_row(farm.conn) == rows
+        assert command_as(tokens["anna"], "builder", "set", name, "--ok") == (0, "")
+        assert farm.builders.get(name).builderok
+        assert Events(farm.conn).story(f"builder:{name}")[-1].who == "anna"
 
     # 4. A left-over job (id 1, assigned to bob, with an open attempt) is deleted; its build stays; bob is free.
     leftover = farm.queue_build("leftover")

@@ -27,7 +27,7 @@ from storage.database import connect
 from storage.librarian import Librarian
 from storage.records import ADMINS, Build, RuntimeState
 from tests.fix_cli import Command, Ran, SourceMaker
-from tests.fix_storage import Farm, on_postgresql
+from tests.fix_storage import Farm, every_row, on_postgresql
 
 REFUSED = "needs a buildd-admin (a member of the team buildd-admins)"
 
@@ -42,19 +42,6 @@ class Roles:
     mallory: str
     public: Build
     secret: Build
-
-    def rows(self) -> dict[str, list[Any]]:
-        """Return every row of every table, events included."""
-        named = self.stage.sql(
-            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
-            " AND relname !~ 'yoyo'"
-        )
-        return {
-            name: self.stage.conn.execute(
-                psycopg.sql.SQL("SELECT one::text FROM {} AS one ORDER BY 1").format(psycopg.sql.Identifier(name))
-            ).fetchall()
-            for (name,) in named
-        }
 
 
 @pytest.fixture
@@ -157,9 +144,9 @@ def test_who_has_no_role_changes_nothing_by_any_command(
 ) -> None:
     dsc = source("foo", hints="any")
     for name in (one for one in TRIED if TRIED[one][1] == comes):
-        before = roles.rows()
+        before = every_row(roles.stage.conn)
         ran = run_tried(name, roles, command, dsc, roles.mallory)
-        after = roles.rows()
+        after = every_row(roles.stage.conn)
         if comes == LOOKS:
             assert (ran.code, ran.err) == (0, "") or name == "doctor", (name, ran.err)
             del before["api_token"], after["api_token"]  # when the token was used last
