@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 GROUPS: Mapping[str, str] = {
     "build": "cli.builds",
     "builder": "cli.builders",
+    "farm": "cli.whole_farm",
     "chroot": "cli.chroots",
     "series": "cli.series",
     "archive": "cli.archives",

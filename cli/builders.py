@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from actors.core.roles import Action
-from cli import host_apt
+from cli import host_apt, quarantine
 from cli.errors import BadInput
 from cli.farm import open_farm
-from cli.output import AsJson, console, plain, print_json, say, since, state, when
+from cli.output import AsJson, plain, print_json, say, since, state, when
+from cli.stories import LAST, print_story
 from cli.tables import Facts, Rows
 from storage.archives import Archives
 from storage.builders import Builders
@@ -19,6 +20,7 @@ from storage.events import Events
 from storage.records import Builder, BuilderRuntime, RuntimeState
 
 app = typer.Typer(help="The machines that build.", no_args_is_help=True)
+app.add_typer(quarantine.app)
 
 Name = Annotated[str, typer.Argument(help="Name of the builder.", show_default=False)]
 Families = Annotated[
@@ -32,6 +34,8 @@ def state_of(builder: Builder, runtime: BuilderRuntime | None) -> str:
     """Return the one word that says how a builder is: a key of `cli.output.STATES`."""
     if not builder.builderok:
         return "NOT OK"
+    if builder.quarantined_until is not None and (runtime is None or runtime.state is RuntimeState.IDLE):
+        return "QUARANTINED"
     if builder.manual and (runtime is None or runtime.state is RuntimeState.IDLE):
         return "MANUAL"
     return runtime.state.value if runtime is not None else RuntimeState.DISCONNECTED.value
@@ -51,6 +55,8 @@ def document(builder: Builder, runtime: BuilderRuntime | None) -> dict[str, obje
         "failnotes": builder.failnotes,
         "notok_by": builder.notok_by,
         "notok_kind": builder.notok_kind,
+        "quarantined_until": builder.quarantined_until,
+        "quarantine_why": builder.quarantine_why,
         "state": state_of(builder, runtime),
         "connected": runtime.connected if runtime else False,
         "since": _since(runtime),
@@ -84,7 +90,7 @@ def list_builders(context: typer.Context, as_json: AsJson = False) -> None:
             since(moment) if (moment := _since(runtime)) else "",
             " ".join(one.families),
             "trusted" if one.trusted else "untrusted",
-            one.url if one.builderok else f"{one.url}\n{one.failnotes}",
+            "\n".join(filter(None, (one.url, one.failnotes, _quarantine(one)))),
         )
     rows.show("no builders: register one with `buildd-master builder add NAME buildd://HOST:PORT --family FAMILY`")
 
@@ -95,7 +101,7 @@ def show_builder(context: typer.Context, name: Name, as_json: AsJson = False) ->
     with open_farm(context) as farm:
         builder = Builders(farm.connection).get(name)
         runtime = next((one for one in Builders(farm.connection).runtimes() if one.builder == name), None)
-        story = Events(farm.connection).story(f"builder:{name}")[-10:]
+        story = Events(farm.connection).story(f"builder:{name}")[-LAST:]
     if as_json:
         print_json({**document(builder, runtime), "events": plain(story)})
         return
@@ -113,13 +119,10 @@ def show_builder(context: typer.Context, name: Name, as_json: AsJson = False) ->
     if not builder.builderok:
         facts.add("fail notes", builder.failnotes or "none")
         facts.add("marked by", builder.notok_by or "")
+    if builder.quarantined_until is not None:
+        facts.add("quarantine", f"{_quarantine(builder)}; `buildd-master builder release {name}` ends it")
     facts.show()
-    rows = Rows("WHEN", "WHO", "WHAT", "WHY", fold=("WHAT", "WHY"))
-    for event in story:
-        rows.add(when(event.at), event.who, _changes(event.what, event.after), event.why)
-    if story:
-        console().print()
-        rows.show()
+    print_story(story)
 
 
 @app.command("add")
@@ -215,11 +218,11 @@ def remove_builder(context: typer.Context, name: Name, as_json: AsJson = False) 
         say(f"removed builder {name}")
 
 
+def _quarantine(builder: Builder) -> str:
+    if builder.quarantined_until is None:
+        return ""
+    return f"quarantined until {when(builder.quarantined_until)}: {builder.quarantine_why or 'nobody said why'}"
+
+
 def _since(runtime: BuilderRuntime | None) -> datetime | None:
     return runtime.since if runtime else None
-
-
-def _changes(what: str, after: dict[str, object] | None) -> str:
-    if after is None or what in {"insert", "delete"}:
-        return what
-    return ", ".join(f"{column} = {value}" for column, value in after.items())

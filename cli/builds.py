@@ -1,9 +1,13 @@
-"""`buildd-master build`: what is to be built, is being built, and was."""
+"""`buildd-master build list`, `show`, `log`, `files`: what is to be built, is being built, and was.
+
+What people do to builds is in `cli.build_verbs` and `cli.job_verbs`.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -12,21 +16,29 @@ from rich.text import Text
 
 from actors.core.private import readable, seen_attempts, seen_build
 from actors.core.roles import Action
+from cli import build_verbs, job_verbs
+from cli.attempts import attempt_document, job_words, print_attempts
 from cli.errors import Failed
 from cli.farm import Farm, open_farm
+from cli.finding import find_build
 from cli.following import log_path, wait_until_ended
 from cli.limits import words
 from cli.log_reading import LiveLog, kept_log
-from cli.output import AsJson, ago, console, duration, note, print_json, say, since, state, when
+from cli.output import AsJson, ago, console, duration, note, plain, print_json, since, state, when
 from cli.results import check_output, copy_files, files_document, print_files
 from cli.screen import log_text, write_log
+from cli.stories import LAST, print_story
 from cli.tables import Facts, Rows
 from storage.builds import Builds
+from storage.errors import NotQueued
+from storage.events import Events
 from storage.library import Library
 from storage.limits import said
-from storage.records import Attempt, Build, BuildState, Limits
+from storage.records import Build, BuildState, Limits
 
 app = typer.Typer(help="What is to be built, is being built, and was.", no_args_is_help=True)
+for verbs in (build_verbs, job_verbs):
+    app.add_typer(verbs.app)
 
 Id = Annotated[int, typer.Argument(metavar="BUILD", help="Number of the build.", show_default=False)]
 Output = Annotated[
@@ -81,11 +93,24 @@ def show_build(context: typer.Context, build: Id, as_json: AsJson = False) -> No
     """Show all that is known of a build: state, why, attempts, files."""
     with open_farm(context) as farm:
         builds = Builds(farm.connection)
-        whole = builds.get(build)
+        whole = find_build(farm, build)
         one, attempts = seen_build(farm.caller, whole), seen_attempts(farm.caller, whole, builds.attempts(build))
-        files = builds.files(build) if readable(farm.caller, whole) else ()
+        open_to = readable(farm.caller, whole)
+        files = builds.files(build) if open_to else ()
+        story = Events(farm.connection).story(f"build:{build}")[-LAST:] if open_to else ()
+        job = None
+        with suppress(NotQueued):
+            job = builds.job(build)
     if as_json:
-        print_json({**document(one), "attempts": [_attempt(each) for each in attempts], "files": files_document(files)})
+        print_json(
+            {
+                **document(one),
+                "job": job and {"id": job.id, "manual_score": job.manual_score, "assigned": job.assigned},
+                "attempts": [attempt_document(each) for each in attempts],
+                "files": files_document(files),
+                "events": plain(story),
+            }
+        )
         return
     facts = Facts()
     facts.add("build", f"{one.id}: {one.source} {one.version}".rstrip())
@@ -94,6 +119,8 @@ def show_build(context: typer.Context, build: Id, as_json: AsJson = False) -> No
     facts.add("state", state(one.state))
     if one.why:
         facts.add("why", one.why)
+    if not one.state.final:
+        facts.add("job", job_words(one, job))
     if one.dependencies:
         facts.add("missing", "\n".join(one.dependencies))
     facts.add("created", f"{when(one.created)} ({since(one.created)} ago)")
@@ -106,10 +133,11 @@ def show_build(context: typer.Context, build: Id, as_json: AsJson = False) -> No
     if one.ended:
         facts.add("ended", f"{when(one.ended)}, took {took(one)}")
     facts.show()
-    _print_attempts(attempts)
+    print_attempts(attempts)
     if files:
         console().print()
         print_files(files, None)
+    print_story(story)
 
 
 @app.command("log")
@@ -123,7 +151,7 @@ def show_log(
     With --follow the exit code is 1 if the build fails.
     """
     with open_farm(context) as farm:
-        one = Builds(farm.connection).get(build)
+        one = find_build(farm, build)
         farm.require(Action.READ_FILES, one)
         if follow and not one.state.final:
             _say_end(wait_with_words(farm, [build], log=True, quiet=False))
@@ -140,7 +168,7 @@ def list_files(context: typer.Context, build: Id, output: Output = None, as_json
     """List a build's results, or copy them out."""
     check_output(output)
     with open_farm(context) as farm:
-        one = Builds(farm.connection).get(build)
+        one = find_build(farm, build)
         farm.require(Action.READ_FILES, one)
         files = Builds(farm.connection).files(build)
         if output is not None and not files:
@@ -152,24 +180,6 @@ def list_files(context: typer.Context, build: Id, output: Output = None, as_json
         print_files(files, output)
     else:
         note(f"build {build} has no files: it is {one.state}")
-
-
-@app.command("cancel")
-def cancel_build(context: typer.Context, build: Id, as_json: AsJson = False) -> None:
-    """Cancel a build.
-
-    At once if it waits; if it runs, its slave is told to abort.
-    """
-    with open_farm(context) as farm:
-        builds = Builds(farm.connection)
-        with farm.acting(f"build cancel {build}", Action.CHANGE_BUILDS, builds.get(build)):
-            now = builds.cancel(build)
-    if as_json:
-        print_json({"build": build, "state": now})
-    elif now is BuildState.CANCELLING:
-        say(f"build {build} is being cancelled: its slave was told to abort (70 s at most)")
-    else:
-        say(f"build {build} is cancelled")
 
 
 def document(one: Build) -> dict[str, object]:
@@ -235,38 +245,6 @@ def failure(builds: Iterable[Build]) -> Failed | None:
     first = failed[0]
     more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
     return Failed(f"{end_words(first).plain}{more}; its log: `buildd-master build log {first.id}`", answered=True)
-
-
-def _attempt(one: Attempt) -> dict[str, object]:
-    return {
-        "id": one.id,
-        "builder": one.builder,
-        "outcome": one.outcome,
-        "text": one.text,
-        "trusted": one.trusted,
-        "started": one.started,
-        "ended": one.ended,
-        "deadline": one.deadline,
-        "limits": said(one.limits),
-        "limits_from": dict(origin.split("=") for origin in one.limits_from),
-    }
-
-
-def _print_attempts(attempts: tuple[Attempt, ...]) -> None:
-    if not attempts:
-        return
-    rows = Rows("ATTEMPT", "BUILDER", "STARTED", "TOOK", "OUTCOME", "WHY", fold=("WHY",))
-    for one in attempts:
-        rows.add(
-            str(one.id)[:8],
-            one.builder,
-            when(one.started),
-            duration((one.ended - one.started).total_seconds()) if one.ended else since(one.started),
-            state(one.outcome) if one.outcome else "open",
-            one.text,
-        )
-    console().print()
-    rows.show()
 
 
 def _whole_log(farm: Farm, build: Build) -> bytes:

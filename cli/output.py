@@ -37,6 +37,7 @@ STATES: Mapping[str, tuple[str, str]] = {
     "ABORTING": ("◇", "#56B4E9"),
     "CANCELLING": ("◇", "#56B4E9"),
     "NOT OK": ("▲", "#D55E00"),
+    "QUARANTINED": ("◬", "#E69F00"),
     "MANUAL": ("□", "default"),
     "NEEDSBUILD": ("·", "default"),
     "FULLYBUILT": ("✔", "#009E73"),

@@ -45,6 +45,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         print_json(
             {
                 "master": {"running": master is not None, "pid": master},
+                "paused": seen.farm.paused or None,
                 "builders": {"all": len(views), "ok": sum(view.builder.builderok for view in views), "states": states},
                 "queue": {
                     "building": len(jobs) - len(waiting),
@@ -59,6 +60,9 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         )
         return
     _print_glance(jobs, views, waiting, stuck)
+    if seen.farm.paused:
+        words = f"dispatch is paused: {seen.farm.paused}; `buildd-master farm resume` goes on"
+        console().print(Text(words, style="#D55E00"), soft_wrap=True)
     if master is None and not farm.settings.database:
         console().print(
             Text("no master runs: nothing is dispatched; start it with `buildd-master up`", style="#D55E00")

@@ -132,6 +132,31 @@ class Builders(Repository):
             raise UnknownBuilder(name)
         return self.get(name)
 
+    def quarantine(self, name: str, seconds: float, why: str) -> Builder:
+        """Give a builder nothing for a while; what it builds goes on (dispatch-rules §1, rule 2).
+
+        Args:
+            name: of the builder.
+            seconds: from now; takes the place of a quarantine that is in force.
+            why: shown as its reason.
+
+        Raises:
+            UnknownBuilder: nothing was written.
+        """
+        self._run(_SQL["have_runtime"], name=name)
+        if not self._run(_SQL["quarantine"], name=name, seconds=seconds, why=why):
+            raise UnknownBuilder(name)
+        return self.get(name)
+
+    def release(self, name: str) -> Builder:
+        """End a builder's quarantine, if it is in one.
+
+        Raises:
+            UnknownBuilder: no such row.
+        """
+        self._run(_SQL["release"], name=name)
+        return self.get(name)
+
     def remove(self, name: str) -> None:
         """Forget a builder.  A build that runs there is fenced and waits again, with its place.
 

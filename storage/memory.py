@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from storage.errors import (
     BadValue,
@@ -122,6 +122,14 @@ class MemoryBuilders:
         by = None if ok else NotOkBy.PERSON
         return self._mark(self._row(name), ok, "" if ok else notes, by, None)
 
+    def quarantine(self, name: str, seconds: float, why: str) -> Builder:
+        """See `Builders.quarantine`."""
+        return self._quarantine(name, self._farm.now() + timedelta(seconds=seconds), why)
+
+    def release(self, name: str) -> Builder:
+        """See `Builders.release`."""
+        return self._quarantine(name, None, "")
+
     def remove(self, name: str) -> None:
         """See `Builders.remove`."""
         self.get(name)
@@ -168,6 +176,12 @@ class MemoryBuilders:
         self.get(name)
         self._farm.epoch += 1
         return self._farm.epoch
+
+    def _quarantine(self, name: str, until: datetime | None, why: str) -> Builder:
+        self.get(name)
+        runtime: BuilderRuntime = self._farm.table("builder_runtime")[name]
+        self._farm.put("builder_runtime", name, replace(runtime, quarantined_until=until, quarantine_why=why))
+        return self.get(name)
 
     def _mark(self, builder: Builder, ok: bool, notes: str, by: NotOkBy | None, kind: NotOkKind | None) -> Builder:  # noqa: FBT001
         marked = replace(builder, builderok=ok, failnotes=notes, notok_by=by, notok_kind=kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 
 from cli.main import run
+from storage.database import connect
+from tests.fix_storage import Farm as StageFarm
+from tests.fix_storage import on_postgresql
 
 SourceMaker = Callable[..., Path]
 
@@ -85,6 +88,13 @@ class Ran:
 
 
 Command = Callable[..., Ran]
+
+
+@pytest.fixture
+def laid_out(farm_database: str) -> Iterator[StageFarm]:
+    """Give the stage of the storage's tests, on the database that `command` changes."""
+    with connect(farm_database, application="test") as connection:
+        yield on_postgresql(connection)
 
 
 @pytest.fixture

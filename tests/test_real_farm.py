@@ -180,7 +180,7 @@ def test_a_cancelled_build_leaves_no_process_and_no_mount(real_farm: RealFarm, s
     farm = real_farm.farm
     build = real_farm.submit(source_package(name="sleeper", build=SLEEP_FOREVER))
     farm.wait_until(lambda: len(processes_with("sleep 98765")) > 1, "the build sleeps", seconds=PATIENCE)
-    assert real_farm.answer("build", "cancel", str(build))["state"] in {"CANCELLING", "CANCELLED"}
+    assert real_farm.answer("build", "cancel", str(build))["builds"][0]["state"] in {"CANCELLING", "CANCELLED"}
     ended = farm.wait_build(build, BuildState.CANCELLED, seconds=PATIENCE)
     assert ended.builder is None
     assert farm.builds.attempts(build)[-1].outcome is Outcome.ABORTED

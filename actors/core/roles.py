@@ -33,6 +33,7 @@ class Action(StrEnum):
     CHANGE_ARCHIVES = "changing series, archives and chroots"
     CHANGE_PEOPLE = "changing people, teams and tokens"
     CHANGE_LIMITS = "giving builds limits of their own"  #: over those of archive and settings
+    SET_STATES = "setting the states of builds by hand"
     CHANGE_BUILDS = "changing the builds of"  #: an archive: submit to it, cancel, retry, give back
     READ_FILES = "reading logs and files of"  #: an archive's builds
     REVOKE_TOKENS = "listing and revoking the tokens of"  #: a person
@@ -47,6 +48,7 @@ NEEDS: Final[Mapping[Action, tuple[Role, ...]]] = {
     Action.CHANGE_ARCHIVES: (Role.BUILDD_ADMIN,),
     Action.CHANGE_PEOPLE: (Role.BUILDD_ADMIN,),
     Action.CHANGE_LIMITS: (Role.BUILDD_ADMIN,),
+    Action.SET_STATES: (Role.BUILDD_ADMIN,),
     Action.CHANGE_BUILDS: (Role.BUILDD_ADMIN, Role.OWNER),
     Action.READ_FILES: (Role.ANYBODY,),
     Action.REVOKE_TOKENS: (Role.BUILDD_ADMIN, Role.ONESELF),

@@ -54,6 +54,22 @@ UPDATE builder
 SET builderok = %(ok)s, failnotes = %(notes)s, notok_by = CASE WHEN NOT %(ok)s THEN 'person' END, notok_kind = NULL
 WHERE name = %(name)s;
 
+-- have_runtime --
+-- A builder no actor spoke of yet.
+INSERT INTO builder_runtime (builder, state, connected)
+SELECT name, 'DISCONNECTED', false FROM builder WHERE name = %(name)s
+ON CONFLICT (builder) DO NOTHING;
+
+-- quarantine --
+-- No row: unknown builder.
+UPDATE builder_runtime
+SET quarantined_until = now() + make_interval(secs => %(seconds)s::double precision), quarantine_why = %(why)s
+WHERE builder = %(name)s;
+
+-- release --
+UPDATE builder_runtime SET quarantined_until = NULL, quarantine_why = ''
+WHERE builder = %(name)s AND quarantined_until IS NOT NULL;
+
 -- remove --
 -- A trigger fences what runs there.  No row: unknown builder.
 DELETE FROM builder WHERE name = %(name)s;

@@ -85,6 +85,17 @@ TRIED: dict[str, tuple[str, str]] = {
     "build log": ("{secret}", LACKS),
     "build files": ("{secret}", LACKS),
     "build cancel": ("{public}", LACKS),
+    "build retry": ("{public}", LACKS),
+    "build give-back": ("{public} --exclude", LACKS),
+    "build set-state": ("{public} CANCELLED", LACKS),
+    "build rescore": ("{public} 5000", LACKS),
+    "build assign": ("{public} frog", LACKS),
+    "farm show": ("", LOOKS),
+    "farm pause": ("--why bored", LACKS),
+    "farm resume": ("", LACKS),
+    "farm fence": ("5000", LACKS),
+    "builder quarantine": ("frog --minutes 5 --why bored", LACKS),
+    "builder release": ("frog", LACKS),
     "builder list": ("", LOOKS),
     "builder show": ("frog", LOOKS),
     "builder add": ("eve buildd://127.0.0.1:8221", LACKS),
@@ -228,6 +239,20 @@ def test_an_owner_changes_the_builds_of_their_archive_and_nobody_elses(
     assert command("submit", dsc, *there, "--memory", "64G", token=roles.anna).code == 0
 
 
+def test_builds_of_a_kind_are_retried_only_if_all_of_them_may_be(roles: Roles, command: Command) -> None:
+    primary = roles.stage.job("bar").build
+    with roles.stage.acting("stage"):
+        for build in (roles.public.id, roles.secret.id, primary):
+            roles.stage.builds.cancel(build)
+    last = roles.stage.events.last_id()
+    for more in ((), ("--dry-run",)):
+        ran = command("build", "retry", "--state", "CANCELLED", *more, token=roles.cprov)
+        assert (ran.code, f"changing the builds of ubuntu/primary {REFUSED}" in ran.err) == (2, True)
+    assert roles.stage.events.last_id() == last
+    ran = command("build", "retry", "--state", "CANCELLED", "--archive", "ubuntu/cprov/secret", token=roles.cprov)
+    assert (ran.code, [job.build for job in roles.stage.queue.jobs()]) == (0, [roles.secret.id])
+
+
 def test_the_members_of_a_team_change_the_builds_of_its_archive(roles: Roles, command: Command) -> None:
     with roles.stage.acting("root"):
         roles.stage.people.add_team("cprov")
@@ -314,6 +339,8 @@ def test_an_unknown_archive_is_not_answered_with_the_names_of_private_ones(
     unknown = command("submit", dsc, "--archive", "cprov/none", token=roles.mallory)
     assert "there are: ubuntu cprov/ppa, ubuntu primary" in unknown.err
     assert "ubuntu cprov/secret" in command("submit", dsc, "--archive", "cprov/none", token=roles.cprov).err
+    retry = ("build", "retry", "--state", "CHROOTWAIT", "--archive", "ubuntu/cprov/none")
+    assert "there are: ubuntu cprov/ppa, ubuntu primary" in command(*retry, token=roles.mallory).err
     refused = command("submit", dsc, "--archive", "cprov/secret", token=roles.mallory)
     assert f"changing the builds of a private archive {REFUSED}, or its owner" in refused.err
 
