@@ -255,9 +255,10 @@ class MemoryArchives:
         """See `Archives.add_source`."""
         dsc = dsc_of(source)
         self._check_component(source.component)
-        for row in self._farm.table("source_release").values():
-            if (row.name, row.version, row.dsc) == (source.name, source.version, dsc.sha256):
-                return int(row.id)
+        rows = self._farm.table("source_release")
+        for known in self._farm.sources_by_name.get((source.name, source.version), ()):
+            if rows[known].dsc == dsc.sha256:
+                return known
         number = self._farm.number("source_release")
         added = SourceRow(
             id=number,
@@ -307,24 +308,23 @@ class MemoryArchives:
             raise UnknownArchive(archive)
         if not self._series_of(place.distribution, series):
             raise UnknownSeries(series)
-        rows: Sequence[PublicationRow] = tuple(self._farm.table("publication").values())
-        for row in rows:
-            other: SourceRow = self._farm.table("source_release")[row.source]
-            if (
-                row.archive == archive
-                and row.source != source
-                and (other.name, other.version) == (one.name, one.version)
-            ):
+        for other in self._farm.sources_by_name[one.name, one.version]:
+            if other != source and any(row.archive == archive for row in self._places(other)):
                 raise BadValue(
                     f"{one.name} {one.version} is published in that archive with other content; give it another version"
                 )
         place_of = (source, archive, series, pocket)
+        rows = self._places(source)
         there = next((row for row in rows if (row.source, row.archive, row.series, row.pocket) == place_of), None)
         number = self._farm.number("publication") if there is None else there.id
         created = self._farm.now() if there is None else there.created
         published = PublicationRow(number, source, archive, series, pocket, component, status, created)
         self._farm.put("publication", number, published)
         return number
+
+    def _places(self, source: int) -> Sequence[PublicationRow]:
+        rows = self._farm.table("publication")
+        return [rows[key] for key in self._farm.places_by_source.get(source, ())]
 
     def _series_of(self, distribution: str, series: str) -> tuple[DistroArchSeries, ...]:
         return tuple(one for one in self.series() if (one.distribution, one.series) == (distribution, series))

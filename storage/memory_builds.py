@@ -185,9 +185,9 @@ class MemoryBuilds:
 
     def find(self, source: int, distroarchseries: int, archive: int) -> Build | None:
         """See `Builds.find`."""
-        rows = self._farm.table("build").values()
-        wanted = (source, distroarchseries, archive)
-        found = [row for row in rows if (row.source, row.distroarchseries, row.archive) == wanted]
+        builds: dict[int, BuildRow] = self._farm.table("build")
+        rows = [builds[build] for build in self._farm.builds_by_source.get(source, ())]
+        found = [row for row in rows if (row.distroarchseries, row.archive) == (distroarchseries, archive)]
         return self.get(max(found, key=lambda row: row.again).id) if found else None
 
     def change_limits(self, build: int, limits: LimitChanges) -> Build:

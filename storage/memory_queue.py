@@ -75,10 +75,10 @@ class MemoryBuildQueue:
     def jobs_of(self, sources: Sequence[int], archives: Sequence[int]) -> frozenset[int]:
         """See `BuildQueue.jobs_of`."""
         builds = self._farm.table("build")
-        rows = self._farm.table("buildqueue").values()
-        return frozenset(
-            row.id for row in rows if builds[row.build].source in sources or builds[row.build].archive in archives
-        )
+        of_sources = {build for source in sources for build in self._farm.builds_by_source.get(source, ())}
+        in_archives = {build.id for build in builds.values() if build.archive in archives} if archives else set()
+        jobs = self._farm.jobs_by_build
+        return frozenset(jobs[build] for build in of_sources | in_archives if build in jobs)
 
     def supersede(self, jobs: Sequence[int]) -> frozenset[int]:
         """See `BuildQueue.supersede`."""
@@ -106,8 +106,8 @@ class MemoryBuildQueue:
 
     def orders(self, attempts: Sequence[UUID]) -> tuple[BuildOrder, ...]:
         """See `BuildQueue.orders`."""
-        wanted = set(attempts)
-        return tuple(self._order(row) for row in self._open() if row.id in wanted)
+        held = [row for attempt in set(attempts) if (row := self._held(attempt)) is not None]
+        return tuple(self._order(row) for row in sorted(held, key=lambda row: (row.started, row.id)))
 
     def attempt(self, attempt: UUID) -> Attempt:
         """See `BuildQueue.attempt`."""
@@ -215,7 +215,8 @@ class MemoryBuildQueue:
     def overdue(self, grace_seconds: float = 0.0) -> tuple[Attempt, ...]:
         """See `BuildQueue.overdue`."""
         limit = self._farm.now() - timedelta(seconds=grace_seconds)
-        late = (row for row in self._open() if row.deadline <= limit)
+        rows = self._farm.table("attempt")
+        late = [row for held in self._farm.open_by_build.values() if (row := rows[held]).deadline <= limit]
         return tuple(map(attempt_of, sorted(late, key=lambda row: (row.deadline, row.id))))
 
     def _cool_down(self, job: int, seconds: float | None) -> None:
@@ -280,6 +281,15 @@ class MemoryBuildQueue:
         return attempt
 
     def _job(self, row: JobRow) -> Job:
+        seen = self._farm.jobs_seen.get(row.id)
+        if seen is not None:
+            return seen
+        job = self._read(row)
+        if not job.files_missing and job.cooling_until is None and not job.excluded:  # time changes none of the rest
+            self._farm.jobs_seen[row.id] = job
+        return job
+
+    def _read(self, row: JobRow) -> Job:
         farm = self._farm
         build: BuildRow = farm.table("build")[row.build]
         archive: Archive = farm.table("archive")[build.archive]
@@ -290,8 +300,9 @@ class MemoryBuildQueue:
         place = _place_of(farm, build, series)
         now = farm.now()
         until: dict[str, datetime] = {}
-        for attempt in farm.table("attempt").values():
-            if attempt.build == build.id and attempt.excluded_until is not None and attempt.excluded_until > now:
+        attempts = farm.table("attempt")
+        for attempt in (attempts[one] for one in farm.exclusions.get(build.id, ())):
+            if attempt.excluded_until is not None and attempt.excluded_until > now:
                 until[attempt.builder] = max(attempt.excluded_until, until.get(attempt.builder, now))
         return Job(
             id=row.id,
@@ -402,6 +413,12 @@ def _takes(builder: Builder, runtime: BuilderRuntime, job: Job, now: datetime) -
 
 def _place_of(farm: MemoryFarm, build: BuildRow, series: DistroArchSeries) -> PublicationRow | None:
     """Return where the build's source is published in its archive and series; what counts goes before what doesn't."""
-    where = (build.source, build.archive, series.series)
-    rows = (row for row in farm.table("publication").values() if (row.source, row.archive, row.series) == where)
+    places = farm.table("publication")
+    rows: list[PublicationRow] = [
+        row
+        for key in farm.places_by_source.get(build.source, ())
+        if ((row := places[key]).archive, row.series) == (build.archive, series.series)
+    ]
+    if len(rows) == 1:
+        return rows[0]
     return max(rows, key=lambda row: (row.status in _LIVE, row.pocket == build.pocket, row.id), default=None)

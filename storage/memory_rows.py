@@ -7,16 +7,16 @@ undo and writes the event.  Clock and ids are given, so that a simulation is the
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 from storage.errors import BadValue, ImpossibleMove
-from storage.limits import said
+from storage.memory_events import SUBJECTS, EventLog, Line
+from storage.memory_indexes import Indexes
 from storage.records import (
     ADMINS,
     BuildState,
@@ -47,25 +47,6 @@ FAMILIES: Final = {
 COMPONENTS: Final = frozenset(
     {"main", "restricted", "universe", "multiverse", "partner", "contrib", "non-free", "non-free-firmware"}
 )
-
-#: Table → kind of subject, and the column that names it; tables without have no events.
-SUBJECTS: Final = {
-    "person": ("person", "name"),
-    "team": ("team", "name"),
-    "team_member": ("team", "team"),
-    "processor_family": ("family", "name"),
-    "distroarchseries": ("distroarchseries", "id"),
-    "library_alias": ("alias", "id"),
-    "chroot": ("chroot", "id"),
-    "archive": ("archive", "id"),
-    "source_release": ("source", "id"),
-    "publication": ("publication", "id"),
-    "build": ("build", "id"),
-    "builder": ("builder", "name"),
-    "buildqueue": ("job", "id"),
-    "attempt": ("attempt", "id"),
-    "build_file": ("build_file", "build"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +183,11 @@ class MemberRow:
     person: str
 
 
-Undo = tuple[str, Hashable, Any]  #: table, key, row before (None: there was none)
+Watcher = Callable[[str, Any, Any], None]  #: table, row before, row after (None: there is none)
+Undo = tuple[str, Hashable, Any, Any]  #: table, key, row before (None: there was none), row after
 
 
-class MemoryFarm:
+class MemoryFarm(Indexes):
     """All tables of one farm, in memory.
 
     Attributes:
@@ -217,16 +199,15 @@ class MemoryFarm:
         self, now: Callable[[], datetime] = lambda: datetime.now(UTC), new_uuid: Callable[[], UUID] = uuid4
     ) -> None:
         """Make an empty farm with the reference rows of migrations 0001 and 0008."""
+        super().__init__()
         self.now = now
         self.new_uuid = new_uuid
-        self.events: list[Event] = []
+        self.events = EventLog()
         self.who = "sql"
         self.why = ""
         self.cause: int | None = None
         self.epoch = 0
-        self.open_by_build: dict[int, UUID] = {}
-        self.open_by_builder: dict[str, UUID] = {}
-        self.jobs_by_build: dict[int, int] = {}
+        self.watchers: list[Watcher] = []  #: told of every row that was put, once that is committed
         self._tables: defaultdict[str, dict[Any, Any]] = defaultdict(dict)
         self._numbers: defaultdict[str, int] = defaultdict(int)
         self._journal: list[Undo] | None = None
@@ -253,14 +234,17 @@ class MemoryFarm:
         try:
             yield
         except BaseException:
-            for table, key, row in reversed(journal):
+            for table, key, row, _after in reversed(journal):
                 self._set(table, key, row)
-            del self.events[before[3] :]
+            self.events.cut(before[3])
             raise
         finally:
             self.who, self.why, self.cause, _, self._journal = before
         if self._journal is not None:
             self._journal.extend(journal)
+            return
+        for table, _key, row, after in journal if self.watchers else ():
+            self._tell(table, row, after)
 
     def put(self, table: str, key: Hashable, row: Any) -> None:  # noqa: ANN401 - a row of any table
         """Insert, change or (None) delete a row, and write the event."""
@@ -268,10 +252,12 @@ class MemoryFarm:
         if before == row:
             return
         if self._journal is not None:
-            self._journal.append((table, key, before))
+            self._journal.append((table, key, before, row))
         self._set(table, key, row)
         if table in SUBJECTS:
             self._record(table, before, row)
+        if self._journal is None:
+            self._tell(table, before, row)
 
     # --- the rules of migration 0002 --------------------------------------------------------------
 
@@ -347,60 +333,15 @@ class MemoryFarm:
     def _set(self, table: str, key: Hashable, row: Any) -> None:  # noqa: ANN401 - a row of any table
         """Write a row and the indexes."""
         before = self._tables[table].get(key)
-        if table == "attempt":
-            _index(self.open_by_build, "build", before, row)
-            _index(self.open_by_builder, "builder", before, row)
-        if table == "buildqueue":
-            if before is not None:
-                self.jobs_by_build.pop(before.build, None)
-            if row is not None:
-                self.jobs_by_build[row.build] = row.id
+        self.note(table, key, before, row)
         if row is None:
             self._tables[table].pop(key, None)
         else:
             self._tables[table][key] = row
 
+    def _tell(self, table: str, before: Any, after: Any) -> None:  # noqa: ANN401 - rows of any table
+        for watcher in self.watchers:
+            watcher(table, before, after)
+
     def _record(self, table: str, before: Any, after: Any) -> None:  # noqa: ANN401 - rows of any table
-        kind, column = SUBJECTS[table]
-        was, became = _plain(before), _plain(after)
-        what = "insert" if was is None else "delete"
-        if was is not None and became is not None:
-            changed = sorted(key for key in became if became[key] != was[key])
-            what = ", ".join(changed)
-            was, became = {key: was[key] for key in changed}, {key: became[key] for key in changed}
-        subject = f"{kind}:{getattr(before if after is None else after, column)}"
-        number = self.events[-1].id + 1 if self.events else 1
-        self.events.append(
-            Event(number, self.now(), self.who, self.why, subject, what, was, became, self.cause),
-        )
-
-
-def _index(index: dict[Any, UUID], column: str, before: AttemptRow | None, after: AttemptRow | None) -> None:
-    """Keep open attempts findable."""
-    if before is not None and index.get(getattr(before, column)) == before.id:
-        del index[getattr(before, column)]
-    if after is not None and after.outcome is None:
-        index[getattr(after, column)] = after.id
-
-
-def _plain(row: Any) -> dict[str, object] | None:  # noqa: ANN401 - a row of any table
-    """Return a row as JSON would have it."""
-    return None if row is None else {field.name: _plain_value(getattr(row, field.name)) for field in fields(row)}
-
-
-def _plain_value(value: object) -> object:
-    match value:
-        case StrEnum():
-            return value.value
-        case datetime():
-            return value.isoformat()
-        case UUID():
-            return str(value)
-        case Limits():
-            return said(value)
-        case str():
-            return value
-        case Sequence():
-            return [_plain_value(one) for one in value]
-        case _:
-            return value
+        self.events.add(Line(self.now(), self.who, self.why, self.cause, table, before, after))
