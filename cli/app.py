@@ -57,7 +57,7 @@ def command_line(names: frozenset[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,  # plain and dense; boxes eat half the lines
         context_settings={"help_option_names": ["-h", "--help"]},
-        epilog="Exit codes: 0 done, 1 what was asked for failed, 2 bad usage or input (nothing was changed), "
+        epilog="Exit codes: 0 done, 1 what was asked for failed, 2 bad usage, bad input or a missing role (nothing was changed), "
         "3 farm, database or a tool of this machine not reachable, 130 interrupted.",
     )
     app.callback(no_args_is_help=True)(_begin)

@@ -1,7 +1,7 @@
 """The command `buildd-master`: runs `cli.app`, and turns what stops it into one line and an exit code.
 
-Exit codes: 0 done · 1 the thing asked for was tried and failed · 2 bad usage or input, nothing was changed ·
-3 the farm, its database or a tool of this machine does not answer · 130 interrupted.
+Exit codes: 0 done · 1 the thing asked for was tried and failed · 2 bad usage, bad input or a missing role,
+nothing was changed · 3 the farm, its database or a tool of this machine does not answer · 130 interrupted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typer.main import get_command
 from cli.app import command_line, meant
 from cli.errors import INTERRUPTED, CommandError
 from cli.output import console, print_json
-from storage.errors import BadValue, Exists, StorageError, TokenRefused, Unknown, WrongState
+from storage.errors import BadValue, DatabaseRefuses, Exists, StorageError, TokenRefused, Unknown, WrongState
 from storage.unprivileged import CannotRunUnprivileged
 
 PROGRAM = "buildd-master"
@@ -72,7 +72,7 @@ def _unreachable() -> tuple[type[Exception], ...]:
 
 def _storage_code(error: StorageError) -> int:
     match error:
-        case Unknown() | Exists() | BadValue() | TokenRefused():
+        case Unknown() | Exists() | BadValue() | TokenRefused() | DatabaseRefuses():
             return 2
         case WrongState():
             return 1

@@ -15,6 +15,7 @@
     ├── WrongState              what was asked for makes no sense of a build in this state; nothing was written
     │   ├── ImpossibleMove      a build can't go from this state to that one; carries the build's story
     │   └── NotQueued  NotRunning  StillRunning
+    ├── DatabaseRefuses         the database's own user may not do that: a matter of GRANT
     ├── DatabaseUnreachable     the database is away or can't work: try again later, blame nobody
     ├── SchemaOutdated          the database was made by another version: `buildd-master db migrate`
     └── AnotherMaster           another master holds this database
@@ -251,6 +252,10 @@ class StillRunning(WrongState):
             f"build {build} is {state}: there is nothing to retry;"
             f" `buildd-master build give-back {build}` takes it from its builder"
         )
+
+
+class DatabaseRefuses(StorageError):
+    """PostgreSQL does not let the user that we are to it do that; nothing was written."""
 
 
 class DatabaseUnreachable(StorageError):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import Connection
 
-from storage.errors import BadValue, DatabaseUnreachable, SchemaOutdated
+from storage.errors import BadValue, DatabaseRefuses, DatabaseUnreachable, SchemaOutdated
 from storage.rows import record_row
 
 R = TypeVar("R")
@@ -29,6 +29,7 @@ def in_words() -> Iterator[None]:
         DatabaseUnreachable: the connection is broken, or the server can't work (disk full, shutting down, a lock
             that is not given); the transaction is lost, and the same again later is right.
         BadValue: a constraint refuses a value, named by the constraint.
+        DatabaseRefuses: the database's user lacks a right there.
         SchemaOutdated: a table, column or function is not there.
     """
     try:
@@ -45,6 +46,8 @@ def in_words() -> Iterator[None]:
         raise BadValue(f"a number is beyond what the database can hold ({_first_line(error)})") from error
     except psycopg.DataError as error:
         raise BadValue(_first_line(error)) from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseRefuses(f"the database does not let its user do that: {_first_line(error)}") from error
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction) as error:
         raise SchemaOutdated(
             f"the database does not fit this version: {_first_line(error)}; run `buildd-master db migrate`"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 
+from actors.core.roles import NEEDS, NEEDS_IF_PRIVATE, Action, Role
 from actors.core.timers import Timers
 from actors.reload import RELOADED
 from actors.settings import Settings
@@ -43,3 +44,20 @@ def test_the_documents_say_of_every_setting_whether_it_changes_while_the_master_
     documented = {name: when for name, _, when in rows_of_settings() if name in Settings.model_fields}
     others = Settings.model_fields.keys() - {"timers", "limits"}
     assert documented == {name: "running" if name in RELOADED else "next start" for name in others}
+
+
+_ROLES = {Role.BUILDD_ADMIN: "buildd-admin", Role.OWNER: "the archive's owner", Role.ONESELF: "that person"}
+
+
+def test_what_needs_which_role_stands_in_the_documents() -> None:
+    rows = [row.strip("|").split("|") for row in (DOCS / "roles.md").read_text().splitlines() if row.startswith("| ")]
+    told = {to.strip(): needs.strip() for to, needs, *_ in rows}
+    for action in Action:
+        private = NEEDS_IF_PRIVATE.get(action)
+        for roles, article in (
+            (NEEDS[action], " a public archive" if private else ""),
+            (private, " a private archive"),
+        ):
+            if roles is not None:
+                needs = ", or ".join(_ROLES[role] for role in roles if role is not Role.ANYBODY) or "nothing"
+                assert [told[to] for to in told if to.startswith(f"{action.value}{article}")] == [needs], action

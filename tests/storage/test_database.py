@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from storage.builders import Builders
 from storage.database import MasterLock, acting, connect, farm_id
-from storage.errors import AnotherMaster, BadValue, DatabaseUnreachable, SchemaOutdated
+from storage.errors import AnotherMaster, BadValue, DatabaseRefuses, DatabaseUnreachable, SchemaOutdated
 from storage.events import Events
 from storage.repository import in_words
 from tests.fix_storage import Farm
@@ -82,6 +83,30 @@ def test_a_statement_does_not_wait_longer_than_it_may(shared_database: str) -> N
 def test_a_number_that_no_database_can_hold_is_a_bad_value(farm: Farm) -> None:
     with pytest.raises(BadValue, match="beyond what the database can hold"):
         farm.builds.list(limit=2**64)
+
+
+def test_what_the_databases_own_user_may_not_do_is_said_so(farm: Farm) -> None:
+    farm.builder("bob")
+    with pytest.raises(DatabaseRefuses, match="permission denied for table builder"), farm.acting("test"):  # noqa: PT012
+        farm.conn.execute("CREATE ROLE looks_only")  # undone with the rest
+        farm.conn.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO looks_only")
+        farm.conn.execute("SET LOCAL ROLE looks_only")
+        assert farm.builders.get("bob").builderok
+        farm.builders.set_ok("bob", ok=False)
+    assert farm.builders.get("bob").builderok
+
+
+def test_a_connection_that_only_reads_writes_where_it_is_let(farm: Farm, shared_database: str) -> None:
+    farm.builder("bob")
+    with connect(shared_database, application="test", read_only=True) as connection:
+        builders = Builders(connection)
+        for conn in (nullcontext(), acting(connection, "test")):
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), conn:
+                builders.set_ok("bob", ok=False)
+        connection.read_only = False
+        with acting(connection, "test"):
+            builders.set_ok("bob", ok=False)
+    assert not farm.builders.get("bob").builderok
 
 
 def test_times_come_in_utc(farm: Farm) -> None:
