@@ -15,7 +15,7 @@ from actors import messages as say
 from actors.core import dispatch
 from actors.core.dispatch import Dispatch, TriedAgain
 from actors.core.outbox import AttemptClosed, DeadlineMissed, Outbox, TimePassed
-from actors.core.timers import Timers
+from actors.core.verdict import VerdictRules
 from actors.queue_reports import UNHURRIED, Report, fence, take
 from actors.queue_storage import Changes, QueueStorage
 from actors.queue_turn import Books, Letter, Turn
@@ -32,14 +32,15 @@ class Bookkeeping:
         books: the cores; look, don't touch.
     """
 
-    def __init__(self, *, limits: Limits, timers: Timers) -> None:
+    def __init__(self, *, limits: Limits, rules: VerdictRules, resend: float) -> None:
         """Begin with empty books; `load` fills them.
 
         Args:
             limits: of builds, from the settings.
-            timers: from the settings.
+            rules: the numbers of verdicts, from the settings.
+            resend: seconds after which what a builder did not acknowledge is told again.
         """
-        self.books = Books(limits, timers, Outbox(resend_after=timers.resend))
+        self.books = Books(limits, rules, Outbox(resend_after=resend))
         self._ready: frozenset[str] = frozenset()  # when the last turn began
         self._turn: Turn | None = None  # None: it ended well
         self._db: QueueStorage  # given by `load`

@@ -28,13 +28,13 @@ class QueueActor(FarmActor):
     def begin(self, start: Start) -> None:
         """Read everything and tell the supervisor who is registered; a database that is away is waited for."""
         self._addresses: dict[str, ActorAddress] = {}
-        self._desk = QueueDesk(start.settings.limits, start.settings.timers, self)
+        self._desk = QueueDesk(start.settings.limits, start.settings.timers, start.settings.verdicts, self)
         self._desk.begin()
 
     def receive(self, message: object, sender: ActorAddress) -> None:
         """Hand a report over; the turn that takes it comes at once or within milliseconds."""
         if isinstance(message, SettingsChanged):
-            self._desk.take_up(message.settings.limits, message.settings.timers)
+            self._desk.take_up(message.settings.limits, message.settings.timers, message.settings.verdicts)
             return
         if not isinstance(message, get_args(Report)):
             self.log.warning("not for the queue actor: %s", type(message).__name__)

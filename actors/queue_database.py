@@ -17,6 +17,7 @@ from storage.builders import Builders
 from storage.database import acting, connect, farm_id
 from storage.farm import FarmStates
 from storage.repository import in_words
+from storage.verdicts import Verdicts
 
 CHANNEL: Final = "farm"
 WHO: Final = "queue"  #: who, in the event log
@@ -27,7 +28,7 @@ class QueueDatabase:
     """Both connections, and the repositories on the one that works.
 
     Attributes:
-        queue, builders, farm_states: on the working connection; outside `transaction` every statement is its own.
+        queue, builders, farm_states, verdicts: on the working connection; outside `transaction` every statement is its own.
         farm: UUID of the farm.
     """
 
@@ -56,6 +57,7 @@ class QueueDatabase:
             raise
         self.queue = BuildQueue(self._working)
         self.farm_states = FarmStates(self._working)
+        self.verdicts = Verdicts(self._working)
         self.builders = Builders(self._working)
 
     def fileno(self) -> int:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from actors.bookkeeping import Bookkeeping
 from actors.core.outbox import SendDisown
 from actors.core.timers import Timers
+from actors.core.verdict import VerdictRules
 from actors.messages import BuilderGone
 from actors.queue_reports import UNHURRIED, Report
 from actors.queue_storage import Changes, ListeningStorage
@@ -64,10 +65,10 @@ class Surroundings(Protocol):
 class QueueDesk:
     """Takes reports in and gives letters out, turn by turn."""
 
-    def __init__(self, limits: Limits, timers: Timers, surroundings: Surroundings) -> None:
+    def __init__(self, limits: Limits, timers: Timers, rules: VerdictRules, surroundings: Surroundings) -> None:
         """Begin without a database; `begin` looks for it."""
         self._timers = timers
-        self._books = Bookkeeping(limits=limits, timers=timers)
+        self._books = Bookkeeping(limits=limits, rules=rules, resend=timers.resend)
         self._around = surroundings
         self._database: ListeningStorage | None = None
         self._away = ""  # why; empty while the database is there
@@ -137,11 +138,11 @@ class QueueDesk:
             ("turns", str(self._turns)),
         )
 
-    def take_up(self, limits: Limits, timers: Timers) -> None:
+    def take_up(self, limits: Limits, timers: Timers, rules: VerdictRules) -> None:
         """Count by other settings from now on; a timer that is under way runs out as it was set."""
         self._timers = timers
         self._books.books.limits = limits
-        self._books.books.timers = timers
+        self._books.books.rules = rules
         self._books.books.outbox.resend_after = timers.resend
 
     def end(self) -> None:

@@ -139,10 +139,6 @@ def _finished(turn: Turn, report: say.Finished) -> None:
         _fenced_off(turn, report)
         return
     turn.closed(report.attempt, with_job=recording is Recording.RECORDED and not means.keep_job)
-    if means.builder is BuilderBlame.COMPLETED:
-        turn.heal(report.builder)
-    if means.builder is BuilderBlame.BREACH:
-        turn.mark_not_ok(report.builder, report.text, NotOkKind.BREACH)
     turn.books.session[report.builder] = report.session
     usable = report.slave_usable and means.builder in _USABLE_AFTER
     turn.answer(report.builder, report.attempt, usable=usable)

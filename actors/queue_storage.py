@@ -20,7 +20,9 @@ from storage.records import (
     Attempt,
     Builder,
     BuildOrder,
+    BuildResult,
     BuildState,
+    Evidence,
     FarmState,
     Job,
     Limits,
@@ -136,6 +138,8 @@ class QueueRows(Protocol):
         log: Result | None = None,
         exclude_seconds: float | None = None,
         cool_seconds: float | None = None,
+        charged: bool = False,
+        verdict: str = "",
     ) -> Recording: ...
 
 
@@ -146,6 +150,7 @@ class BuilderRows(Protocol):
     def get(self, name: str) -> Builder: ...
     def mark_not_ok(self, name: str, failnotes: str, kind: NotOkKind) -> bool: ...
     def heal(self, name: str) -> bool: ...
+    def quarantine(self, name: str, seconds: float, why: str) -> Builder: ...
     def record_runtime(
         self, name: str, state: RuntimeState, *, connected: bool, deadline: datetime | None = None
     ) -> None: ...
@@ -156,6 +161,21 @@ class FarmRows(Protocol):
     """What turns need of `storage.farm.FarmStates`."""
 
     def get(self) -> FarmState: ...
+
+
+class VerdictRows(Protocol):
+    """What turns need of `storage.verdicts.Verdicts`."""
+
+    def evidence(self, attempt: UUID) -> Evidence: ...
+    def count_failure(self, builder: str, failures: int, quarantine: float | None, why: str) -> None: ...
+    def completed(self, builder: str) -> None: ...
+    def release(self, builder: str) -> None: ...
+    def requeue_charged(self, builder: str, why: str) -> tuple[int, ...]: ...
+    def results(self, builders: Sequence[str], most: int) -> dict[str, tuple[BuildResult, ...]]: ...
+    def try_elsewhere(self, builder: str, builds: Sequence[int], seconds: float, why: str) -> tuple[int, ...]: ...
+    def tried_elsewhere(self, builder: str, build: int) -> int: ...
+    def mark_builder_induced(self, builder: str, build: int) -> None: ...
+    def hold_back_chroot(self, attempt: UUID, why: str) -> bool: ...
 
 
 class QueueStorage(Protocol):
@@ -172,6 +192,10 @@ class QueueStorage(Protocol):
     @property
     def farm_states(self) -> FarmRows:
         """The farm as a whole."""
+
+    @property
+    def verdicts(self) -> VerdictRows:
+        """Evidence, and what follows from verdicts."""
 
     @property
     def farm(self) -> str:

@@ -14,6 +14,7 @@ from typing import Final, TypedDict, Unpack, assert_never
 from uuid import UUID
 
 from actors import messages as say
+from actors.consequences import Consequences
 from actors.core.dispatch import (
     BuilderNotReady,
     BuilderReady,
@@ -48,8 +49,7 @@ from actors.core.outbox import (
     Stage,
 )
 from actors.core.outbox import Order as OutboxOrder
-from actors.core.timers import Timers
-from actors.core.verdict import Verdict, cooling_seconds, verdict
+from actors.core.verdict import DOUBTFUL, Verdict, VerdictRules, verdict
 from actors.queue_storage import Changes, QueueStorage
 from storage.errors import UnknownBuilder
 from storage.records import Builder, BuildState, Job, Limits, NotOkKind, Outcome, Pick, Recording
@@ -91,7 +91,7 @@ class Books:
     """What outlives a turn: the cores, and in which life and session each builder spoke last."""
 
     limits: Limits  #: of builds, from the settings
-    timers: Timers
+    rules: VerdictRules  #: from the settings
     outbox: Outbox
     dispatch: Dispatch = field(default_factory=Dispatch)
     generation: dict[str, int] = field(default_factory=dict)  #: of the builder's actor
@@ -120,6 +120,7 @@ class Turn:
         self._letters: list[Letter | _OrderLetter] = []
         self._jobs: set[int] = set()  # rows that were written: to be read again
         self._builders: set[str] = set()
+        self._all_jobs = False
         self._answers: dict[str, UUID] = {}  # builder → attempt whose `Recorded` may carry the next job
 
     # --- what changed -----------------------------------------------------------------------------
@@ -241,17 +242,15 @@ class Turn:
 
     # --- attempts ---------------------------------------------------------------------------------
 
-    def verdict(self, attempt: UUID, outcome: Outcome) -> Verdict:
-        """Return what `outcome` means for the attempt's build as it is now."""
-        held = self.books.outbox.of_attempt(attempt)
-        cancelling = held is not None and held.stage is Stage.CANCELLING
-        return verdict(outcome, BuildState.CANCELLING if cancelling else BuildState.BUILDING)
-
     def record(self, attempt: UUID, outcome: Outcome, text: str, **left: Unpack[Left]) -> tuple[Recording, Verdict]:
-        """Write how an attempt ended and what that means; see `BuildQueue.record`."""
-        means, timers = self.verdict(attempt, outcome), self.books.timers
+        """Write how an attempt ended, and all that this means by the evidence; see `BuildQueue.record`.
+
+        Raises:
+            ImpossibleMove: nothing was written.
+        """
         held = self.books.outbox.of_attempt(attempt)
         job = None if held is None else self.books.dispatch.job(held.job)
+        means = self._verdict(attempt, outcome, held, job)
         recording = self.database.queue.record(
             attempt,
             outcome,
@@ -259,11 +258,38 @@ class Turn:
             build_state=means.build,
             unpublished_state=means.unpublished,
             keep_job=means.keep_job,
-            exclude_seconds=timers.pair_exclusion if means.exclude else None,
-            cool_seconds=cooling_seconds(timers.cooling, job.given_back if job else 0) if means.cool else None,
+            exclude_seconds=means.exclude,
+            cool_seconds=means.cool,
+            charged=means.charged,
+            verdict=means.words,
             **left,
         )
+        if recording is Recording.RECORDED and held is not None:
+            Consequences(self).follow(held, job, outcome, text, means)
         return recording, means
+
+    def _verdict(self, attempt: UUID, outcome: Outcome, held: Held | None, job: Job | None) -> Verdict:
+        """Return what `outcome` means for the attempt's build as it is now."""
+        state = BuildState.CANCELLING if held is not None and held.stage is Stage.CANCELLING else BuildState.BUILDING
+        rules = self.books.rules
+        if outcome not in DOUBTFUL or held is None or job is None:
+            return verdict(outcome, state, rules=rules)
+        return verdict(
+            outcome,
+            state,
+            self.database.verdicts.evidence(attempt),
+            capable=self.books.dispatch.capable(job),
+            given_back=job.given_back,
+            rules=rules,
+        )
+
+    def changed_builder(self, builder: str) -> None:
+        """Read the builder's row again before anything is decided: this turn has written to it."""
+        self._builders.add(builder)
+
+    def changed_jobs(self) -> None:
+        """Read all jobs again before anything is decided: this turn has made or ended some."""
+        self._all_jobs = True
 
     def closed(self, attempt: UUID, *, with_job: bool = False) -> None:
         """Take the attempt, which the database has closed, off the books; `with_job`: its job is gone too."""
@@ -297,7 +323,7 @@ class Turn:
     def decide(self, *news: News) -> None:
         """Read again what was written, match, claim, and answer those who wait for `Recorded`."""
         self._read_builders(self._builders)
-        self._read_jobs(frozenset(self._jobs))
+        self._read_jobs(None if self._all_jobs else frozenset(self._jobs))
         orders = self.books.dispatch.handle(*self._news, *news)
         while orders:
             orders = tuple(then for order in orders for then in self._obey_dispatch(order))
@@ -328,8 +354,11 @@ class Turn:
                 news: list[News] = []
                 if jobs:
                     news.append(JobsRead(self.database.queue.jobs(sorted(jobs)), jobs))
-                if builders:
-                    news.append(BuildersRead(self._find_builders(builders), builders))
+                if builders:  # each is probed before it gets something, and says that it is ready
+                    found = self._find_builders(builders)
+                    news += [BuilderNotReady(name) for name in sorted(builders)]
+                    news.append(BuildersRead(found, builders))
+                    self._letters += [Letter(None, say.BuilderChanged(builder)) for builder in found]
                 return self.books.dispatch.handle(*news)
             case _:
                 assert_never(order)

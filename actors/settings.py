@@ -12,16 +12,21 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, cast
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from actors.core.timers import Timers
+from actors.core.verdict import VerdictRules
 from storage.errors import BadValue
 from storage.limits import RANGES, check_limits, parse
 from storage.records import Limits
 
 PREFIX = "BUILDD_MASTER_"  #: of environment variables; `BUILDD_MASTER_TIMERS__CONNECT` reaches into a section
-_SECTIONS = {"timers": Timers.__dataclass_fields__, "limits": Limits.__dataclass_fields__}
+_SECTIONS = {
+    "timers": Timers.__dataclass_fields__,
+    "limits": Limits.__dataclass_fields__,
+    "verdicts": VerdictRules.__dataclass_fields__,
+}
 FILE_VARIABLE = "BUILDD_MASTER_SETTINGS"  #: names the TOML file
 #: Of the command line, for who acts: no settings.
 _NO_SETTINGS: Final = frozenset({FILE_VARIABLE, f"{PREFIX}PERSON", f"{PREFIX}TOKEN", f"{PREFIX}TOKEN_FILE"})
@@ -75,6 +80,7 @@ class Settings(BaseSettings):
     )  #: section `[limits]`: of builds, unless they or their archives have their own (dispatch-rules §8)
     log_level: str = "INFO"
     timers: Timers = Timers()  #: section `[timers]`
+    verdicts: VerdictRules = VerdictRules()  #: section `[verdicts]`: who is blamed for what (dispatch-rules §5, §6)
     crashes: int = Field(default=3, ge=1)  #: more crashes of one actor than this …
     crash_window_seconds: float = Field(default=60.0, gt=0)  #: … within this: held until it has passed
     stop_seconds: float = Field(default=6.0, gt=0)  #: for the farm to stop politely; then it is killed
@@ -94,10 +100,11 @@ class Settings(BaseSettings):
             place_of(value)
         return value
 
-    @field_validator("timers", mode="before")
+    @field_validator("timers", "verdicts", mode="before")
     @classmethod
-    def _known_timers(cls, value: object) -> object:
-        unknown = sorted(value.keys() - Timers.__dataclass_fields__.keys()) if isinstance(value, dict) else []
+    def _known_names(cls, value: object, info: ValidationInfo) -> object:
+        known = _SECTIONS[str(info.field_name)]
+        unknown = sorted(value.keys() - known.keys()) if isinstance(value, dict) else []
         if unknown:
             message = f"there is no {', '.join(unknown)}"
             raise ValueError(message)
@@ -124,6 +131,18 @@ class Settings(BaseSettings):
         wrong = [name for name in Timers.__dataclass_fields__ if not 0 < getattr(value, name) < float("inf")]
         if wrong:
             message = f"{', '.join(wrong)} must be more than 0 seconds, and not endless"
+            raise ValueError(message)
+        return value
+
+    @field_validator("verdicts")
+    @classmethod
+    def _sensible(cls, value: VerdictRules) -> VerdictRules:
+        wrong = [name for name in VerdictRules.__dataclass_fields__ if not 0 < getattr(value, name) < float("inf")]
+        if wrong:
+            message = f"{', '.join(wrong)} must be more than 0, and not endless"
+            raise ValueError(message)
+        if not value.quick_failures <= value.results:
+            message = "quick_failures can't be more than the results they are counted among"
             raise ValueError(message)
         return value
 

@@ -152,6 +152,8 @@ class BuildQueue(Repository):
         log: Result | None = None,
         exclude_seconds: float | None = None,
         cool_seconds: float | None = None,
+        charged: bool = False,
+        verdict: str = "",
     ) -> Recording:
         """Write how an attempt ended, with all that follows from it.  May be called any number of times.
 
@@ -171,6 +173,8 @@ class BuildQueue(Repository):
             log: the whole log, in the librarian already.
             exclude_seconds: for how long the build does not go to this builder again.
             cool_seconds: for how long a job that is kept waits; it counts as given back once more.
+            charged: the failure counts against the job.
+            verdict: what was decided and why, for people.
 
         Returns:
             FENCED: another outcome stands; nothing was written.
@@ -197,7 +201,15 @@ class BuildQueue(Repository):
             if files:
                 self._run(_SQL["keep_files"], attempt=attempt, build=build, files=Jsonb(files))
             # Closed before its build ends: an attempt still open then would be taken for one cut short by a verdict.
-            self._run(_SQL["close"], attempt=attempt, outcome=outcome, text=text, exclude_seconds=exclude_seconds)
+            self._run(
+                _SQL["close"],
+                attempt=attempt,
+                outcome=outcome,
+                text=text,
+                exclude_seconds=exclude_seconds,
+                charged=charged,
+                verdict=verdict,
+            )
             self._run(_SQL["move"], state=path[-1], **move)
             if keep_job:
                 self._run(_SQL["cool_down"], job=job, seconds=cool_seconds)

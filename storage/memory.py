@@ -119,8 +119,14 @@ class MemoryBuilders:
 
     def set_ok(self, name: str, ok: bool, notes: str = "") -> Builder:  # noqa: FBT001 - it is what the call says
         """See `Builders.set_ok`."""
-        by = None if ok else NotOkBy.PERSON
-        return self._mark(self._row(name), ok, "" if ok else notes, by, None)
+        by, before = None if ok else NotOkBy.PERSON, self._row(name)
+        if ok and not before.builderok and (before.notok_by == NotOkBy.PERSON or before.notok_kind not in _HEALING):
+            runtime: BuilderRuntime = self._farm.table("builder_runtime")[name]
+            forgiven = replace(
+                runtime, failures_in_row=0, quarantined_until=None, quarantine_why="", cleared=self._farm.now()
+            )
+            self._farm.put("builder_runtime", name, forgiven)
+        return self._mark(before, ok, "" if ok else notes, by, None)
 
     def quarantine(self, name: str, seconds: float, why: str) -> Builder:
         """See `Builders.quarantine`."""
@@ -207,6 +213,7 @@ class MemoryBuilders:
             quarantined_until=runtime.quarantined_until if quarantined else None,
             quarantine_why=runtime.quarantine_why if quarantined else "",
             frozen_until=runtime.frozen_until if frozen else None,
+            failures_in_row=runtime.failures_in_row,
         )
 
     def _check_slave_free(self, name: str, url: str) -> None:

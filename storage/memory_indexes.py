@@ -6,12 +6,12 @@ the repositories.  Knows the columns that it looks at, and no rule.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from storage.records import Job
+from storage.records import Job, Outcome
 
 #: table → index of it, and what a row is found by there; many rows may be found by the same
 _SHARED: Final[Mapping[str, tuple[str, Callable[[Any], Hashable]]]] = {
@@ -32,6 +32,9 @@ class Indexes:
         sources_by_name: releases of this name and version.
         builds_by_source, places_by_source: builds and publications of a release.
         exclusions: attempts that exclude, or did, their build from their builder.
+        attempts_by_build, attempts_by_builder: all attempts, in the order in which they came.
+        releases_by_name: all releases of a name.
+        chroot_results: how often which builder's attempts in a chroot ended how.
         jobs_seen: what was read of a job and is still so (see `storage.memory_queue`).
     """
 
@@ -44,6 +47,10 @@ class Indexes:
         self.builds_by_source: defaultdict[int, list[int]] = defaultdict(list)
         self.places_by_source: defaultdict[int, list[Hashable]] = defaultdict(list)
         self.exclusions: defaultdict[int, list[UUID]] = defaultdict(list)
+        self.attempts_by_build: defaultdict[int, list[UUID]] = defaultdict(list)
+        self.attempts_by_builder: defaultdict[str, list[UUID]] = defaultdict(list)
+        self.releases_by_name: defaultdict[str, list[int]] = defaultdict(list)
+        self.chroot_results: defaultdict[int, Counter[tuple[str, Outcome]]] = defaultdict(Counter)
         self.jobs_seen: dict[int, Job] = {}
 
     def note(self, table: str, key: Hashable, before: Any, row: Any) -> None:  # noqa: ANN401 - rows of any table
@@ -52,6 +59,8 @@ class Indexes:
         if shared is not None and (before is None or row is None):
             name, found_by = shared
             _keep(getattr(self, name), found_by(row or before), key, there=row is not None)
+        if table == "source_release" and (before is None or row is None):
+            _keep(self.releases_by_name, (row or before).name, key, there=row is not None)
         if table == "attempt":
             self._note_attempt(key, before, row)
         elif table == "buildqueue":
@@ -75,6 +84,12 @@ class Indexes:
         for one, there in ((before, False), (row, True)):
             if one is not None and one.excluded_until is not None:
                 _keep(self.exclusions, one.build, key, there=there)
+        for one, there in ((before, False), (row, True)):
+            if one is not None and one.outcome is not None:
+                self.chroot_results[one.chroot][one.builder, one.outcome] += 1 if there else -1
+        if before is None or row is None:
+            _keep(self.attempts_by_build, (row or before).build, key, there=row is not None)
+            _keep(self.attempts_by_builder, (row or before).builder, key, there=row is not None)
         self.jobs_seen.pop((row or before).job, None)
 
     def _forget_job(self, build: Any) -> None:  # noqa: ANN401 - a row of `build`

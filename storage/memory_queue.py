@@ -157,6 +157,8 @@ class MemoryBuildQueue:
         log: Result | None = None,
         exclude_seconds: float | None = None,
         cool_seconds: float | None = None,
+        charged: bool = False,
+        verdict: str = "",
     ) -> Recording:
         """See `BuildQueue.record`."""
         row: AttemptRow | None = self._farm.table("attempt").get(attempt)
@@ -181,7 +183,16 @@ class MemoryBuildQueue:
         logged = None if log is None else self._name(log)
         ended = self._farm.now()
         excluded = None if exclude_seconds is None else ended + timedelta(seconds=exclude_seconds)
-        closed = replace(row, outcome=outcome, ended=ended, text=text, log=logged, excluded_until=excluded)
+        closed = replace(
+            row,
+            outcome=outcome,
+            ended=ended,
+            text=text,
+            log=logged,
+            excluded_until=excluded,
+            charged=charged,
+            verdict=verdict,
+        )
         self._farm.put("attempt", attempt, closed)
         self._farm.move_build(row.build, path[-1], why=text, dependencies=tuple(dependencies))
         if keep_job:
@@ -252,6 +263,7 @@ class MemoryBuildQueue:
         if (
             build.state != BuildState.NEEDSBUILD
             or chroot is None
+            or chroot.held_back
             or pick.builder in farm.open_by_builder
             or not job.archive_enabled
             or job.cooling_until is not None
@@ -297,7 +309,7 @@ class MemoryBuildQueue:
         series: DistroArchSeries = farm.table("distroarchseries")[build.distroarchseries]
         files: tuple[NamedFile, ...] = farm.table("source_file")[source.id]
         contents = farm.table("library_content")
-        place = _place_of(farm, build, series)
+        place, chroot = _place_of(farm, build, series), _chroot_of(farm, build)
         now = farm.now()
         until: dict[str, datetime] = {}
         attempts = farm.table("attempt")
@@ -325,7 +337,8 @@ class MemoryBuildQueue:
             builder=row.builder,
             buildstart=row.buildstart,
             state=build.state,
-            has_chroot=_chroot_of(farm, build) is not None,
+            has_chroot=chroot is not None and not chroot.held_back,
+            chroot_held_back="" if chroot is None else chroot.held_back,
             archive_enabled=archive.enabled,
             files_missing=tuple(sorted(file.filename for file in files if file.sha256 not in contents)),
             series_status=farm.table("distroseries").get(
@@ -337,6 +350,7 @@ class MemoryBuildQueue:
             cooling_until=row.cooling_until if row.cooling_until is not None and row.cooling_until > now else None,
             given_back=row.given_back,
             excluded=tuple(Exclusion(builder, end) for builder, end in sorted(until.items())),
+            suspect=build.suspect,
         )
 
     def _order(self, row: AttemptRow) -> BuildOrder:
@@ -387,6 +401,9 @@ def attempt_of(row: AttemptRow) -> Attempt:
         log=row.log,
         limits=row.limits,
         limits_from=row.limits_from,
+        charged=row.charged,
+        builder_induced=row.builder_induced,
+        verdict=row.verdict,
     )
 
 

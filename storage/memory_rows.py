@@ -69,6 +69,7 @@ class ChrootRow:
     pocket: Pocket
     alias: int
     created: datetime
+    held_back: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ class BuildRow:
     ended: datetime | None = None
     limits: Limits = field(default_factory=Limits)
     tags: tuple[str, ...] = ()
+    suspect: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,9 @@ class AttemptRow:
     limits: Limits = field(default_factory=Limits)
     limits_from: tuple[str, ...] = ()
     excluded_until: datetime | None = None
+    charged: bool = False
+    builder_induced: bool = False
+    verdict: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,8 @@ class NotOkKind(StrEnum):
     CRASH = "crash"
     MISFIT = "misfit"  #: wrong architecture, protocol version, farm or token; heals when it fits
     BREACH = "breach"  #: isolation breach
+    FAILURES = "failures"  #: too many failures in a row
+    BLACKHOLE = "blackhole"  #: builds that it failed passed elsewhere
 
 
 class RuntimeState(StrEnum):
@@ -170,6 +172,7 @@ class Builder:
     quarantined_until: datetime | None = None  #: still to come when this was read
     quarantine_why: str = ""
     frozen_until: datetime | None = None  #: held at the debug console; still to come when this was read
+    failures_in_row: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +208,7 @@ class BuilderRuntime:
     failures_in_row: int
     quarantine_why: str = ""
     frozen_until: datetime | None = None  #: held at the debug console
+    cleared: datetime | None = None  #: since when its results count as evidence against it
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,6 +386,8 @@ class Job:
     cooling_until: datetime | None = None  #: given back; still to come when this was read
     given_back: int = 0  #: how often in a row
     excluded: tuple[Exclusion, ...] = ()  #: by builder
+    chroot_held_back: str = ""  #: why the chroot that it would get is not used; `has_chroot` is false then
+    suspect: str | None = None  #: builder on which it failed so quickly that it is tried once elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,6 +408,9 @@ class Attempt:
     log: int | None  #: alias
     limits: Limits  #: in force for it, whatever was changed since
     limits_from: tuple[str, ...]  #: `memory_bytes=archive` or `=build`; those not named are from the settings
+    charged: bool = False  #: its failure counts against the job
+    builder_induced: bool = False  #: it passed elsewhere: the builder turned out to be broken
+    verdict: str = ""  #: what its outcome meant, in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,6 +458,30 @@ class Pick:
     job: int
     builder: str
     session: int  #: session epoch in which the builder said it is ready
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known, beside its outcome, when an attempt failed (dispatch-rules §5, §6)."""
+
+    builder: str = ""
+    failures_in_row: int = 0  #: of the builder, before this one
+    after_completed: bool = False  #: what the builder did before, last, was to complete a build
+    failed_here: bool = False  #: the job had failed on this builder before
+    charged_on: tuple[str, ...] = ()  #: builders on which the job was charged, oldest first
+    chroot_works_elsewhere: bool = False  #: a build in this very chroot was completed on another builder
+    chroot_fails_elsewhere: bool = False  #: this very chroot failed on another builder
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """How a builder's attempt ended, and how long that took."""
+
+    builder: str
+    build: int
+    outcome: Outcome
+    seconds: float
+    expected: float | None  #: seconds that builds of this source took there lately; None: not known
 
 
 class Recording(StrEnum):

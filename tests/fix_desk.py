@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from actors.bookkeeping import Bookkeeping
-from actors.core.timers import Timers
+from actors.core.verdict import VerdictRules
 from actors.messages import Assign, Finished, Ready
 from actors.queue_database import QueueDatabase
 from actors.queue_reports import Report
@@ -37,7 +37,9 @@ class Desk:
     at: float = 1000.0
     connected: QueueDatabase | None = None
     marks: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    books: Bookkeeping = field(default_factory=lambda: Bookkeeping(limits=Limits(wall_seconds=3600), timers=Timers()))
+    books: Bookkeeping = field(
+        default_factory=lambda: Bookkeeping(limits=Limits(wall_seconds=3600), rules=VerdictRules(), resend=2.0)
+    )
 
     def open(self) -> Sequence[Letter]:
         if self.connected is not None:

@@ -32,6 +32,7 @@ from storage.memory_farm import MemoryFarmStates
 from storage.memory_people import MemoryPeople
 from storage.memory_queue import MemoryBuildQueue
 from storage.memory_rows import MemoryFarm
+from storage.memory_verdicts import MemoryVerdicts
 from storage.people import People
 from storage.records import (
     ArchivePurpose,
@@ -46,6 +47,7 @@ from storage.records import (
     StoredFile,
     Urgency,
 )
+from storage.verdicts import Verdicts
 
 
 def stored(content: str) -> StoredFile:
@@ -85,6 +87,7 @@ class Stage:
     people: People | MemoryPeople
     events: Events | MemoryEvents
     farm_states: FarmStates | MemoryFarmStates
+    verdicts: Verdicts | MemoryVerdicts
     begin: Callable[[str, str], AbstractContextManager[object]]
 
     def acting(self, who: str, why: str = "") -> AbstractContextManager[object]:
@@ -215,6 +218,7 @@ def on_postgresql(connection: psycopg.Connection[Any]) -> Farm:
         People(connection),
         Events(connection),
         FarmStates(connection),
+        Verdicts(connection),
         lambda who, why: acting(connection, who, why),
         connection,
     )
@@ -266,6 +270,7 @@ def on_memory(rows: MemoryFarm) -> Stage:
         MemoryPeople(rows),
         MemoryEvents(rows),
         MemoryFarmStates(rows),
+        MemoryVerdicts(rows),
         rows.acting,
     )
     one.set_up()

@@ -425,8 +425,11 @@ class BuilderCore:
 
     def _row_changed(self, row: Builder) -> None:
         """Take the new row; a build that runs goes on as it was claimed."""
+        quarantined = self.row.quarantined_until is not None
         if self.session.row_changed(self._at, row, self._out):
             self._session_lost("the builder's row was changed")
+        elif quarantined and row.quarantined_until is None and self.stage is Stage.IDLE and self._held is None:
+            self._restart_session("its quarantine is over: it is probed")
         self._pause_until = 0.0
         self._start_held()
         if self.stage is Stage.IDLE and self._held is None:

@@ -246,6 +246,14 @@ class Dispatch:
         """Return the builder's row, as last read."""
         return self._standing.builder(name)
 
+    def capable(self, job: Job) -> int:
+        """Return how many registered builders could run `job`, whatever their mode and state."""
+        return self._standing.capable(kind_of(job))
+
+    def neighbours(self, name: str) -> tuple[str, ...]:
+        """Return the other builders that share a processor family with this one, by name."""
+        return self._standing.neighbours(name)
+
     @property
     def lacking_files(self) -> frozenset[int]:
         """Return the jobs that new content in the librarian may set free."""

@@ -18,6 +18,12 @@ from storage.records import ArchivePurpose, FarmState, Job, Pocket
 def _no_chroot(job: Job, _farm: FarmState) -> Reason | None:
     if job.has_chroot:
         return None
+    if job.chroot_held_back:
+        return Reason(
+            ReasonCode.NO_CHROOT,
+            f"the chroot of {job.distroarchseries} is held back: {job.chroot_held_back}",
+            (("distroarchseries", job.distroarchseries), ("held_back", job.chroot_held_back)),
+        )
     return Reason(
         ReasonCode.NO_CHROOT,
         f"{job.distroarchseries} has no chroot for {job.pocket.value} (nor for RELEASE)",

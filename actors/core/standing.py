@@ -77,6 +77,13 @@ class Standing:
         """Return how many registered builders could run jobs of this kind, whatever their mode and state."""
         return len(self._capable(kind))
 
+    def neighbours(self, name: str) -> tuple[str, ...]:
+        """Return the other builders that share a processor family with this one, by name."""
+        builder = self._builders.get(name)
+        families = builder.families if builder is not None else ()
+        sides = [self._sides[family, trusted] for family in families for trusted in (True, False)]
+        return tuple(sorted(set().union(*sides) - {name}))
+
     def register(self, builder: Builder) -> None:
         """Take in a builder's row; one that is ready stays so."""
         ready = builder.name in self._ready

@@ -37,6 +37,4 @@ class Timers:
     database_retry_limit: float = 5.0  #: doubles no further than this
     sweep: float = 60.0  #: between two readings of everything: a safety net, nothing waits for it
     deadlines: float = 10.0  #: between two looks for attempts whose deadline nobody kept
-    pair_exclusion: float = 3600.0  #: a build that failed for reasons of infrastructure does not go there again
-    cooling: float = 60.0  #: a job that was given back waits; four times as long each time in a row
     deadline_grace: float = 45.0  #: for the builder's actor to act on a deadline itself

@@ -7,8 +7,8 @@ SELECT job.id, job.build, source.name AS source, source.version, arch.family, ar
        distribution.name || '/' || series.name || '/' || arch.architecture AS distroarchseries,
        build.pocket, coalesce(place.component, source.component) AS component, source.urgency, archive.purpose, person.name AS owner, archive.private, archive.relative_score,
        job.manual_score, job.created, job.builder, job.buildstart, build.state,
-       EXISTS (SELECT FROM chroot
-               WHERE chroot.distroarchseries = arch.id AND chroot.pocket IN (build.pocket, 'RELEASE')) AS has_chroot,
+       coalesce(tarball.held_back = '', false) AS has_chroot,
+       coalesce(tarball.held_back, '') AS chroot_held_back,
        archive.enabled AS archive_enabled,
        ARRAY(SELECT file.filename::text FROM source_file AS file
              WHERE file.source = source.id
@@ -26,7 +26,8 @@ SELECT job.id, job.build, source.name AS source, source.version, arch.family, ar
         FROM (SELECT attempt.builder, max(attempt.excluded_until) AS until
               FROM attempt
               WHERE attempt.build = build.id AND attempt.excluded_until > now()
-              GROUP BY attempt.builder) AS excluded) AS excluded
+              GROUP BY attempt.builder) AS excluded) AS excluded,
+       build.suspect
 FROM buildqueue AS job
 JOIN build ON build.id = job.build
 JOIN archive ON archive.id = build.archive
@@ -43,6 +44,13 @@ LEFT JOIN LATERAL (
     ORDER BY live DESC, publication.pocket = build.pocket DESC, publication.id DESC
     LIMIT 1
 ) AS place ON true
+LEFT JOIN LATERAL (
+    SELECT chroot.held_back
+    FROM chroot
+    WHERE chroot.distroarchseries = arch.id AND chroot.pocket IN (build.pocket, 'RELEASE')
+    ORDER BY chroot.pocket = 'RELEASE'
+    LIMIT 1
+) AS tarball ON true
 WHERE job.id = ANY (coalesce(%(ids)s::bigint[], ARRAY(SELECT id FROM buildqueue)))
 ORDER BY job.id;
 
@@ -87,7 +95,7 @@ WITH pick AS (
     JOIN distroarchseries AS arch ON arch.id = build.distroarchseries
     JOIN builder ON builder.name = pick.builder
     CROSS JOIN LATERAL (
-        SELECT chroot.alias
+        SELECT chroot.alias, chroot.held_back
         FROM chroot
         WHERE chroot.distroarchseries = arch.id AND chroot.pocket IN (build.pocket, 'RELEASE')
         ORDER BY chroot.pocket = 'RELEASE'
@@ -96,6 +104,7 @@ WITH pick AS (
     LEFT JOIN builder_runtime AS runtime ON runtime.builder = builder.name
     WHERE job.builder IS NULL
       AND build.state = 'NEEDSBUILD'
+      AND tarball.held_back = ''
       AND archive.enabled
       AND (job.cooling_until > now()) IS NOT TRUE
       AND builder.builderok
@@ -157,20 +166,20 @@ ORDER BY attempt.started, attempt.id;
 
 -- attempt --
 SELECT id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log,
-       limits, limits_from
+       limits, limits_from, charged, builder_induced, verdict
 FROM attempt
 WHERE id = %(attempt)s;
 
 -- open_attempts --
 SELECT id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log,
-       limits, limits_from
+       limits, limits_from, charged, builder_induced, verdict
 FROM attempt
 WHERE outcome IS NULL
 ORDER BY started, id;
 
 -- overdue --
 SELECT id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log,
-       limits, limits_from
+       limits, limits_from, charged, builder_induced, verdict
 FROM attempt
 WHERE outcome IS NULL AND deadline + make_interval(secs => %(grace_seconds)s) <= now()
 ORDER BY deadline, id;
@@ -242,7 +251,7 @@ WHERE NOT file.result AND attempt.id = %(attempt)s AND attempt.outcome IS NULL;
 
 -- close --
 UPDATE attempt
-SET outcome = %(outcome)s, ended = now(), text = %(text)s,
+SET outcome = %(outcome)s, ended = now(), text = %(text)s, charged = %(charged)s, verdict = %(verdict)s,
     excluded_until = now() + make_interval(secs => %(exclude_seconds)s::double precision)
 WHERE id = %(attempt)s AND outcome IS NULL;
 

@@ -18,6 +18,7 @@ SELECT id, name, url, families, trusted, builderok, failnotes, notok_by, notok_k
        CASE WHEN quarantined_until > now() THEN quarantined_until END AS quarantined_until,
        CASE WHEN quarantined_until > now() THEN quarantine_why ELSE '' END AS quarantine_why,
        CASE WHEN frozen_until > now() THEN frozen_until END AS frozen_until,
+       coalesce(failures_in_row, 0) AS failures_in_row,
        ARRAY(SELECT DISTINCT tag
              FROM processor_family AS family, unnest(family.architectures) AS tag
              WHERE family.name = ANY (builder.families)
@@ -96,7 +97,8 @@ SELECT builder.name AS builder,
        quarantined_until,
        coalesce(failures_in_row, 0) AS failures_in_row,
        coalesce(quarantine_why, '') AS quarantine_why,
-       frozen_until
+       frozen_until,
+       cleared
 FROM builder LEFT JOIN builder_runtime ON builder_runtime.builder = builder.name
 ORDER BY builder.name;
 

@@ -114,7 +114,7 @@ ORDER BY alias.filename;
 
 -- attempts --
 SELECT id, build, job, builder, session, trusted, started, deadline, ended, outcome, text, log,
-       limits, limits_from
+       limits, limits_from, charged, builder_induced, verdict
 FROM attempt
 WHERE build = %(build)s
 ORDER BY started, id;

@@ -25,7 +25,7 @@ CREATE DOMAIN public.notok_by AS text
 	CONSTRAINT notok_by_check CHECK ((VALUE = ANY (ARRAY['person'::text, 'machine'::text])));
 
 CREATE DOMAIN public.notok_kind AS text
-	CONSTRAINT notok_kind_check CHECK ((VALUE = ANY (ARRAY['unreachable'::text, 'crash'::text, 'misfit'::text, 'breach'::text])));
+	CONSTRAINT notok_kind_check CHECK ((VALUE = ANY (ARRAY['unreachable'::text, 'crash'::text, 'misfit'::text, 'breach'::text, 'failures'::text, 'blackhole'::text])));
 
 CREATE DOMAIN public.outcome AS text
 	CONSTRAINT outcome_check CHECK ((VALUE = ANY (ARRAY['OK'::text, 'UNVERIFIED'::text, 'PACKAGEFAIL'::text, 'DEPFAIL'::text, 'CHROOTFAIL'::text, 'GIVENBACK'::text, 'BUILDERFAIL'::text, 'LOST'::text, 'BREACH'::text, 'ABORTED'::text, 'TIMEOUT'::text, 'FENCED'::text])));
@@ -231,6 +231,19 @@ $$;
 COMMENT ON FUNCTION public.follow_state() IS 'Attempt and job follow the state of their build.  Who records the end of an attempt closes it first; an attempt
 that is still open here was cut short by a verdict.  70 s: dispatch-rules §8, cancelling.';
 
+CREATE FUNCTION public.forgive_builder() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO builder_runtime (builder, state, connected, cleared) VALUES (NEW.name, 'DISCONNECTED', false, now())
+    ON CONFLICT (builder) DO UPDATE
+    SET failures_in_row = 0, quarantined_until = NULL, quarantine_why = '', cleared = now();
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.forgive_builder() IS 'A person says that it is ok: what it did before counts no more.';
+
 CREATE FUNCTION public.limits_from(archive public.limits, build public.limits) RETURNS text[]
     LANGUAGE sql IMMUTABLE
     RETURN (SELECT COALESCE(array_agg((name.name || CASE WHEN jsonb_exists((limits_from.build)::jsonb, name.name) THEN '=build'::text ELSE '=archive'::text END) ORDER BY (name.name COLLATE "C")), '{}'::text[]) AS "coalesce" FROM jsonb_object_keys(((limits_from.archive)::jsonb || (limits_from.build)::jsonb)) name(name));
@@ -339,6 +352,17 @@ $$;
 
 COMMENT ON FUNCTION public.tell_one() IS 'As tell_farm, for one row; arguments: the table to name, and the column that names its row.';
 
+CREATE FUNCTION public.use_replaced_chroot() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF NEW.held_back = OLD.held_back THEN
+        NEW.held_back := '';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
 CREATE TABLE public.api_token (
     id bigint NOT NULL,
     person public.word NOT NULL,
@@ -418,6 +442,9 @@ CREATE TABLE public.attempt (
     limits public.limits DEFAULT '{}'::jsonb NOT NULL,
     limits_from text[] DEFAULT '{}'::text[] NOT NULL,
     excluded_until timestamp with time zone,
+    charged boolean DEFAULT false NOT NULL,
+    builder_induced boolean DEFAULT false NOT NULL,
+    verdict text DEFAULT ''::text NOT NULL,
     CONSTRAINT attempt_accepted_readable CHECK (((accepted >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (accepted <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT attempt_check CHECK (((outcome IS NULL) = (ended IS NULL))),
     CONSTRAINT attempt_deadline_readable CHECK (((deadline >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (deadline <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
@@ -441,6 +468,12 @@ COMMENT ON COLUMN public.attempt.limits IS 'In force for it: what settings, arch
 
 COMMENT ON COLUMN public.attempt.excluded_until IS 'The build does not go to this builder again before (pair exclusion).';
 
+COMMENT ON COLUMN public.attempt.charged IS 'Its failure counts against the job.';
+
+COMMENT ON COLUMN public.attempt.builder_induced IS 'It failed there and passed elsewhere: the builder turned out to be broken.';
+
+COMMENT ON COLUMN public.attempt.verdict IS 'What its outcome meant for build, job and builder, in words.';
+
 CREATE TABLE public.build (
     id bigint NOT NULL,
     source bigint NOT NULL,
@@ -457,6 +490,7 @@ CREATE TABLE public.build (
     ended timestamp with time zone,
     limits public.limits DEFAULT '{}'::jsonb NOT NULL,
     tags public.tags DEFAULT '{}'::text[] NOT NULL,
+    suspect public.word,
     CONSTRAINT build_again_check CHECK ((again >= 0)),
     CONSTRAINT build_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT build_ended_readable CHECK (((ended >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (ended <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
@@ -474,6 +508,8 @@ COMMENT ON COLUMN public.build.started IS 'When the last attempt was claimed.';
 COMMENT ON COLUMN public.build.limits IS 'Its own, over those of its archive; for attempts that are claimed from now on.';
 
 COMMENT ON COLUMN public.build.tags IS 'Resource tags that it asks for, beside those of its archive.';
+
+COMMENT ON COLUMN public.build.suspect IS 'Builder on which it failed so quickly that it is tried once elsewhere.  No reference: builders may be removed.';
 
 CREATE TABLE public.build_file (
     build bigint NOT NULL,
@@ -548,6 +584,8 @@ CREATE TABLE public.builder_runtime (
     failures_in_row integer DEFAULT 0 NOT NULL,
     quarantine_why text DEFAULT ''::text NOT NULL,
     frozen_until timestamp with time zone,
+    cleared timestamp with time zone,
+    CONSTRAINT builder_runtime_cleared_readable CHECK (((cleared >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (cleared <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT builder_runtime_deadline_readable CHECK (((deadline >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (deadline <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT builder_runtime_failures_in_row_check CHECK ((failures_in_row >= 0)),
     CONSTRAINT builder_runtime_frozen_until_readable CHECK (((frozen_until >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (frozen_until <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
@@ -558,6 +596,8 @@ CREATE TABLE public.builder_runtime (
 COMMENT ON TABLE public.builder_runtime IS 'What only actors know; written when it changes.  Quarantine and freezing are told and are events, the rest is not.';
 
 COMMENT ON COLUMN public.builder_runtime.frozen_until IS 'Its actor is held at the debug console.';
+
+COMMENT ON COLUMN public.builder_runtime.cleared IS 'Since when its results count as evidence against it: a person has set it ok, or it was cross-checked.';
 
 CREATE TABLE public.buildqueue (
     id bigint NOT NULL,
@@ -623,8 +663,11 @@ CREATE TABLE public.chroot (
     pocket public.pocket NOT NULL,
     alias bigint NOT NULL,
     created timestamp with time zone DEFAULT now() NOT NULL,
+    held_back text DEFAULT ''::text NOT NULL,
     CONSTRAINT chroot_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone)))
 );
+
+COMMENT ON COLUMN public.chroot.held_back IS 'Why nothing is built in it; empty: it is used.  Another tarball takes its place and is used.';
 
 ALTER TABLE public.chroot ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.chroot_id_seq
@@ -1015,6 +1058,10 @@ CREATE INDEX api_token_person_idx ON public.api_token USING btree (person);
 
 CREATE INDEX attempt_build ON public.attempt USING btree (build, started);
 
+CREATE INDEX attempt_builder ON public.attempt USING btree (builder, ended DESC) WHERE (outcome IS NOT NULL);
+
+CREATE INDEX attempt_chroot ON public.attempt USING btree (chroot, ended DESC) WHERE (outcome IS NOT NULL);
+
 CREATE INDEX attempt_excluded ON public.attempt USING btree (build) WHERE (excluded_until IS NOT NULL);
 
 CREATE UNIQUE INDEX attempt_open_build ON public.attempt USING btree (build) WHERE (outcome IS NULL);
@@ -1026,6 +1073,8 @@ CREATE INDEX build_archive ON public.build USING btree (archive);
 CREATE INDEX build_source ON public.build USING btree (source);
 
 CREATE INDEX build_state ON public.build USING btree (state, id);
+
+CREATE INDEX build_suspect ON public.build USING btree (suspect) WHERE (suspect IS NOT NULL);
 
 CREATE UNIQUE INDEX builder_slave ON public.builder USING btree (public.slave_address(url));
 
@@ -1063,7 +1112,7 @@ CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.build_file FOR E
 
 CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.builder FOR EACH ROW EXECUTE FUNCTION public.record_event('builder', 'name');
 
-CREATE TRIGGER event AFTER UPDATE ON public.builder_runtime FOR EACH ROW WHEN (((old.quarantined_until IS DISTINCT FROM new.quarantined_until) OR (old.frozen_until IS DISTINCT FROM new.frozen_until))) EXECUTE FUNCTION public.record_event('builder', 'builder');
+CREATE TRIGGER event AFTER UPDATE ON public.builder_runtime FOR EACH ROW WHEN (((old.quarantined_until IS DISTINCT FROM new.quarantined_until) OR (old.frozen_until IS DISTINCT FROM new.frozen_until) OR (old.failures_in_row IS DISTINCT FROM new.failures_in_row))) EXECUTE FUNCTION public.record_event('builder', 'builder');
 
 CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.buildqueue FOR EACH ROW EXECUTE FUNCTION public.record_event('job', 'id');
 
@@ -1106,6 +1155,8 @@ CREATE TRIGGER follow_removal AFTER DELETE ON public.buildqueue FOR EACH ROW EXE
 CREATE TRIGGER follow_state AFTER UPDATE OF state ON public.build FOR EACH ROW WHEN (((old.state)::text <> (new.state)::text)) EXECUTE FUNCTION public.follow_state();
 
 CREATE TRIGGER follow_trust AFTER UPDATE OF trusted ON public.builder FOR EACH ROW WHEN ((old.trusted AND (NOT new.trusted))) EXECUTE FUNCTION public.fence_lowered_trust();
+
+CREATE TRIGGER forgive AFTER UPDATE OF builderok ON public.builder FOR EACH ROW WHEN ((new.builderok AND (NOT old.builderok) AND (((old.notok_by)::text = 'person'::text) OR ((old.notok_kind)::text = ANY (ARRAY['breach'::text, 'failures'::text, 'blackhole'::text]))))) EXECUTE FUNCTION public.forgive_builder();
 
 CREATE TRIGGER keep_admins BEFORE DELETE OR UPDATE OF name ON public.team FOR EACH ROW WHEN (((old.name)::text = 'buildd-admins'::text)) EXECUTE FUNCTION public.refuse('the team buildd-admins stays as it is called: its members have the role buildd-admin');
 
@@ -1167,7 +1218,7 @@ CREATE TRIGGER tell_updated AFTER UPDATE ON public.build REFERENCING OLD TABLE A
 
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.builder REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('name');
 
-CREATE TRIGGER tell_updated AFTER UPDATE ON public.builder_runtime FOR EACH ROW WHEN (((old.quarantined_until IS DISTINCT FROM new.quarantined_until) OR (old.frozen_until IS DISTINCT FROM new.frozen_until))) EXECUTE FUNCTION public.tell_one('builder', 'builder');
+CREATE TRIGGER tell_updated AFTER UPDATE ON public.builder_runtime FOR EACH ROW WHEN (((old.quarantined_until IS DISTINCT FROM new.quarantined_until) OR (old.frozen_until IS DISTINCT FROM new.frozen_until) OR (old.failures_in_row IS DISTINCT FROM new.failures_in_row))) EXECUTE FUNCTION public.tell_one('builder', 'builder');
 
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.buildqueue REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
 
@@ -1190,6 +1241,8 @@ CREATE TRIGGER tell_updated AFTER UPDATE ON public.publication REFERENCING OLD T
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.source_file REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('source');
 
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.source_release REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
+
+CREATE TRIGGER use_replaced BEFORE UPDATE OF alias ON public.chroot FOR EACH ROW WHEN ((old.alias <> new.alias)) EXECUTE FUNCTION public.use_replaced_chroot();
 
 ALTER TABLE ONLY public.api_token
     ADD CONSTRAINT api_token_person_fkey FOREIGN KEY (person) REFERENCES public.person(name) ON UPDATE CASCADE ON DELETE CASCADE;

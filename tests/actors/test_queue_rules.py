@@ -139,7 +139,7 @@ def test_what_was_to_last_a_while_is_over_without_anybody_saying_so(desk: Desk) 
     assert only(Assign, desk.books.tick(desk.at, SOON)).order.job == job.id
 
 
-def test_a_quarantine_is_over_without_anybody_saying_so(desk: Desk) -> None:
+def test_a_quarantine_is_over_without_anybody_saying_so_and_the_slave_is_probed_first(desk: Desk) -> None:
     job = desk.farm.job()
     desk.farm.sql(
         "INSERT INTO builder_runtime (builder, state, connected, quarantined_until, quarantine_why)"
@@ -149,7 +149,10 @@ def test_a_quarantine_is_over_without_anybody_saying_so(desk: Desk) -> None:
     with desk.farm.conn.transaction():
         desk.farm.conn.execute("SET LOCAL session_replication_role = replica")
         desk.farm.conn.execute("UPDATE builder_runtime SET quarantined_until = now() - interval '1 second'")
-    assert only(Assign, desk.books.tick(desk.at, SOON)).order.job == job.id
+    letters = desk.books.tick(desk.at, SOON)
+    assert kinds(letters) == ["BuilderChanged"]
+    assert only(BuilderChanged, letters).builder.quarantined_until is None
+    assert only(Assign, desk.ready()).order.job == job.id
 
 
 def test_whether_something_is_over_is_the_databases_to_say(desk: Desk) -> None:
@@ -264,6 +267,8 @@ def test_taking_an_exclusion_back_by_plain_sql_lets_the_job_go_there_again(desk:
 
 def test_a_job_that_its_slave_gives_back_cools_down_longer_each_time(desk: Desk) -> None:
     waits = []
+    desk.farm.builder("zoe")
+    desk.take()
     attempt = desk.assigned()
     for _ in range(3):
         answer = only(Recorded, desk.take(finished(attempt, Outcome.GIVENBACK, text="not now")))
@@ -271,6 +276,7 @@ def test_a_job_that_its_slave_gives_back_cools_down_longer_each_time(desk: Desk)
         ((seconds,),) = desk.farm.sql("SELECT extract(epoch FROM cooling_until - now())::int FROM buildqueue")
         waits.append(round(seconds / 60))
         desk.farm.sql("UPDATE buildqueue SET cooling_until = NULL")
+        desk.farm.sql("UPDATE attempt SET excluded_until = NULL")
         attempt = only(Assign, desk.ready()).order.attempt
     assert waits == [1, 4, 16]
 

@@ -272,7 +272,8 @@ def test_an_attempt_that_nobody_ends_is_closed_after_its_deadline(desk: Desk) ->
     assert kinds(desk.books.miss_deadlines(45.0, desk.at)) == []
     desk.farm.sql("UPDATE attempt SET deadline = now() - interval '46 s' WHERE id = %s", attempt)
     letters = desk.books.miss_deadlines(45.0, desk.at)
-    assert kinds(letters) == ["Disown"]
+    assert kinds(letters) == ["Disown", "BuilderChanged"]
+    assert only(BuilderChanged, letters).builder.failures_in_row == 1
     closed = desk.farm.queue.attempt(attempt)
     assert (closed.outcome, closed.text) == (Outcome.LOST, "bob did not report the end before the deadline")
     assert desk.state(closed.build) is BuildState.NEEDSBUILD
@@ -416,7 +417,7 @@ def test_a_slave_that_lost_the_results_gives_its_job_back(desk: Desk) -> None:
     desk.take(Started("bob", 1, attempt), GatheringStarted("bob", 1, attempt))
     letters = desk.ready()
     assert desk.farm.queue.attempt(attempt).outcome is Outcome.LOST
-    assert kinds(letters) == ["Assign"]
+    assert kinds(letters) == ["BuilderChanged", "Assign"]
 
 
 def cut_off(desk: Desk) -> None:
