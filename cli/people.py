@@ -42,7 +42,10 @@ def show_person(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a person's teams, archives, and what they may do; without PERSON, yours."""
+    """Show what a person may do, and why.
+
+    Without PERSON: who you are to the farm.
+    """
     with open_farm(context) as farm:
         who = farm.caller if name is None else _as(People(farm.connection).get(name))
         archives = _owned(farm, who)
@@ -83,9 +86,9 @@ def add_person(context: typer.Context, name: Name, as_json: AsJson = False) -> N
 
 @app.command("remove")
 def remove_person(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """Forget a person: their tokens open nothing any more, and they are in no team.
+    """Forget a person.
 
-    Owners of archives stay.
+    Their tokens open nothing any more, and they are in no team.  Owners of archives stay.
     """
     with open_farm(context) as farm, farm.acting(f"person remove {name}", Action.CHANGE_PEOPLE):
         People(farm.connection).remove(name)

@@ -16,11 +16,11 @@ from typing import Annotated
 
 import typer
 
-from actors.core.private import seen_archives
 from actors.core.roles import Action
 from cli.builds import document, end_words, failure, wait_with_words
 from cli.errors import BadInput
 from cli.farm import Farm, open_farm
+from cli.finding import find_archive
 from cli.limits import Disk, FileSize, LogSize, Memory, Processes, Silent, Wall, changes
 from cli.output import AsJson, console, note, print_json
 from cli.private_apt import PACKAGE, PrivateApt
@@ -43,7 +43,6 @@ from storage.records import (
     StoredFile,
     Urgency,
 )
-from storage.words import named_archive
 
 
 def submit(
@@ -150,19 +149,7 @@ def _place(farm: Farm, series: str | None, archive: str, pocket: Pocket) -> _Pla
     ready = with_chroot(archives.series(), archives.chroots(), pocket)
     distribution, name = choose_series(ready, series)
     mine = tuple(one for one in ready if (one.distribution, one.series) == (distribution, name))
-    return _Place(_archive(farm, distribution, archive), name, pocket, mine)
-
-
-def _archive(farm: Farm, distribution: str, name: str) -> Archive:
-    """Return the archive that is meant.
-
-    Raises:
-        UnknownArchive: names those that there are, as far as the caller may know.
-    """
-    every = Archives(farm.connection).archives()
-    name = name.removeprefix(f"{distribution}/")
-    meant = [one for one in every if (one.distribution, one.name) == (distribution, name)]
-    return named_archive(distribution, name, [*meant, *seen_archives(farm.caller, every)])
+    return _Place(find_archive(farm, distribution, archive.removeprefix(f"{distribution}/")), name, pocket, mine)
 
 
 @contextmanager

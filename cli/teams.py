@@ -13,7 +13,7 @@ from cli.tables import Rows
 from storage.people import People
 from storage.records import Team
 
-app = typer.Typer(help="People with a role in common: buildd-admins, owners of an archive.", no_args_is_help=True)
+app = typer.Typer(help="People with a role in common.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="TEAM", help="As buildd-admins.", show_default=False)]
 Member = Annotated[str, typer.Argument(metavar="PERSON", help="As cprov.", show_default=False)]
@@ -60,7 +60,10 @@ def remove_team(context: typer.Context, name: Name, as_json: AsJson = False) -> 
 
 @app.command("add-member")
 def add_member(context: typer.Context, team: Name, person: Member, as_json: AsJson = False) -> None:
-    """Make a person a member of a team; it counts from their next command on."""
+    """Put a person into a team.
+
+    It counts from their next command on.
+    """
     with open_farm(context) as farm, farm.acting(f"team add-member {team} {person}", Action.CHANGE_PEOPLE):
         people = People(farm.connection)
         new = people.add_member(team, person)
@@ -73,7 +76,10 @@ def add_member(context: typer.Context, team: Name, person: Member, as_json: AsJs
 
 @app.command("remove-member")
 def remove_member(context: typer.Context, team: Name, person: Member, as_json: AsJson = False) -> None:
-    """Take a person out of a team; it counts from their next command on."""
+    """Take a person out of a team.
+
+    It counts from their next command on.
+    """
     with open_farm(context) as farm, farm.acting(f"team remove-member {team} {person}", Action.CHANGE_PEOPLE):
         people = People(farm.connection)
         gone = people.remove_member(team, person)

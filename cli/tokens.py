@@ -19,7 +19,7 @@ from storage.limits import parse
 from storage.people import People
 from storage.records import ApiToken
 
-app = typer.Typer(help="By what people are known to the farm.", no_args_is_help=True)
+app = typer.Typer(help="Secrets by which the farm knows people.", no_args_is_help=True)
 
 NEVER: Final = "never"
 _MOST: Final = timedelta(days=3650)
@@ -54,7 +54,10 @@ def list_tokens(
     person: Annotated[str | None, typer.Argument(metavar="PERSON", help="Only theirs.", show_default=False)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List tokens, without their secrets: all of them to a buildd-admin, to others their own."""
+    """List tokens, without their secrets.
+
+    A buildd-admin sees all of them, others their own.
+    """
     with open_farm(context) as farm:
         whose = farm.caller.person if person is None and not farm.caller.admin else None
         if person is not None:
@@ -77,7 +80,10 @@ def revoke_token(
     token: Annotated[int, typer.Argument(metavar="TOKEN", help="Its number, as listed.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
-    """Revoke a token, for good; everybody may revoke their own."""
+    """Revoke a token, for good.
+
+    Everybody may revoke their own.
+    """
     with open_farm(context) as farm:
         tokens = ApiTokens(farm.connection)
         whose = People(farm.connection).get(tokens.get(token).person)
