@@ -31,7 +31,6 @@ app = typer.Typer()
 
 T = TypeVar("T")
 
-EXCLUDED_SECONDS = 3600.0  #: as for a job that failed on a builder (dispatch-rules §1, rule 7)
 _MOST_LISTED = 20  #: builds of a kind that are told one by one
 
 Ids = Annotated[list[int], typer.Argument(metavar="BUILD", help="Numbers of builds.", show_default=False)]
@@ -215,7 +214,7 @@ def give_builds_back(
     """
     with open_farm(context) as farm:
         builds = find_builds(farm, build)
-        seconds = EXCLUDED_SECONDS if exclude else None
+        seconds = farm.settings.timers.pair_exclusion if exclude else None
         told = why or f"build give-back {numbers(builds)}"
         jobs = each(
             farm,

@@ -1,4 +1,4 @@
-"""What the documents say about settings is what the code has."""
+"""What the documents say about settings, roles and the life of a build is what the code has."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from pathlib import Path
 
 from actors.core.roles import NEEDS, NEEDS_IF_PRIVATE, Action, Role
 from actors.core.timers import Timers
+from actors.core.verdict import verdict
 from actors.reload import RELOADED
 from actors.settings import Settings
+from cli import build_verbs, job_verbs, quarantine, whole_farm
 from storage.limits import parse
+from storage.records import BuildState, Outcome
+from storage.transitions import MOVES
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -44,6 +48,34 @@ def test_the_documents_say_of_every_setting_whether_it_changes_while_the_master_
     documented = {name: when for name, _, when in rows_of_settings() if name in Settings.model_fields}
     others = Settings.model_fields.keys() - {"timers", "limits"}
     assert documented == {name: "running" if name in RELOADED else "next start" for name in others}
+
+
+def rows_of_life(heading: str) -> list[tuple[str, str]]:
+    """Return the first and the last cell of each row of one table in the chapter on the life of a build."""
+    chapter = (DOCS / "operating.md").read_text().partition("\n## The life of a build\n")[2].partition("\n## ")[0]
+    table = chapter.partition(f"\n| {heading} |")[2].partition("\n\n")[0].splitlines()[2:]
+    rows = [[cell.strip() for cell in row.removeprefix("|").removesuffix("|").split("|")] for row in table]
+    return [(first, last) for first, *_, last in rows]
+
+
+def test_the_moves_of_a_build_stand_in_the_documents() -> None:
+    moves = [(now.value, ", ".join(one for one in BuildState if one in MOVES[now])) for now in BuildState]
+    assert rows_of_life("state") == moves
+
+
+def test_what_becomes_of_a_build_by_an_outcome_stands_in_the_documents() -> None:
+    becomes = [(one.value, verdict(one, BuildState.BUILDING).build.value) for one in Outcome]
+    assert rows_of_life("outcome") == becomes
+
+
+def test_every_verb_of_an_operator_stands_in_the_documents() -> None:
+    told = " ".join(first for first, _ in rows_of_life("command")) + " farm resume farm show builder release"
+    verbs = {
+        f"{group} {command.name}"
+        for group, app in (("build", build_verbs), ("build", job_verbs), ("farm", whole_farm), ("builder", quarantine))
+        for command in app.app.registered_commands
+    }
+    assert {verb for verb in verbs if verb not in told} == set()
 
 
 _ROLES = {Role.BUILDD_ADMIN: "buildd-admin", Role.OWNER: "the archive's owner", Role.ONESELF: "that person"}
