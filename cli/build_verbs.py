@@ -203,7 +203,10 @@ def give_builds_back(
     context: typer.Context,
     build: Ids,
     exclude: Annotated[
-        bool, typer.Option("--exclude", help="Not to that builder again for an hour, unless it is the only one.")
+        bool,
+        typer.Option(
+            "--exclude", help="Not there again for an hour (setting pair_exclusion), unless it is the only one."
+        ),
     ] = False,
     why: Why = None,
     as_json: AsJson = False,
@@ -214,7 +217,7 @@ def give_builds_back(
     """
     with open_farm(context) as farm:
         builds = find_builds(farm, build)
-        seconds = farm.settings.timers.pair_exclusion if exclude else None
+        seconds = farm.settings.verdicts.pair_exclusion if exclude else None
         told = why or f"build give-back {numbers(builds)}"
         jobs = each(
             farm,

@@ -149,7 +149,7 @@ class Builders(Repository):
         return self.get(name)
 
     def release(self, name: str) -> Builder:
-        """End a builder's quarantine, if it is in one.
+        """End a builder's quarantine, if it is in one; its results up to now are no evidence against it any more.
 
         Raises:
             UnknownBuilder: no such row.

@@ -130,11 +130,20 @@ class MemoryBuilders:
 
     def quarantine(self, name: str, seconds: float, why: str) -> Builder:
         """See `Builders.quarantine`."""
-        return self._quarantine(name, self._farm.now() + timedelta(seconds=seconds), why)
+        self.get(name)
+        runtime: BuilderRuntime = self._farm.table("builder_runtime")[name]
+        until = self._farm.now() + timedelta(seconds=seconds)
+        self._farm.put("builder_runtime", name, replace(runtime, quarantined_until=until, quarantine_why=why))
+        return self.get(name)
 
     def release(self, name: str) -> Builder:
         """See `Builders.release`."""
-        return self._quarantine(name, None, "")
+        self.get(name)
+        runtime: BuilderRuntime = self._farm.table("builder_runtime")[name]
+        if runtime.quarantined_until is not None:
+            free = replace(runtime, quarantined_until=None, quarantine_why="", cleared=self._farm.now())
+            self._farm.put("builder_runtime", name, free)
+        return self.get(name)
 
     def remove(self, name: str) -> None:
         """See `Builders.remove`."""
@@ -182,12 +191,6 @@ class MemoryBuilders:
         self.get(name)
         self._farm.epoch += 1
         return self._farm.epoch
-
-    def _quarantine(self, name: str, until: datetime | None, why: str) -> Builder:
-        self.get(name)
-        runtime: BuilderRuntime = self._farm.table("builder_runtime")[name]
-        self._farm.put("builder_runtime", name, replace(runtime, quarantined_until=until, quarantine_why=why))
-        return self.get(name)
 
     def _mark(self, builder: Builder, ok: bool, notes: str, by: NotOkBy | None, kind: NotOkKind | None) -> Builder:  # noqa: FBT001
         marked = replace(builder, builderok=ok, failnotes=notes, notok_by=by, notok_kind=kind)

@@ -68,7 +68,8 @@ SET quarantined_until = now() + make_interval(secs => %(seconds)s::double precis
 WHERE builder = %(name)s;
 
 -- release --
-UPDATE builder_runtime SET quarantined_until = NULL, quarantine_why = ''
+-- Its results up to now are no evidence any more, or the farm would quarantine it again for them.
+UPDATE builder_runtime SET quarantined_until = NULL, quarantine_why = '', cleared = now()
 WHERE builder = %(name)s AND quarantined_until IS NOT NULL;
 
 -- remove --

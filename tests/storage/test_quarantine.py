@@ -24,6 +24,8 @@ def test_a_quarantined_builder_claims_nothing_until_it_is_released(stage: Stage)
     with stage.acting("anna"):
         released = stage.builders.release("bob")
     assert (released.quarantined_until, released.quarantine_why) == (None, "")
+    (runtime,) = stage.builders.runtimes()
+    assert runtime.cleared is not None
     assert stage.claim(job, "bob").builder == "bob"
 
 
