@@ -13,7 +13,16 @@ from actors.settings import Settings
 
 #: keys and sections that a running master takes up; the others wait for its next start
 RELOADED: Final = frozenset(
-    {"builders_per_nursery", "log_level", "timers", "limits", "crashes", "crash_window_seconds", "stop_seconds"}
+    {
+        "builders_per_nursery",
+        "log_level",
+        "timers",
+        "limits",
+        "verdicts",
+        "crashes",
+        "crash_window_seconds",
+        "stop_seconds",
+    }
 )
 
 

@@ -7,6 +7,8 @@ from cli.tables import Rows
 from storage.limits import said
 from storage.records import Attempt, Build, Job
 
+_INDUCED = "it passed elsewhere: the builder was to blame"
+
 
 def job_words(build: Build, job: Job | None) -> str:
     """Return what is to be known of the job of a build that has not ended."""
@@ -29,6 +31,9 @@ def attempt_document(one: Attempt) -> dict[str, object]:
         "builder": one.builder,
         "outcome": one.outcome,
         "text": one.text,
+        "verdict": one.verdict,
+        "charged": one.charged,
+        "builder_induced": one.builder_induced,
         "trusted": one.trusted,
         "started": one.started,
         "ended": one.ended,
@@ -50,7 +55,7 @@ def print_attempts(attempts: tuple[Attempt, ...]) -> None:
             when(one.started),
             duration((one.ended - one.started).total_seconds()) if one.ended else since(one.started),
             state(one.outcome) if one.outcome else "open",
-            one.text,
+            "\n".join(filter(None, (one.text, one.verdict, _INDUCED if one.builder_induced else ""))),
         )
     console().print()
     rows.show()

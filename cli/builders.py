@@ -57,6 +57,7 @@ def document(builder: Builder, runtime: BuilderRuntime | None) -> dict[str, obje
         "notok_kind": builder.notok_kind,
         "quarantined_until": builder.quarantined_until,
         "quarantine_why": builder.quarantine_why,
+        "failures_in_row": builder.failures_in_row,
         "state": state_of(builder, runtime),
         "connected": runtime.connected if runtime else False,
         "since": _since(runtime),
@@ -119,6 +120,8 @@ def show_builder(context: typer.Context, name: Name, as_json: AsJson = False) ->
     if not builder.builderok:
         facts.add("fail notes", builder.failnotes or "none")
         facts.add("marked by", builder.notok_by or "")
+    if builder.failures_in_row:
+        facts.add("failures", f"{builder.failures_in_row} in a row")
     if builder.quarantined_until is not None:
         facts.add("quarantine", f"{_quarantine(builder)}; `buildd-master builder release {name}` ends it")
     facts.show()

@@ -42,10 +42,16 @@ def list_chroots(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"chroots": [_document(one) for one in chroots]})
         return
-    rows = Rows("SERIES", "POCKET", "SIZE", "AGE", "FILE", "SHA256", right=("SIZE",), less=("SHA256", "FILE"))
+    rows = Rows("SERIES", "POCKET", "SIZE", "AGE", "STATE", "FILE", "SHA256", right=("SIZE",), less=("SHA256", "FILE"))
     for one in chroots:
         rows.add(
-            one.distroarchseries, one.pocket.value, size(one.size), since(one.created), one.filename, one.sha256[:12]
+            one.distroarchseries,
+            one.pocket.value,
+            size(one.size),
+            since(one.created),
+            f"HELD BACK: {one.held_back}" if one.held_back else "used",
+            one.filename,
+            one.sha256[:12],
         )
     rows.show("no chroots: make one with `buildd-master chroot make`")
 
@@ -203,6 +209,31 @@ def add_chroot(
         _register(farm, (parts[0], parts[1], parts[2]), file, pocket, as_json=as_json)
 
 
+@app.command("use")
+def use_chroot(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="DISTRIBUTION/SERIES/ARCH", help="As debian/bookworm/amd64.", show_default=False)
+    ],
+    pocket: PocketOption = Pocket.RELEASE,
+    as_json: AsJson = False,
+) -> None:
+    """Build in a chroot again that was held back because it failed on two builders."""
+    with open_farm(context) as farm, farm.acting(f"chroot use {name} {pocket}", Action.CHANGE_ARCHIVES):
+        archives = Archives(farm.connection)
+        place = archives.distroarchseries(name)
+        there = {(one.distroarchseries, one.pocket): one for one in archives.chroots()}
+        before = there.get((name, pocket))
+        if before is None:
+            raise BadInput(f"{name} has no chroot of its own for {pocket}: `buildd-master chroot list` shows all")
+        chroot = archives.use_chroot(place.id, pocket)
+    if as_json:
+        print_json(_document(chroot))
+    else:
+        was = f"held back before: {before.held_back}" if before.held_back else "it was not held back"
+        say(f"chroot {name} {pocket} is used ({was})")
+
+
 def _register(farm: Farm, series: tuple[str, str, str], tarball: Path, pocket: Pocket, *, as_json: bool) -> None:
     """Store and register a tarball, and say so."""
     chroot, new = _stored(farm, series, tarball, pocket)
@@ -238,4 +269,5 @@ def _document(one: Chroot) -> dict[str, object]:
         "sha256": one.sha256,
         "size": one.size,
         "created": one.created,
+        "held_back": one.held_back,
     }

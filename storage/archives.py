@@ -236,6 +236,16 @@ class Archives(Repository):
         self._run(_SQL["set_chroot"], distroarchseries=distroarchseries, pocket=pocket, alias=alias)
         return self._rows(Chroot, _SQL["chroots"], id=distroarchseries, pocket=pocket)[0]
 
+    def use_chroot(self, distroarchseries: int, pocket: Pocket) -> Chroot:
+        """Build in a chroot again that was held back.
+
+        Raises:
+            UnknownSeries: there is no chroot of its own for this pocket.
+        """
+        if not self._run(_SQL["use_chroot"], distroarchseries=distroarchseries, pocket=pocket):
+            raise UnknownSeries(f"chroot {pocket} of series {distroarchseries}")
+        return self._rows(Chroot, _SQL["chroots"], id=distroarchseries, pocket=pocket)[0]
+
     def chroots(self) -> tuple[Chroot, ...]:
         """Return all chroots, by series and pocket."""
         return self._rows(Chroot, _SQL["chroots"], id=None, pocket=None)

@@ -246,6 +246,14 @@ class MemoryArchives:
             self._farm.put("chroot", key, row)
         return self._chroot(self._farm.table("chroot")[key])
 
+    def use_chroot(self, distroarchseries: int, pocket: Pocket) -> Chroot:
+        """See `Archives.use_chroot`."""
+        row: ChrootRow | None = self._farm.table("chroot").get((distroarchseries, pocket))
+        if row is None:
+            raise UnknownSeries(f"chroot {pocket} of series {distroarchseries}")
+        self._farm.put("chroot", (distroarchseries, pocket), replace(row, held_back=""))
+        return self._chroot(self._farm.table("chroot")[distroarchseries, pocket])
+
     def chroots(self) -> tuple[Chroot, ...]:
         """See `Archives.chroots`."""
         rows = (self._chroot(row) for row in self._farm.table("chroot").values())
@@ -332,7 +340,7 @@ class MemoryArchives:
     def _chroot(self, row: ChrootRow) -> Chroot:
         alias = MemoryLibrary(self._farm).alias(row.alias)
         series: DistroArchSeries = self._farm.table("distroarchseries")[row.distroarchseries]
-        return Chroot(str(series), row.pocket, alias.filename, alias.sha256, alias.size, row.created)
+        return Chroot(str(series), row.pocket, alias.filename, alias.sha256, alias.size, row.created, row.held_back)
 
     def _check_component(self, component: str) -> None:
         known = self._farm.table("component")

@@ -280,6 +280,7 @@ class Chroot:
     sha256: str
     size: int  #: bytes
     created: datetime
+    held_back: str = ""  #: why nothing is built in it; empty: it is used
 
 
 @dataclass(frozen=True, slots=True)

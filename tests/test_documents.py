@@ -8,7 +8,7 @@ from pathlib import Path
 
 from actors.core.roles import NEEDS, NEEDS_IF_PRIVATE, Action, Role
 from actors.core.timers import Timers
-from actors.core.verdict import verdict
+from actors.core.verdict import VerdictRules, verdict
 from actors.reload import RELOADED
 from actors.settings import Settings
 from cli import build_verbs, job_verbs, quarantine, whole_farm
@@ -31,10 +31,11 @@ def test_every_setting_stands_in_the_documents_with_its_default() -> None:
     timers = {one.name: str(one.default) for one in fields(Timers)}
     defaults = Settings.model_fields["limits"].default
     limits = {name: _limit(name, value) for name, value in asdict(defaults).items()}
-    sections = {"timers", "limits"}
+    verdicts = {one.name: str(one.default) for one in fields(VerdictRules)}
+    sections = {"timers", "limits", "verdicts"}
     others = {name: str(one.default) for name, one in Settings.model_fields.items() if name not in sections}
     others["state_directory"] = "/var/lib/buildd-master"  # who we are decides; root's is documented
-    assert documented == others | timers | limits
+    assert documented == others | timers | limits | verdicts
 
 
 def _limit(name: str, value: int | None) -> str:
@@ -46,7 +47,7 @@ def _limit(name: str, value: int | None) -> str:
 
 def test_the_documents_say_of_every_setting_whether_it_changes_while_the_master_runs() -> None:
     documented = {name: when for name, _, when in rows_of_settings() if name in Settings.model_fields}
-    others = Settings.model_fields.keys() - {"timers", "limits"}
+    others = Settings.model_fields.keys() - {"timers", "limits", "verdicts"}
     assert documented == {name: "running" if name in RELOADED else "next start" for name in others}
 
 

@@ -67,9 +67,12 @@ VALUES (%(distroarchseries)s, %(pocket)s, %(alias)s)
 ON CONFLICT (distroarchseries, pocket) DO UPDATE SET alias = excluded.alias, created = now()
 WHERE chroot.alias <> excluded.alias;
 
+-- use_chroot --
+UPDATE chroot SET held_back = '' WHERE distroarchseries = %(distroarchseries)s AND pocket = %(pocket)s;
+
 -- chroots --
 SELECT distribution.name || '/' || series.name || '/' || arch.architecture AS distroarchseries, chroot.pocket,
-       alias.filename, content.sha256, content.size, chroot.created
+       alias.filename, content.sha256, content.size, chroot.created, chroot.held_back
 FROM chroot
 JOIN distroarchseries AS arch ON arch.id = chroot.distroarchseries
 JOIN distroseries AS series ON series.id = arch.distroseries

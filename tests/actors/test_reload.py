@@ -22,6 +22,7 @@ OTHERS: dict[str, object] = {
     "limits": {"wall_seconds": 3600, "memory_bytes": 1 << 30},
     "log_level": "DEBUG",
     "timers": {"lost": 30.0, "connect": 3.0},
+    "verdicts": {"failures": 7},
     "crashes": 5,
     "crash_window_seconds": 10.0,
     "stop_seconds": 3.0,

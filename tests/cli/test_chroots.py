@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 import zstandard
 
@@ -63,6 +64,21 @@ def test_pockets_have_chroots_of_their_own(hoary: Command, tmp_path: Path) -> No
         assert hoary("chroot", "add", HOARY, tarball(tmp_path / "a.tar", "bin/sh"), "--pocket", pocket).code == 0
     chroots = hoary("chroot", "list", "--json").json["chroots"]
     assert [chroot["pocket"] for chroot in chroots] == ["RELEASE", "SECURITY"]
+
+
+def test_a_chroot_that_is_held_back_says_why_until_it_is_used_again(
+    hoary: Command, tmp_path: Path, farm_database: str
+) -> None:
+    hoary("chroot", "add", HOARY, tarball(tmp_path / "a.tar", "bin/sh"))
+    with psycopg.connect(farm_database) as connection:
+        connection.execute("UPDATE chroot SET held_back = 'no space'")
+    assert "HELD BACK: no space" in hoary("chroot", "list").out
+    assert hoary("chroot", "use", HOARY).out == f"chroot {HOARY} RELEASE is used (held back before: no space)\n"
+    (chroot,) = hoary("chroot", "list", "--json").json["chroots"]
+    assert chroot["held_back"] == ""
+    refused = hoary("chroot", "use", HOARY, "--pocket", "security")
+    assert (refused.code, refused.out) == (2, "")
+    assert "has no chroot of its own for SECURITY" in refused.err
 
 
 def test_an_update_of_a_chroot_that_is_not_there_says_which_there_are(hoary: Command, tmp_path: Path) -> None:

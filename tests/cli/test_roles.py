@@ -105,6 +105,7 @@ TRIED: dict[str, tuple[str, str]] = {
     "chroot make": ("bookworm", LACKS),
     "chroot update": ("", LACKS),
     "chroot add": ("ubuntu/hoary/i386 {dsc}", LACKS),
+    "chroot use": ("ubuntu/hoary/i386", LACKS),
     "series list": ("", LOOKS),
     "series add": ("ubuntu/warty --arch i386", LACKS),
     "archive list": ("", LOOKS),
