@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from actors.core.black_hole import is_black_hole, quick_failures, suspicious
 from actors.core.outbox import Held
+from actors.core.private import told_of
 from actors.core.verdict import BuilderBlame, Verdict
 from storage.records import Job, NotOkKind, Outcome
 
@@ -33,17 +34,18 @@ class Consequences:
     def follow(self, held: Held, job: Job | None, outcome: Outcome, text: str, means: Verdict) -> None:
         """Write down what follows from the recorded end of an attempt."""
         turn, builder = self._turn, held.builder
+        notes = text if job is None else told_of(job, text)
         if means.words:
             log.info("%s on %s: %s", outcome, builder, means.words, extra={"builder": builder, "attempt": held.attempt})
-        if means.hold_chroot and self._rows.hold_back_chroot(held.attempt, text):
+        if means.hold_chroot and self._rows.hold_back_chroot(held.attempt, notes):
             turn.changed_jobs()
         match means.builder:
             case BuilderBlame.COMPLETED:
                 self._completed(builder)
             case BuilderBlame.FAILURE:
-                self._failed(builder, text, means)
+                self._failed(builder, notes, means)
             case BuilderBlame.BREACH:
-                self._disable(builder, text, NotOkKind.BREACH)
+                self._disable(builder, notes, NotOkKind.BREACH)
             case BuilderBlame.NONE:
                 pass
         if job is not None and job.suspect is not None and not means.keep_job:
@@ -101,7 +103,8 @@ class Consequences:
             return
         if outcome is Outcome.OK:
             self._rows.mark_builder_induced(suspect, job.build)
-            notes = f"builds that it failed pass elsewhere: build {job.build} ({job.source} {job.version}) on {builder}"
+            named = "" if job.private else f" ({job.source} {job.version})"
+            notes = f"builds that it failed pass elsewhere: build {job.build}{named} on {builder}"
             self._disable(suspect, notes, NotOkKind.BLACKHOLE)
         elif left == 0:
             row = self._turn.books.dispatch.builder(suspect)

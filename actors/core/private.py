@@ -53,7 +53,7 @@ def seen_attempts(caller: Caller, build: Build, attempts: Iterable[Attempt]) -> 
     """Return the attempts at a build as `caller` sees them."""
     if readable(caller, build):
         return tuple(attempts)
-    return tuple(replace(one, text="", log=None, limits=Limits(), limits_from=()) for one in attempts)
+    return tuple(replace(one, text="", log=None, limits=Limits(), limits_from=(), verdict="") for one in attempts)
 
 
 def seen_jobs(caller: Caller, jobs: Iterable[Job]) -> tuple[Job, ...]:
@@ -71,6 +71,16 @@ def seen_explanation(caller: Caller, told: Explanation) -> Explanation:
     job = replace(_nameless(told.job), owner=None, files_missing=(), tags=())
     answers = tuple(replace(one, reason=_in_short(one.reason)) for one in told.builders)
     return replace(told, job=job, job_reason=_in_short(told.job_reason), builders=answers)
+
+
+def told_of(job: Job, text: str) -> str:
+    """Return what may stand in notes that everybody reads, of a builder or a chroot, about the end of this job's attempt.
+
+    Args:
+        job: whose attempt it was.
+        text: the words of slave or actor about it, which may name its files.
+    """
+    return f"build {job.build}, which is private: its attempts tell" if job.private else text
 
 
 def _nameless(job: Job) -> Job:

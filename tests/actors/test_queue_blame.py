@@ -185,6 +185,28 @@ def test_a_chroot_that_works_elsewhere_is_the_builders_failure(two: Desk) -> Non
     assert builder(two).failures_in_row == 1
 
 
+def test_notes_that_everybody_reads_do_not_repeat_what_a_private_archives_builds_say(two: Desk) -> None:
+    with two.farm.acting("root"):
+        two.farm.archives.change_archive("ubuntu", "primary", private=True)
+    fail(two, 5)
+    last = two.farm.builds.list(limit=1)[0]
+    assert builder(two).failnotes == (
+        f"5 failures in a row, the last one: build {last.id}, which is private: its attempts tell"
+    )
+    assert two.farm.builds.attempts(last.id)[-1].text == "disk broken"
+    everything = two.farm.sql("SELECT event::text FROM event WHERE subject LIKE 'builder:%%'")
+    assert not any("disk broken" in row for (row,) in everything)
+
+
+def test_a_builder_that_a_private_build_convicts_does_not_name_it(two: Desk) -> None:
+    with two.farm.acting("root"):
+        two.farm.archives.change_archive("ubuntu", "primary", private=True)
+    suspected(two)
+    attempt = given(two, "zoe")
+    end(two, attempt, Outcome.OK, "zoe")
+    assert builder(two).failnotes == f"builds that it failed pass elsewhere: build {build_of(two, attempt).id} on zoe"
+
+
 # --- black holes ----------------------------------------------------------------------------------
 
 

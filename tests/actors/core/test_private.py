@@ -108,6 +108,24 @@ OPEN_OF_JOB = frozenset(
         "cooling_until",
         "given_back",
         "excluded",
+        "chroot_held_back",
+        "suspect",
+    ]
+)
+OPEN_OF_ATTEMPT = frozenset(
+    [
+        "id",
+        "build",
+        "job",
+        "builder",
+        "session",
+        "trusted",
+        "started",
+        "deadline",
+        "ended",
+        "outcome",
+        "charged",
+        "builder_induced",
     ]
 )
 JOB = Job(
@@ -162,6 +180,7 @@ ATTEMPT = Attempt(
     log=5,
     limits=Limits(processes=100),
     limits_from=("processes=build",),
+    verdict=f"{SECRET} can't be built",
 )
 
 MALLORY = Caller("mallory", Person(7, "mallory"))
@@ -225,6 +244,8 @@ def test_no_answer_about_another_job_names_a_private_one() -> None:
 def test_others_see_when_and_where_it_was_tried() -> None:
     (seen,) = seen_attempts(MALLORY, BUILD, [ATTEMPT])
     assert (seen.builder, seen.outcome, seen.text, seen.log, seen.limits_from) == ("bob", Outcome.DEPFAIL, "", None, ())
+    shown = {field.name for field in fields(Attempt) if getattr(seen, field.name) == getattr(ATTEMPT, field.name)}
+    assert shown == OPEN_OF_ATTEMPT
     assert SECRET not in repr(seen)
 
 
