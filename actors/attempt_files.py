@@ -15,6 +15,7 @@ from uuid import UUID
 
 import zstandard
 
+from actors.deb_control import Unreadable, control_of
 from actors.messages import ResultStored
 from storage.librarian import IncomingFile, Librarian
 from storage.records import StoredFile
@@ -139,6 +140,10 @@ class AttemptFiles:
         """Return the first `limit` bytes of a file in the librarian."""
         with self._librarian.path(sha256).open("rb") as file:
             return file.read(limit)
+
+    def read_control(self, sha256: str) -> bytes | Unreadable:
+        """Return the control file of a `.deb` in the librarian."""
+        return control_of(self._librarian.path(sha256))
 
     # --- the end ----------------------------------------------------------------------------------
 

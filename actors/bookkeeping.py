@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
+from actors import dependency_waits
 from actors import messages as say
 from actors.core import dispatch
 from actors.core.dispatch import Dispatch, TriedAgain
@@ -126,6 +127,19 @@ class Bookkeeping:
         turn = self._begin(at)
         turn.read_everything()
         with self._db.transaction("sweep"):
+            turn.decide()
+        return self._end(turn)
+
+    def check_dependencies(self, at: float) -> tuple[Letter, ...]:
+        """Look at some of the builds that wait for dependencies, and give away what is queued again.
+
+        Raises:
+            DatabaseUnreachable: what was queued again may be written, and is read with everything else.
+        """
+        turn = self._begin(at)
+        jobs = dependency_waits.step(self._db, self.books)
+        if jobs:
+            turn.read_again(jobs)
             turn.decide()
         return self._end(turn)
 

@@ -24,6 +24,7 @@ from actors.core.builder_events import (
     Connect,
     Connected,
     ConnectionEnded,
+    ControlRead,
     Disconnect,
     Event,
     Greet,
@@ -40,6 +41,7 @@ from actors.core.builder_events import (
     QueueReplaced,
     QueueSaid,
     ReadChanges,
+    ReadControl,
     ResultKept,
     ResultSpoilt,
     Retired,
@@ -56,6 +58,7 @@ from actors.core.builder_events import (
     WriteResult,
 )
 from actors.core.results import CHANGES_LIMIT
+from actors.deb_control import Unreadable
 from actors.farm_actor import FarmActor, QueueMoved, SettingsChanged, Start
 from actors.messages import (
     Adopt,
@@ -92,6 +95,7 @@ class BuilderActor(FarmActor):
         self._files = AttemptFiles(settings.logs_directory, Librarian(settings.librarian_directory))
         self._waiting: deque[Event] = deque()
         self._work: tuple[UUID, Iterator[ResultStored | None]] | None = None  # a log being compressed
+        self._to_read: ReadControl | None = None
         self._wake_at: float | None = None
         self.watched = {self._link.fileno()}
         self._happened(Begun(_now()))
@@ -199,10 +203,13 @@ class BuilderActor(FarmActor):
                 self._files.note_push(attempt, name, sent, size, _now())
             case OpenLog() | AppendLog() | KeepLog():
                 self._on_disk(order.attempt, Store.LOG, lambda: self._obey_log(order))
+            case ReadControl():  # what else waits goes first: there may be hundreds, and each takes milliseconds
+                self._to_read = order
+                self.wake_after(0.0, _NEXT_STEP)
             case OpenResult() | WriteResult() | KeepResult() | ReadChanges():
                 self._on_disk(order.attempt, Store.RESULTS, lambda: self._obey_result(order))
             case LetGo(attempt, log_recorded):
-                self._work = None
+                self._work = self._to_read = None
                 self._files.let_go(attempt, log_recorded=log_recorded)
             case _:
                 assert_never(order)
@@ -267,11 +274,21 @@ class BuilderActor(FarmActor):
                 assert_never(order)
 
     def _step(self) -> None:
-        """Go on compressing a log, a few milliseconds' worth."""
+        """Go on compressing a log, or reading packages, a few milliseconds' worth."""
         if self._work is not None:
             self._on_disk(self._work[0], Store.LOG, self._continue)
-            self._settle()
-            self._set_alarm()
+        elif self._to_read is not None:
+            order, self._to_read = self._to_read, None
+            self._on_disk(order.attempt, Store.RESULTS, lambda: self._read_control(order))
+        else:
+            return
+        self._settle()
+        self._set_alarm()
+
+    def _read_control(self, order: ReadControl) -> None:
+        found = self._files.read_control(order.sha256)
+        content, why = (b"", found.why) if isinstance(found, Unreadable) else (found, "")
+        self._waiting.append(ControlRead(_now(), order.attempt, order.name, content, why))
 
     def _continue(self) -> None:
         if self._work is None:

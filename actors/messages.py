@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from storage.records import Builder, BuildOrder, NotOkKind, Outcome, RuntimeState, StoredFile
+from storage.records import BinaryPackage, Builder, BuildOrder, NotOkKind, Outcome, RuntimeState, StoredFile
 
 # --- builder actor → queue actor ------------------------------------------------------------------
 
@@ -82,6 +82,7 @@ class Finished:
     text: str = ""  #: for people, one line
     dependencies: tuple[str, ...] = ()
     results: tuple[ResultStored, ...] = ()
+    packages: tuple[BinaryPackage, ...] = ()  #: what the `.deb`s among the results are
     log: ResultStored | None = None
     slave_usable: bool = True  #: False: no next job may be claimed with the answer
 

@@ -12,9 +12,11 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from actors.queue_storage import Changes
+from storage.binary_packages import BinaryPackages
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
 from storage.database import acting, connect, farm_id
+from storage.dependency_waits import DependencyWaits
 from storage.farm import FarmStates
 from storage.repository import in_words
 from storage.verdicts import Verdicts
@@ -28,7 +30,8 @@ class QueueDatabase:
     """Both connections, and the repositories on the one that works.
 
     Attributes:
-        queue, builders, farm_states, verdicts: on the working connection; outside `transaction` every statement is its own.
+        queue, builders, farm_states, verdicts, packages, waits: on the working connection; outside `transaction` every
+            statement is its own.
         farm: UUID of the farm.
     """
 
@@ -59,6 +62,8 @@ class QueueDatabase:
         self.farm_states = FarmStates(self._working)
         self.verdicts = Verdicts(self._working)
         self.builders = Builders(self._working)
+        self.packages = BinaryPackages(self._working)
+        self.waits = DependencyWaits(self._working)
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when somebody notifies."""

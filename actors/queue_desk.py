@@ -13,6 +13,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 from actors.bookkeeping import Bookkeeping
+from actors.core.dependencies import Doubt
+from actors.core.dependency_agenda import SweepDue
 from actors.core.outbox import SendDisown
 from actors.core.timers import Timers
 from actors.core.verdict import VerdictRules
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 _TICK: Final = "tick"
 _CONNECT: Final = "connect"
+_DEPENDENCIES: Final = "dependencies"
 _TICK_SECONDS: Final = 1.0
 _MOST_REPORTS: Final = 100  #: in one turn: under a steady stream timers come late
 
@@ -69,6 +72,7 @@ class QueueDesk:
         """Begin without a database; `begin` looks for it."""
         self._timers = timers
         self._books = Bookkeeping(limits=limits, rules=rules, resend=timers.resend)
+        self._books.books.doubt = Doubt(timers.dependency_doubt, timers.dependency_doubt_limit)
         self._around = surroundings
         self._database: ListeningStorage | None = None
         self._away = ""  # why; empty while the database is there
@@ -79,6 +83,8 @@ class QueueDesk:
         self._last_turn = 0.0
         self._turns = 0
         self._last_sweep = self._last_deadlines = surroundings.now()
+        self._last_dependencies = -math.inf  # whatever was published while nobody listened
+        self._checking = False  # a timer is under way for the next look at builds that wait for dependencies
 
     def begin(self) -> None:
         """Read everything and say who is registered; a database that is away is waited for."""
@@ -117,6 +123,8 @@ class QueueDesk:
                 self._take_turn()
             case "connect":
                 self._connect()
+            case "dependencies":
+                self._check_dependencies()
             case "tick":
                 self._tick()
                 self._around.wake_after(_TICK_SECONDS, _TICK)
@@ -135,6 +143,7 @@ class QueueDesk:
             ("unacknowledged", str(len(outbox.unanswered))),
             ("to disown", str(sum(isinstance(order, SendDisown) for order in outbox.unanswered))),
             ("reports waiting", str(len(self._inbox))),
+            ("dependencies", "being looked at" if self._books.books.agenda.due else "looked at"),
             ("turns", str(self._turns)),
         )
 
@@ -143,6 +152,7 @@ class QueueDesk:
         self._timers = timers
         self._books.books.limits = limits
         self._books.books.rules = rules
+        self._books.books.doubt = Doubt(timers.dependency_doubt, timers.dependency_doubt_limit)
         self._books.books.outbox.resend_after = timers.resend
 
     def end(self) -> None:
@@ -182,6 +192,7 @@ class QueueDesk:
         self._around.post(letters)
         self._turns += 1
         self._last_turn = self._around.now()
+        self._check_soon(0.0)
 
     def _take(self, database: ListeningStorage, reports: Sequence[Report], changes: Changes) -> Sequence[Letter]:
         """Take `reports` in one transaction; if the database refuses one of them for good, each in its own."""
@@ -213,6 +224,23 @@ class QueueDesk:
         if now - self._last_sweep >= self._timers.sweep:
             self._last_sweep = now
             self._do(lambda: self._books.sweep(now))
+        if now - self._last_dependencies >= self._timers.dependency_sweep:
+            self._last_dependencies = now
+            self._books.books.agenda.handle(SweepDue())
+        self._check_soon(0.0)
+
+    def _check_soon(self, seconds: float) -> None:
+        """Look at the next builds that wait for dependencies, if there are any, in so many seconds."""
+        if self._books.books.agenda.due and not self._checking and self._database is not None:
+            self._checking = True
+            self._around.wake_after(seconds, _DEPENDENCIES)
+
+    def _check_dependencies(self) -> None:
+        """Look at some of them; the next come after as long a time for everybody else as these took."""
+        self._checking = False
+        began = self._around.now()
+        self._do(lambda: self._books.check_dependencies(began))
+        self._check_soon(self._around.now() - began)
 
     def _do(self, turn: Callable[[], Sequence[Letter]]) -> None:
         if self._database is None:
@@ -240,6 +268,7 @@ class QueueDesk:
             return
         if self._away:
             log.warning("the database is back; dispatch goes on")
+            self._books.books.agenda.handle(SweepDue())  # nobody heard what was published meanwhile
         self._away, self._retry = "", self._timers.database_retry
         self._around.post(letters)
         self._take_turn()  # what came meanwhile

@@ -9,6 +9,7 @@ import logging
 from typing import Final, assert_never
 from uuid import UUID
 
+from actors import dependency_waits
 from actors import messages as say
 from actors.core.outbox import AttemptReported, BuilderMoved, BuilderSilent, ResultsAwaited
 from actors.core.verdict import BuilderBlame
@@ -138,6 +139,8 @@ def _finished(turn: Turn, report: say.Finished) -> None:
     if recording is Recording.FENCED:
         _fenced_off(turn, report)
         return
+    if recording is Recording.RECORDED:
+        dependency_waits.ended(turn, report)
     turn.closed(report.attempt, with_job=recording is Recording.RECORDED and not means.keep_job)
     turn.books.session[report.builder] = report.session
     usable = report.slave_usable and means.builder in _USABLE_AFTER

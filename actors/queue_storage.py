@@ -2,14 +2,14 @@
 """What the queue actor's turns need of the database, and what they hear from it; no database is known here.
 
 `actors.queue_database` satisfies `QueueStorage` with PostgreSQL, `simulation.database` with the twin in memory.  What
-each method does stands with the repositories (`storage.build_queue`, `storage.builders`, `storage.farm`); a turn that
-needs one more of them names it here.
+each method does stands with the repositories (`storage.build_queue`, `storage.builders`, `storage.farm`,
+`storage.binary_packages`, `storage.dependency_waits`); a turn that needs one more of them names it here.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -18,10 +18,12 @@ from uuid import UUID
 
 from storage.records import (
     Attempt,
+    BinaryPackage,
     Builder,
     BuildOrder,
     BuildResult,
     BuildState,
+    DependencyWait,
     Evidence,
     FarmState,
     Job,
@@ -29,9 +31,13 @@ from storage.records import (
     NotOkKind,
     Outcome,
     Pick,
+    Place,
+    PublishedPackage,
     Recording,
     Result,
     RuntimeState,
+    Settled,
+    Settlement,
 )
 
 #: table → what of `Changes` its ids name, where they do
@@ -45,6 +51,7 @@ _NAMED: Final[Mapping[str, tuple[str, type[int | str]]]] = {
     "publication": ("sources", int),
     "source_release": ("sources", int),
     "source_file": ("sources", int),
+    "binary_package": ("packages", int),
 }
 #: table → what has to be read as a whole if it does not say which rows changed, or they name nothing that we know
 _WHOLE: Final[Mapping[str, tuple[str, ...]]] = {
@@ -64,6 +71,7 @@ _WHOLE: Final[Mapping[str, tuple[str, ...]]] = {
     "library_content": ("all_jobs",),
     "processor_family": ("all_builders", "farm"),
     "farm": ("farm",),
+    "binary_package": ("all_packages",),
 }
 
 
@@ -82,6 +90,8 @@ class Changes:
     all_attempts: bool = False
     new_files: bool = False  #: content came into the librarian
     farm: bool = False  #: pause or fences
+    packages: set[int] = field(default_factory=set)  #: binary packages that were published
+    all_packages: bool = False
 
     def __bool__(self) -> bool:
         """Return whether anything has to be read again."""
@@ -116,6 +126,7 @@ class QueueRows(Protocol):
     def jobs(self, ids: Sequence[int] | None = None) -> tuple[Job, ...]: ...
     def jobs_of(self, sources: Sequence[int], archives: Sequence[int]) -> frozenset[int]: ...
     def supersede(self, jobs: Sequence[int]) -> frozenset[int]: ...
+    def attempt(self, attempt: UUID) -> Attempt: ...
     def open_attempts(self) -> tuple[Attempt, ...]: ...
     def overdue(self, grace_seconds: float = 0.0) -> tuple[Attempt, ...]: ...
     def claim(self, picks: Sequence[Pick], limits: Limits) -> tuple[Attempt, ...]: ...
@@ -178,6 +189,29 @@ class VerdictRows(Protocol):
     def hold_back_chroot(self, attempt: UUID, why: str) -> bool: ...
 
 
+class PackageRows(Protocol):
+    """What turns need of `storage.binary_packages.BinaryPackages`."""
+
+    def place(self, attempt: UUID) -> Place | None: ...
+    def left_by_builds(self, place: Place, names: Iterable[str]) -> tuple[PublishedPackage, ...]: ...
+    def publish(
+        self, place: Place, packages: Sequence[BinaryPackage], superseded: Sequence[int] = ()
+    ) -> tuple[int, ...]: ...
+    def offered(
+        self, names: Iterable[str], archives: Iterable[int], series: Iterable[str]
+    ) -> tuple[PublishedPackage, ...]: ...
+
+
+class WaitRows(Protocol):
+    """What turns need of `storage.dependency_waits.DependencyWaits`."""
+
+    def waits(
+        self, builds: Iterable[int] | None = None, *, after: int = 0, most_builds: int = 1000, most_lines: int = 100_000
+    ) -> tuple[DependencyWait, ...]: ...
+    def awaiting(self, packages: Iterable[int]) -> tuple[int, ...]: ...
+    def settle(self, settlements: Sequence[Settlement]) -> tuple[Settled, ...]: ...
+
+
 class QueueStorage(Protocol):
     """The database, as a turn sees it."""
 
@@ -196,6 +230,14 @@ class QueueStorage(Protocol):
     @property
     def verdicts(self) -> VerdictRows:
         """Evidence, and what follows from verdicts."""
+
+    @property
+    def packages(self) -> PackageRows:
+        """Binary packages."""
+
+    @property
+    def waits(self) -> WaitRows:
+        """Builds that wait for dependencies."""
 
     @property
     def farm(self) -> str:

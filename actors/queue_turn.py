@@ -15,6 +15,8 @@ from uuid import UUID
 
 from actors import messages as say
 from actors.consequences import Consequences
+from actors.core.dependencies import Doubt
+from actors.core.dependency_agenda import Agenda, Moved, Published
 from actors.core.dispatch import (
     BuilderNotReady,
     BuilderReady,
@@ -94,6 +96,8 @@ class Books:
     rules: VerdictRules  #: from the settings
     outbox: Outbox
     dispatch: Dispatch = field(default_factory=Dispatch)
+    agenda: Agenda = field(default_factory=Agenda)  #: builds that wait for dependencies
+    doubt: Doubt = field(default_factory=Doubt)  #: of dependencies that were there already
     generation: dict[str, int] = field(default_factory=dict)  #: of the builder's actor
     session: dict[str, int] = field(default_factory=dict)  #: session epoch in which it was ready
 
@@ -153,6 +157,12 @@ class Turn:
             self._read_attempts(jobs)
         self._cancel_asked(jobs)
         self._read_builders(None if changes.all_builders else changes.builders)
+        self.books.agenda.handle(Moved(frozenset(changes.builds - {job.build for job in jobs})))
+        self.books.agenda.handle(Published(None if changes.all_packages else frozenset(changes.packages)))
+
+    def read_again(self, jobs: Iterable[int]) -> None:
+        """Read these jobs, which were written in this turn, before anything is decided."""
+        self._jobs.update(jobs)
 
     def _read_farm(self) -> None:
         self._news.append(FarmRead(self.database.farm_states.get()))

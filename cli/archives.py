@@ -10,6 +10,7 @@ from actors.core.private import seen_archives
 from actors.core.roles import Action
 from cli.errors import BadInput
 from cli.farm import open_farm
+from cli.import_packages import import_packages
 from cli.limits import Disk, FileSize, LogSize, Memory, Processes, Silent, Wall, changes, words
 from cli.output import AsJson, print_json, say
 from cli.tables import Rows
@@ -18,6 +19,7 @@ from storage.limits import said
 from storage.records import Archive, ArchivePurpose
 
 app = typer.Typer(help="Where sources come from and results go.", no_args_is_help=True)
+app.command("import-packages")(import_packages)
 
 Name = Annotated[
     str,

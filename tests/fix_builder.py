@@ -19,6 +19,7 @@ from actors.core.builder_events import (
     Connect,
     Connected,
     ConnectionEnded,
+    ControlRead,
     Disconnect,
     Event,
     FromQueueMessage,
@@ -32,6 +33,7 @@ from actors.core.builder_events import (
     Order,
     QueueSaid,
     ReadChanges,
+    ReadControl,
     ResultKept,
     ResultSpoilt,
     RowChanged,
@@ -136,8 +138,12 @@ def changes_of(files: dict[str, bytes], *, source: str = "foo", version: str = "
 
 def results_of_foo() -> dict[str, bytes]:
     """Return the results of a build that went well: one .deb and its .changes."""
-    deb = {"foo_1.0-1_i386.deb": b"a deb"}
+    deb = {"foo_1.0-1_i386.deb": CONTROL}
     return deb | {"foo_1.0-1_i386.changes": changes_of(deb)}
+
+
+#: what the disk of these tests finds in a `.deb`: it is its own control file
+CONTROL = b"Package: foo\nVersion: 1.0-1\nArchitecture: i386\nProvides: editor, foo-abi (= 3)\n"
 
 
 def announced(results: dict[str, bytes]) -> tuple[ResultFile, ...]:
@@ -159,6 +165,8 @@ class Disk:
     logs: dict[UUID, bytearray] = field(default_factory=dict)
     library: dict[str, bytes] = field(default_factory=dict)
     full: bool = False
+    slow: bool = False  #: packages are read later
+    owed: list[Event] = field(default_factory=list)
     incoming: tuple[str, bytearray] | None = None
 
     def obey(self, order: Order, at: float) -> Event | None:
@@ -177,6 +185,12 @@ class Disk:
                 return self._obey_result(order, at)
             case ReadChanges(attempt, expected):
                 return ChangesRead(at, attempt, self.library[expected])
+            case ReadControl(attempt, name, expected):
+                read = ControlRead(at, attempt, name, self.library[expected])
+                if not self.slow:
+                    return read
+                self.owed.append(read)
+                return None
             case _:
                 return None
 

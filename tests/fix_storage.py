@@ -17,10 +17,12 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from storage.archives import Archives
+from storage.binary_packages import BinaryPackages
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
 from storage.builds import Builds
 from storage.database import acting, connect
+from storage.dependency_waits import DependencyWaits
 from storage.events import Events
 from storage.farm import FarmStates
 from storage.librarian import Librarian
@@ -29,6 +31,7 @@ from storage.memory import MemoryBuilders
 from storage.memory_archives import MemoryArchives, MemoryEvents, MemoryLibrary
 from storage.memory_builds import MemoryBuilds
 from storage.memory_farm import MemoryFarmStates
+from storage.memory_packages import MemoryBinaryPackages, MemoryDependencyWaits
 from storage.memory_people import MemoryPeople
 from storage.memory_queue import MemoryBuildQueue
 from storage.memory_rows import MemoryFarm
@@ -88,6 +91,8 @@ class Stage:
     events: Events | MemoryEvents
     farm_states: FarmStates | MemoryFarmStates
     verdicts: Verdicts | MemoryVerdicts
+    packages: BinaryPackages | MemoryBinaryPackages
+    waits: DependencyWaits | MemoryDependencyWaits
     begin: Callable[[str, str], AbstractContextManager[object]]
 
     def acting(self, who: str, why: str = "") -> AbstractContextManager[object]:
@@ -219,6 +224,8 @@ def on_postgresql(connection: psycopg.Connection[Any]) -> Farm:
         Events(connection),
         FarmStates(connection),
         Verdicts(connection),
+        BinaryPackages(connection),
+        DependencyWaits(connection),
         lambda who, why: acting(connection, who, why),
         connection,
     )
@@ -271,6 +278,8 @@ def on_memory(rows: MemoryFarm) -> Stage:
         MemoryEvents(rows),
         MemoryFarmStates(rows),
         MemoryVerdicts(rows),
+        MemoryBinaryPackages(rows),
+        MemoryDependencyWaits(rows),
         rows.acting,
     )
     one.set_up()

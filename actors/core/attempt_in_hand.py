@@ -14,6 +14,7 @@ from typing import assert_never
 
 from actors.core.builder_events import (
     ChangesRead,
+    ControlRead,
     KeepLog,
     LibrarianRefused,
     LogKept,
@@ -26,6 +27,7 @@ from actors.core.builder_events import (
     Store,
     Tell,
 )
+from actors.core.dependencies import reported
 from actors.core.ending import OUTCOMES, Ending, breach, lost, slave_failed
 from actors.core.gathering import Gathering
 from actors.core.log_following import LogFollowing
@@ -59,7 +61,7 @@ _BREACHES = {RejectionCode.NOT_IDLE, RejectionCode.NOT_CLEAN, RejectionCode.WRON
 _S = AttemptStage
 _RUNNING = {_S.PREPARING, _S.REQUESTED, _S.BUILDING, _S.STOPPING, _S.GATHERING}  #: it has not ended yet
 
-Stored = LogOpened | LogKept | ResultKept | ResultSpoilt | ChangesRead | LibrarianRefused
+Stored = LogOpened | LogKept | ResultKept | ResultSpoilt | ChangesRead | ControlRead | LibrarianRefused
 
 
 @dataclass(slots=True)
@@ -307,12 +309,12 @@ class AttemptInHand:
                     self._report(at, out)
             case LibrarianRefused():
                 self._disk_refused(event)
-            case ResultKept() | ResultSpoilt() | ChangesRead():
+            case ResultKept() | ResultSpoilt() | ChangesRead() | ControlRead():
                 self._result_stored(event, out)
             case _:
                 assert_never(event)
 
-    def _result_stored(self, event: ResultKept | ResultSpoilt | ChangesRead, out: list[Order]) -> None:
+    def _result_stored(self, event: ResultKept | ResultSpoilt | ChangesRead | ControlRead, out: list[Order]) -> None:
         if self._gathering is None or self.stage is not _S.GATHERING:
             return
         match event:
@@ -321,7 +323,9 @@ class AttemptInHand:
             case ResultSpoilt():
                 ending = self._gathering.spoilt(event)
             case ChangesRead():
-                ending = self._gathering.changes_read(event)
+                ending = self._gathering.changes_read(event, out)
+            case ControlRead():
+                ending = self._gathering.control_read(event, out)
             case _:
                 assert_never(event)
         if ending is not None:
@@ -387,6 +391,7 @@ class AttemptInHand:
         if self.ending is None:
             return
         self._deadline = at + self.timers.resend
+        gathered = self._gathering if self.ending.outcome is Outcome.OK else None
         finished = Finished(
             builder=self.session.row.name,
             generation=self.session.generation,
@@ -394,8 +399,9 @@ class AttemptInHand:
             attempt=self.order.attempt,
             outcome=self.ending.outcome,
             text=fit_text(self.ending.text),  # it may quote what a stranger wrote; the database takes no NUL
-            dependencies=self.ending.dependencies,
-            results=self._gathering.results() if self._gathering and self.ending.outcome is Outcome.OK else (),
+            dependencies=reported(self.ending.dependencies),
+            results=() if gathered is None else gathered.results(),
+            packages=() if gathered is None else gathered.packages(),
             log=self._kept_log,
             slave_usable=self.ending.believed and self.session.open,
         )

@@ -26,6 +26,7 @@ from actors.core.builder_events import (
     ChangesRead,
     Connected,
     ConnectionEnded,
+    ControlRead,
     Disconnect,
     Event,
     FromQueueMessage,
@@ -150,7 +151,15 @@ class BuilderCore:
                 self._slave_said(message)
             case TimeCame():
                 self._time_came()
-            case LogOpened() | LogKept() | ResultKept() | ResultSpoilt() | ChangesRead() | LibrarianRefused():
+            case (
+                LogOpened()
+                | LogKept()
+                | ResultKept()
+                | ResultSpoilt()
+                | ChangesRead()
+                | ControlRead()
+                | LibrarianRefused()
+            ):
                 if self.work is not None:
                     self.work.stored(event, self._out)
             case _:

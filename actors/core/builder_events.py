@@ -179,6 +179,17 @@ class ChangesRead:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class ControlRead:
+    """Answer to `ReadControl`."""
+
+    at: float
+    attempt: UUID
+    name: str
+    content: bytes  #: of the control file
+    why: str = ""  #: there is none to be read: goes on after the filename
+
+
 class Store(StrEnum):
     """What of this machine's own disk an order was about."""
 
@@ -213,6 +224,7 @@ Event = (
     | ResultKept
     | ResultSpoilt
     | ChangesRead
+    | ControlRead
     | LibrarianRefused
 )
 
@@ -338,6 +350,15 @@ class ReadChanges:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadControl:
+    """Get the control file out of a `.deb` in the librarian → `ControlRead` or `LibrarianRefused`, a moment later."""
+
+    attempt: UUID
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class LetGo:
     """The attempt is over for this actor: drop its half-received result and its notes."""
 
@@ -365,6 +386,7 @@ Order = (
     | WriteResult
     | KeepResult
     | ReadChanges
+    | ReadControl
     | LetGo
     | Leave
 )

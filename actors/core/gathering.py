@@ -1,19 +1,23 @@
 """The results of a build on their way from the slave into the librarian, and whether they hang together.
 
 Part of `actors.core.builder`.  Files come one after the other, each resumed at its offset after a reconnect; the master
-believes only what it receives.  Answers with an `Ending` once all is in and verified, or when it can't go on.
+believes only what it receives.  Then the `.changes` file is read, and of each `.deb` what package it is.  Answers with
+an `Ending` once all is in and verified, or when it can't go on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from actors.core.binary_control import read_control, too_much
 from actors.core.builder_events import (
     ChangesRead,
+    ControlRead,
     KeepResult,
     OpenResult,
     Order,
     ReadChanges,
+    ReadControl,
     ResultKept,
     ResultSpoilt,
     Send,
@@ -26,7 +30,7 @@ from actors.messages import ResultStored
 from protocol.errors import RemoteProtocolError
 from protocol.messages import Fetch, FetchData, Rejected, ResultFile
 from protocol.transfer import Incoming
-from storage.records import BuildOrder, Outcome, StoredFile
+from storage.records import BinaryPackage, BuildOrder, Outcome, StoredFile
 
 RESULTS_LIMIT = 64 * 1024**3  #: bytes of all results of one build; a slave that announces more is not served
 
@@ -39,6 +43,7 @@ class Gathering:
     files: tuple[ResultFile, ...]  #: as the slave announced them
     no_progress: float  #: seconds of a stall before it is resumed, and before it is given up
     _kept: dict[str, StoredFile] = field(default_factory=dict)
+    _packages: dict[str, BinaryPackage] = field(default_factory=dict)  # by filename
     _incoming: Incoming | None = None  # of the file being fetched; None: none was opened
     _request: int | None = None  # number of the running `Fetch`
     _pause_until: float | None = None  # our own disk refused something
@@ -48,6 +53,10 @@ class Gathering:
     def results(self) -> tuple[ResultStored, ...]:
         """Return what is in the librarian, in the order announced."""
         return tuple(ResultStored(file.name, self._kept[file.name]) for file in self.files if file.name in self._kept)
+
+    def packages(self) -> tuple[BinaryPackage, ...]:
+        """Return the packages among the results, in the order announced."""
+        return tuple(self._packages.values())
 
     def objection(self) -> Ending | None:
         """Return why what was announced can't be results, before any of it is fetched."""
@@ -124,10 +133,22 @@ class Gathering:
         """Give up: what arrived is not what was announced."""
         return _unverified(f"{event.name}: {event.text}")
 
-    def changes_read(self, event: ChangesRead) -> Ending:
-        """Compare the `.changes` file with what arrived and what was ordered."""
+    def changes_read(self, event: ChangesRead, out: list[Order]) -> Ending | None:
+        """Compare the `.changes` file with what arrived and what was ordered; go on with the packages."""
         why = objection(self.order, event.content, self._kept)
-        return _unverified(why) if why else Ending(Outcome.OK, "")
+        return _unverified(why) if why else self._read_package(out)
+
+    def control_read(self, event: ControlRead, out: list[Order]) -> Ending | None:
+        """Take what a `.deb` says of its package; go on with the next."""
+        if event.name != self._unread():
+            return None  # asked for twice, because a session ended meanwhile
+        found = event.why or read_control(self.order, event.content)
+        if isinstance(found, str):
+            return _unverified(f"{event.name} {found}")
+        self._moved_at, self._resumed = event.at, False
+        self._packages[event.name] = found
+        why = too_much(self.packages())
+        return _unverified(why) if why else self._read_package(out)
 
     def pause(self, at: float, seconds: float) -> None:
         """Wait for our own disk; what arrived of the file being fetched is gone."""
@@ -151,6 +172,18 @@ class Gathering:
 
     def _current(self) -> ResultFile | None:
         return next((file for file in self.files if file.name not in self._kept), None)
+
+    def _unread(self) -> str | None:
+        """Return the first `.deb` of which it is not known what package it is."""
+        packages = (file.name for file in self.files if file.name.endswith(".deb"))
+        return next((name for name in packages if name not in self._packages), None)
+
+    def _read_package(self, out: list[Order]) -> Ending | None:
+        name = self._unread()
+        if name is None:
+            return Ending(Outcome.OK, "")
+        out.append(ReadControl(self.order.attempt, name, self._kept[name].sha256))
+        return None
 
     def _read_changes(self, out: list[Order]) -> None:
         name = find_changes(self._kept)

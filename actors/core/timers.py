@@ -37,4 +37,7 @@ class Timers:
     database_retry_limit: float = 5.0  #: doubles no further than this
     sweep: float = 60.0  #: between two readings of everything: a safety net, nothing waits for it
     deadlines: float = 10.0  #: between two looks for attempts whose deadline nobody kept
+    dependency_sweep: float = 300.0  #: between two looks at all builds that wait for dependencies
+    dependency_doubt: float = 300.0  #: until what a build missed though it was there counts again; quadruples
+    dependency_doubt_limit: float = 86400.0  #: grows no further than this
     deadline_grace: float = 45.0  #: for the builder's actor to act on a deadline itself

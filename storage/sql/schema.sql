@@ -60,6 +60,36 @@ CREATE DOMAIN public.urgency AS text
 CREATE DOMAIN public.word AS text
 	CONSTRAINT word_check CHECK ((VALUE ~ '^[a-z0-9][a-z0-9+._-]{0,63}$'::text));
 
+CREATE TABLE public.archive (
+    id bigint NOT NULL,
+    distribution bigint NOT NULL,
+    name text NOT NULL,
+    purpose public.archive_purpose NOT NULL,
+    owner bigint,
+    private boolean DEFAULT false NOT NULL,
+    enabled boolean DEFAULT true NOT NULL,
+    relative_score integer DEFAULT 0 NOT NULL,
+    trusted boolean GENERATED ALWAYS AS (((purpose)::text <> 'PPA'::text)) STORED NOT NULL,
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    limits public.limits DEFAULT '{}'::jsonb NOT NULL,
+    tags public.tags DEFAULT '{}'::text[] NOT NULL,
+    CONSTRAINT archive_check CHECK ((((purpose)::text <> 'PPA'::text) OR (owner IS NOT NULL))),
+    CONSTRAINT archive_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT archive_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9+._-]{0,63}(/[a-z0-9][a-z0-9+._-]{0,63})?$'::text))
+);
+
+COMMENT ON COLUMN public.archive.trusted IS 'Trust of every build in it; as the purpose never changes, neither does this.';
+
+COMMENT ON COLUMN public.archive.limits IS 'Of every build in it, over the settings, as {"memory_bytes": 4294967296, "wall_seconds": 7200}.';
+
+COMMENT ON COLUMN public.archive.tags IS 'Resource tags that every build in it asks for.';
+
+CREATE FUNCTION public.archives_seen(which bigint) RETURNS bigint[]
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN ARRAY(SELECT seen.id FROM (public.archive own JOIN public.archive seen ON (((seen.id = own.id) OR ((seen.distribution = own.distribution) AND ((seen.purpose)::text = 'PRIMARY'::text))))) WHERE (own.id = archives_seen.which) ORDER BY seen.id);
+
+COMMENT ON FUNCTION public.archives_seen(which bigint) IS 'Whose packages builds in an archive see: its own, and its distribution''s primary.';
+
 CREATE FUNCTION public.check_families() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -250,6 +280,69 @@ CREATE FUNCTION public.limits_from(archive public.limits, build public.limits) R
 
 COMMENT ON FUNCTION public.limits_from(archive public.limits, build public.limits) IS 'Who said the limits that are not from the settings.';
 
+CREATE FUNCTION public.relation_names(relations text[]) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ARRAY(SELECT DISTINCT found.found[1] AS found FROM unnest(relation_names.relations) relation(relation), LATERAL regexp_matches(relation.relation, '(?:^|[|,])\s*([a-z0-9][a-z0-9+.-]*)'::text, 'g'::text) found(found));
+
+COMMENT ON FUNCTION public.relation_names(relations text[]) IS 'Package names in relations, as those of build.dependencies and binary_package.provides.  To find rows by; what a
+relation means is read by actors/core/relations.py.';
+
+CREATE TABLE public.binary_package (
+    id bigint NOT NULL,
+    archive bigint NOT NULL,
+    distroseries bigint NOT NULL,
+    name text NOT NULL,
+    version text NOT NULL,
+    architecture public.word NOT NULL,
+    provides text[] DEFAULT '{}'::text[] NOT NULL,
+    build bigint,
+    imported_for public.word,
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    offers text[] GENERATED ALWAYS AS (
+CASE provides
+    WHEN '{}'::text[] THEN ARRAY[name]
+    ELSE (ARRAY[name] || public.relation_names(provides))
+END) STORED NOT NULL,
+    CONSTRAINT binary_package_check CHECK (((build IS NULL) OR (imported_for IS NULL))),
+    CONSTRAINT binary_package_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT binary_package_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9+.-]{0,254}$'::text)),
+    CONSTRAINT binary_package_version_check CHECK (((version ~ '^([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+:~-]*$'::text) AND (length(version) <= 255)))
+);
+
+COMMENT ON TABLE public.binary_package IS 'What is published: by builds, by `archive import-packages`, by plain SQL.';
+
+COMMENT ON COLUMN public.binary_package.architecture IS 'A Debian architecture tag, or `all`: for every architecture.';
+
+COMMENT ON COLUMN public.binary_package.provides IS 'Virtual packages, as `mail-transport-agent` or `libfoo-abi (= 3)`.';
+
+COMMENT ON COLUMN public.binary_package.build IS 'Which left it; null: it comes from outside the farm.';
+
+COMMENT ON COLUMN public.binary_package.imported_for IS 'Architecture of the index that it was imported from: the next import of that index replaces it.';
+
+COMMENT ON COLUMN public.binary_package.offers IS 'Names by which it may be depended on.';
+
+CREATE FUNCTION public.packages_offering(names text[]) RETURNS SETOF public.binary_package
+    LANGUAGE sql STABLE
+    SET enable_seqscan TO 'off'
+    BEGIN ATOMIC
+ SELECT DISTINCT ON (package.id) package.id,
+     package.archive,
+     package.distroseries,
+     package.name,
+     package.version,
+     package.architecture,
+     package.provides,
+     package.build,
+     package.imported_for,
+     package.created,
+     package.offers
+    FROM (unnest(packages_offering.names) wanted(name)
+      JOIN public.binary_package package ON ((package.offers @> ARRAY[wanted.name])));
+END;
+
+COMMENT ON FUNCTION public.packages_offering(names text[]) IS 'What goes by one of these names.  By the index, one name at a time, whatever the planner thinks of a table that was
+empty a moment ago or of thousands of names at once: it would read all rows for each.';
+
 CREATE FUNCTION public.record_event() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -283,6 +376,34 @@ $$;
 
 COMMENT ON FUNCTION public.record_event() IS 'Writes the change of one row.  Arguments: kind of subject, the column that names it, and columns to leave out.
 Who and why are settings of the transaction; unset means a person at the SQL prompt.';
+
+CREATE FUNCTION public.record_packages() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO event (who, why, subject, what, before, after, cause)
+    SELECT coalesce(nullif(current_setting('farm.who', true), ''), 'sql'),
+           coalesce(current_setting('farm.why', true), ''),
+           'archive:' || archive,
+           'packages: ' || lower(TG_OP),
+           CASE WHEN TG_OP = 'DELETE' THEN told END,
+           CASE WHEN TG_OP <> 'DELETE' THEN told END,
+           nullif(current_setting('farm.cause', true), '')::bigint
+    FROM (
+        SELECT archive,
+               jsonb_build_object(
+                   'distroseries', distroseries,
+                   'count', count(*),
+                   'packages', (array_agg(name || ' ' || version || ' ' || architecture ORDER BY id))[:20]
+               ) AS told
+        FROM touched
+        GROUP BY archive, distroseries
+    ) AS place;
+    RETURN NULL;
+END
+$$;
+
+COMMENT ON FUNCTION public.record_packages() IS 'One event for each statement, archive and series, with the first names: an import has tens of thousands of rows.';
 
 CREATE FUNCTION public.refuse() RETURNS trigger
     LANGUAGE plpgsql
@@ -390,30 +511,6 @@ ALTER TABLE public.api_token ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
-CREATE TABLE public.archive (
-    id bigint NOT NULL,
-    distribution bigint NOT NULL,
-    name text NOT NULL,
-    purpose public.archive_purpose NOT NULL,
-    owner bigint,
-    private boolean DEFAULT false NOT NULL,
-    enabled boolean DEFAULT true NOT NULL,
-    relative_score integer DEFAULT 0 NOT NULL,
-    trusted boolean GENERATED ALWAYS AS (((purpose)::text <> 'PPA'::text)) STORED NOT NULL,
-    created timestamp with time zone DEFAULT now() NOT NULL,
-    limits public.limits DEFAULT '{}'::jsonb NOT NULL,
-    tags public.tags DEFAULT '{}'::text[] NOT NULL,
-    CONSTRAINT archive_check CHECK ((((purpose)::text <> 'PPA'::text) OR (owner IS NOT NULL))),
-    CONSTRAINT archive_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
-    CONSTRAINT archive_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9+._-]{0,63}(/[a-z0-9][a-z0-9+._-]{0,63})?$'::text))
-);
-
-COMMENT ON COLUMN public.archive.trusted IS 'Trust of every build in it; as the purpose never changes, neither does this.';
-
-COMMENT ON COLUMN public.archive.limits IS 'Of every build in it, over the settings, as {"memory_bytes": 4294967296, "wall_seconds": 7200}.';
-
-COMMENT ON COLUMN public.archive.tags IS 'Resource tags that every build in it asks for.';
-
 ALTER TABLE public.archive ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.archive_id_seq
     START WITH 1
@@ -473,6 +570,15 @@ COMMENT ON COLUMN public.attempt.charged IS 'Its failure counts against the job.
 COMMENT ON COLUMN public.attempt.builder_induced IS 'It failed there and passed elsewhere: the builder turned out to be broken.';
 
 COMMENT ON COLUMN public.attempt.verdict IS 'What its outcome meant for build, job and builder, in words.';
+
+ALTER TABLE public.binary_package ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.binary_package_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE public.build (
     id bigint NOT NULL,
@@ -949,6 +1055,12 @@ ALTER TABLE ONLY public.archive
 ALTER TABLE ONLY public.attempt
     ADD CONSTRAINT attempt_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.binary_package
+    ADD CONSTRAINT binary_package_archive_distroseries_name_architecture_versi_key UNIQUE NULLS NOT DISTINCT (archive, distroseries, name, architecture, version, build, imported_for);
+
+ALTER TABLE ONLY public.binary_package
+    ADD CONSTRAINT binary_package_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.build_file
     ADD CONSTRAINT build_file_pkey PRIMARY KEY (build, alias);
 
@@ -1068,7 +1180,13 @@ CREATE UNIQUE INDEX attempt_open_build ON public.attempt USING btree (build) WHE
 
 CREATE UNIQUE INDEX attempt_open_builder ON public.attempt USING btree (builder) WHERE (outcome IS NULL);
 
+CREATE INDEX binary_package_build ON public.binary_package USING btree (build) WHERE (build IS NOT NULL);
+
+CREATE INDEX binary_package_offers ON public.binary_package USING gin (offers) WITH (fastupdate=off);
+
 CREATE INDEX build_archive ON public.build USING btree (archive);
+
+CREATE INDEX build_awaits ON public.build USING gin (public.relation_names(dependencies)) WITH (fastupdate=off) WHERE ((state)::text = 'MANUALDEPWAIT'::text);
 
 CREATE INDEX build_source ON public.build USING btree (source);
 
@@ -1146,6 +1264,12 @@ CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.team FOR EACH RO
 
 CREATE TRIGGER event AFTER INSERT OR DELETE OR UPDATE ON public.team_member FOR EACH ROW EXECUTE FUNCTION public.record_event('team', 'team');
 
+CREATE TRIGGER event_deleted AFTER DELETE ON public.binary_package REFERENCING OLD TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.record_packages();
+
+CREATE TRIGGER event_inserted AFTER INSERT ON public.binary_package REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.record_packages();
+
+CREATE TRIGGER event_updated AFTER UPDATE ON public.binary_package REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.record_packages();
+
 CREATE TRIGGER follow_holder AFTER INSERT OR UPDATE OF builder ON public.buildqueue FOR EACH ROW EXECUTE FUNCTION public.follow_holder();
 
 CREATE TRIGGER follow_removal BEFORE DELETE ON public.builder FOR EACH ROW EXECUTE FUNCTION public.fence_removed_builder();
@@ -1192,6 +1316,8 @@ CREATE TRIGGER tell_deleted AFTER DELETE ON public.source_file REFERENCING OLD T
 
 CREATE TRIGGER tell_excluded AFTER UPDATE ON public.attempt FOR EACH ROW WHEN ((old.excluded_until IS DISTINCT FROM new.excluded_until)) EXECUTE FUNCTION public.tell_one('build', 'build');
 
+CREATE TRIGGER tell_inserted AFTER INSERT ON public.binary_package REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
+
 CREATE TRIGGER tell_inserted AFTER INSERT ON public.build REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
 
 CREATE TRIGGER tell_inserted AFTER INSERT ON public.builder REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('name');
@@ -1213,6 +1339,8 @@ CREATE TRIGGER tell_inserted AFTER INSERT ON public.source_file REFERENCING NEW 
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.archive REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
 
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.attempt REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
+
+CREATE TRIGGER tell_updated AFTER UPDATE ON public.binary_package REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
 
 CREATE TRIGGER tell_updated AFTER UPDATE ON public.build REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION public.tell_farm('id');
 
@@ -1261,6 +1389,15 @@ ALTER TABLE ONLY public.attempt
 
 ALTER TABLE ONLY public.attempt
     ADD CONSTRAINT attempt_log_fkey FOREIGN KEY (log) REFERENCES public.library_alias(id);
+
+ALTER TABLE ONLY public.binary_package
+    ADD CONSTRAINT binary_package_archive_fkey FOREIGN KEY (archive) REFERENCES public.archive(id);
+
+ALTER TABLE ONLY public.binary_package
+    ADD CONSTRAINT binary_package_build_fkey FOREIGN KEY (build) REFERENCES public.build(id);
+
+ALTER TABLE ONLY public.binary_package
+    ADD CONSTRAINT binary_package_distroseries_fkey FOREIGN KEY (distroseries) REFERENCES public.distroseries(id);
 
 ALTER TABLE ONLY public.build
     ADD CONSTRAINT build_archive_fkey FOREIGN KEY (archive) REFERENCES public.archive(id);

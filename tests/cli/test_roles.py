@@ -111,6 +111,7 @@ TRIED: dict[str, tuple[str, str]] = {
     "archive list": ("", LOOKS),
     "archive add": ("ubuntu/mallory/ppa", LACKS),
     "archive set": ("ubuntu/cprov/ppa --disable", LACKS),
+    "archive import-packages": ("ubuntu/primary {dsc} --series hoary --arch i386", LACKS),
     "ca init": ("", LACKS),
     "ca issue": ("frog", LACKS),
     "ca renew": ("frog", LACKS),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from uuid import uuid4
 
 import pytest
@@ -60,8 +60,10 @@ from protocol.messages import (
     WireOutcome,
 )
 from slave.build_args import BinaryPackage
+from storage import records
 from storage.records import BuildOrder, Limits, NamedFile, NotOkKind, Outcome, RuntimeState
 from tests.fix_builder import (
+    CONTROL,
     IDLE,
     Scene,
     an_order,
@@ -984,3 +986,76 @@ def test_probes_are_told_of_once_a_session(scene: Scene) -> None:
     assert scene.core.session.state is SessionState.OPEN
     assert sum(isinstance(order, Connect) for order in scene.orders) == 1
     assert not [trouble for trouble in scene.told(BuilderTroubled) if trouble.kind is NotOkKind.BREACH]
+
+
+# --- the packages among the results ---------------------------------------------------------------
+
+
+def packages_of(*controls: bytes, arch: str = "i386") -> dict[str, bytes]:
+    """Return results: `.deb`s of which the disk of these tests says that they are their own control files."""
+    debs = {f"p{number}_{arch}.deb": control for number, control in enumerate(controls)}
+    return debs | {"foo.changes": changes_of(debs, arch=arch)}
+
+
+def test_the_packages_among_the_results_are_told(scene: Scene) -> None:
+    end = gathered(scene, packages_of(CONTROL, CONTROL.replace(b": foo", b": bar")))
+    provides = ("editor", "foo-abi (= 3)")
+    assert end.outcome is Outcome.OK
+    assert end.packages == tuple(records.BinaryPackage(name, "1.0-1", "i386", provides) for name in ("foo", "bar"))
+
+
+def test_results_without_a_package_are_right(scene: Scene) -> None:
+    debs = {"foo.buildinfo": b"text"}
+    end = gathered(scene, debs | {"foo.changes": changes_of(debs)})
+    assert (end.outcome, end.packages) == (Outcome.OK, ())
+
+
+@pytest.mark.parametrize(
+    ("control", "words"),
+    [
+        (b"a deb", "p0_i386.deb is of a package named ''"),
+        (CONTROL.replace(b"i386", b"amd64"), "p0_i386.deb is of architecture 'amd64', ordered was i386"),
+        (CONTROL + b"\xff", "p0_i386.deb has a control file that can't be read"),
+    ],
+)
+def test_a_package_that_is_none_is_not_verified(scene: Scene, control: bytes, words: str) -> None:
+    end = gathered(scene, packages_of(control, CONTROL))
+    assert (end.outcome, end.packages) == (Outcome.UNVERIFIED, ())
+    assert words in end.text
+    assert end.text.isprintable()
+
+
+def test_packages_are_read_again_after_a_reconnect_and_each_counts_once(scene: Scene) -> None:
+    order = scene.begin_building()
+    results = packages_of(CONTROL, CONTROL.replace(b": foo", b": bar"))
+    scene.disk.slow = True
+    scene.slave_says(waiting(order.attempt, files=announced(results)))
+    scene.hand_out(results)
+    break_for(scene, 1)
+    scene.open_session(waiting(order.attempt, files=announced(results)))
+    asked_again = scene.disk.owed
+    assert len(asked_again) == 2
+    scene.disk.slow = False
+    for event in asked_again:
+        scene.happen(event)
+    assert [package.name for package in the_end(scene).packages] == ["foo", "bar"]
+
+
+def test_packages_that_are_read_for_long_are_progress(scene: Scene) -> None:
+    order = scene.begin_building()
+    results = packages_of(*(CONTROL for _ in range(5)))
+    scene.disk.slow = True
+    scene.slave_says(waiting(order.attempt, files=announced(results)))
+    scene.hand_out(results)
+    for _ in range(5):
+        for _ in range(11):
+            scene.pass_time(5.0)
+            scene.slave_says(Status(SlaveState.WAITING, str(order.attempt), outcome=WireOutcome.OK))
+        scene.happen(replace(scene.disk.owed[-1], at=scene.at))
+    assert the_end(scene).outcome is Outcome.OK
+
+
+def test_dependencies_are_told_in_whole_printable_lines(scene: Scene) -> None:
+    order = scene.begin_building()
+    scene.slave_says(waiting(order.attempt, WireOutcome.DEPFAIL, dependencies=("b (>= 1), c", "a\0b", "c")))
+    assert the_end(scene).dependencies == ("b (>= 1)", "c", "a\N{REPLACEMENT CHARACTER}b")

@@ -1,0 +1,255 @@
+"""The in-memory twin of `storage.binary_packages` and `storage.dependency_waits`; its neighbours are in `storage.memory`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from storage.errors import UnknownSeries
+from storage.memory_rows import AttemptRow, BuildRow, JobRow, MemoryFarm
+from storage.package_words import check_index, check_package, without_repeats
+from storage.records import (
+    Archive,
+    ArchivePurpose,
+    BinaryPackage,
+    BuildState,
+    DependencyWait,
+    DistroArchSeries,
+    Imported,
+    Outcome,
+    Place,
+    PublishedPackage,
+    Settled,
+    Settlement,
+)
+
+_NAMES: Final = re.compile(r"(?:^|[|,])\s*([a-z0-9][a-z0-9+.-]*)")  #: as the database's `relation_names` finds them
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryPackageRow:
+    """`binary_package`."""
+
+    id: int
+    archive: int
+    series: str
+    name: str
+    version: str
+    architecture: str
+    provides: tuple[str, ...]
+    build: int | None
+    imported_for: str | None
+    created: datetime
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """Names by which it may be depended on."""
+        return frozenset({self.name, *relation_names(self.provides)})
+
+
+class MemoryBinaryPackages:
+    """The twin of `storage.binary_packages.BinaryPackages`."""
+
+    def __init__(self, farm: MemoryFarm) -> None:
+        """Work on `farm`."""
+        self._farm = farm
+
+    def place(self, attempt: UUID) -> Place | None:
+        """See `BinaryPackages.place`."""
+        row: AttemptRow | None = self._farm.table("attempt").get(attempt)
+        if row is None or row.outcome != Outcome.OK:
+            return None
+        build: BuildRow = self._farm.table("build")[row.build]
+        if build.state != BuildState.FULLYBUILT:
+            return None
+        series: DistroArchSeries = self._farm.table("distroarchseries")[build.distroarchseries]
+        return Place(build.id, build.archive, series.series)
+
+    def left_by_builds(self, place: Place, names: Iterable[str]) -> tuple[PublishedPackage, ...]:
+        """See `BinaryPackages.left_by_builds`."""
+        wanted = set(names)
+        return tuple(
+            _published(row)
+            for row in self._rows()
+            if (row.archive, row.series) == (place.archive, place.series)
+            and row.name in wanted
+            and row.build is not None
+        )
+
+    def publish(
+        self, place: Place, packages: Sequence[BinaryPackage], superseded: Sequence[int] = ()
+    ) -> tuple[int, ...]:
+        """See `BinaryPackages.publish`."""
+        for package in packages:
+            check_package(package)
+        for gone in superseded:
+            self._farm.put("binary_package", gone, None)
+        return self._add(place.archive, place.series, packages, build=place.build)
+
+    def offered(
+        self, names: Iterable[str], archives: Iterable[int], series: Iterable[str]
+    ) -> tuple[PublishedPackage, ...]:
+        """See `BinaryPackages.offered`."""
+        wanted, places, suites = set(names), set(archives), set(series)
+        return tuple(
+            _published(row)
+            for row in self._rows()
+            if row.archive in places and row.series in suites and row.offers & wanted
+        )
+
+    def import_index(self, archive: Archive, series: str, index: str, packages: Iterable[BinaryPackage]) -> Imported:
+        """See `BinaryPackages.import_index`."""
+        of_series: list[DistroArchSeries] = [
+            one
+            for one in self._farm.table("distroarchseries").values()
+            if (one.distribution, one.series) == (archive.distribution, series)
+        ]
+        if not of_series:
+            raise UnknownSeries(f"{archive.distribution}/{series}")
+        check_index(index, f"{archive.distribution}/{series}", sorted(one.architecture for one in of_series))
+        new = {_content(package): package for package in without_repeats(packages)}
+        for package in new.values():
+            check_package(package)
+        removed = 0
+        for row in self._rows():
+            if (row.archive, row.series, row.imported_for) != (archive.id, series, index):
+                continue
+            if _content(row) in new:
+                del new[_content(row)]
+            else:
+                self._farm.put("binary_package", row.id, None)
+                removed += 1
+        kept = sum((row.archive, row.series, row.imported_for) == (archive.id, series, index) for row in self._rows())
+        added = self._add(archive.id, series, tuple(new.values()), index=index)
+        return Imported(len(added), removed, kept)
+
+    def _add(
+        self,
+        archive: int,
+        series: str,
+        packages: Sequence[BinaryPackage],
+        *,
+        build: int | None = None,
+        index: str | None = None,
+    ) -> tuple[int, ...]:
+        keys = {_key(row) for row in self._rows()}
+        added = []
+        for one in packages:
+            number = self._farm.number("binary_package")
+            fields = (one.name, one.version, one.architecture, tuple(one.provides), build, index, self._farm.now())
+            row = BinaryPackageRow(number, archive, series, *fields)
+            if _key(row) not in keys:
+                keys.add(_key(row))
+                self._farm.put("binary_package", number, row)
+                added.append(number)
+        return tuple(added)
+
+    def _rows(self) -> tuple[BinaryPackageRow, ...]:
+        return tuple(self._farm.table("binary_package").values())
+
+
+class MemoryDependencyWaits:
+    """The twin of `storage.dependency_waits.DependencyWaits`."""
+
+    def __init__(self, farm: MemoryFarm) -> None:
+        """Work on `farm`."""
+        self._farm = farm
+
+    def waits(
+        self, builds: Iterable[int] | None = None, *, after: int = 0, most_builds: int = 1000, most_lines: int = 100_000
+    ) -> tuple[DependencyWait, ...]:
+        """See `DependencyWaits.waits`."""
+        wanted = None if builds is None else set(builds)
+        found: list[DependencyWait] = []
+        lines = 0
+        for row in self._waiting():
+            if row.id <= after or (wanted is not None and row.id not in wanted):
+                continue
+            if len(found) >= most_builds or lines >= most_lines:
+                break
+            found.append(self._wait(row))
+            lines += len(row.dependencies)
+        return tuple(found)
+
+    def awaiting(self, packages: Iterable[int]) -> tuple[int, ...]:
+        """See `DependencyWaits.awaiting`."""
+        rows = self._farm.table("binary_package")
+        published: list[BinaryPackageRow] = [rows[number] for number in packages if number in rows]
+        found = []
+        for row in self._waiting():
+            wait, names = self._wait(row), relation_names(row.dependencies)
+            if any(
+                one.offers & names and one.archive in wait.archives and one.series == wait.series for one in published
+            ):
+                found.append(row.id)
+        return tuple(found)
+
+    def settle(self, settlements: Sequence[Settlement]) -> tuple[Settled, ...]:
+        """See `DependencyWaits.settle`."""
+        settled = []
+        for one in settlements:
+            row: BuildRow | None = self._farm.table("build").get(one.build)
+            if row is None or row.state != BuildState.MANUALDEPWAIT or row.dependencies != one.before:
+                continue
+            with self._farm.acting(self._farm.who, one.why, self._farm.cause):
+                if one.remaining:
+                    self._farm.move_build(one.build, BuildState.MANUALDEPWAIT, dependencies=one.remaining)
+                    settled.append(Settled(one.build, None))
+                    continue
+                self._farm.move_build(one.build, BuildState.NEEDSBUILD, why="")
+                job = self._farm.number("buildqueue")
+                self._farm.put("buildqueue", job, JobRow(job, one.build, self._farm.now()))
+                settled.append(Settled(one.build, job))
+        return tuple(settled)
+
+    def _waiting(self) -> list[BuildRow]:
+        rows: Iterable[BuildRow] = self._farm.table("build").values()
+        waiting = (row for row in rows if row.state == BuildState.MANUALDEPWAIT and row.dependencies)
+        return sorted(waiting, key=lambda row: row.id)
+
+    def _wait(self, row: BuildRow) -> DependencyWait:
+        farm = self._farm
+        series: DistroArchSeries = farm.table("distroarchseries")[row.distroarchseries]
+        archives: Iterable[Archive] = farm.table("archive").values()
+        tries: list[AttemptRow] = [one for one in farm.table("attempt").values() if one.build == row.id]
+        return DependencyWait(
+            build=row.id,
+            architecture=series.architecture,
+            series=series.series,
+            archives=tuple(
+                sorted(
+                    one.id
+                    for one in archives
+                    if one.id == row.archive
+                    or (one.purpose == ArchivePurpose.PRIMARY and one.distribution == series.distribution)
+                )
+            ),
+            dependencies=row.dependencies,
+            since=row.ended if row.ended is not None else row.created,
+            tried=max((one.started for one in tries), default=None),
+            missed=sum(one.outcome == Outcome.DEPFAIL for one in tries),
+            now=farm.now(),
+        )
+
+
+def relation_names(relations: Iterable[str]) -> frozenset[str]:
+    """Return the package names in relations, as the database's function of this name does."""
+    return frozenset(name for relation in relations for name in _NAMES.findall(relation))
+
+
+def _content(package: BinaryPackage | BinaryPackageRow) -> tuple[object, ...]:
+    return package.name, package.version, package.architecture, package.provides
+
+
+def _key(row: BinaryPackageRow) -> tuple[object, ...]:
+    return row.archive, row.series, row.name, row.architecture, row.version, row.build, row.imported_for
+
+
+def _published(row: BinaryPackageRow) -> PublishedPackage:
+    return PublishedPackage(
+        row.id, row.archive, row.series, row.name, row.version, row.architecture, row.provides, row.build, row.created
+    )
