@@ -54,6 +54,7 @@ class QueueDatabase:
             self._listening.close()
             raise
         try:
+            self._server = self._working.info.backend_pid
             self.farm = farm_id(self._working)
         except BaseException:
             self.close()
@@ -77,9 +78,8 @@ class QueueDatabase:
         Raises:
             DatabaseUnreachable: the listening connection is broken.
         """
-        own = self._working.info.backend_pid
         for pid, payload in self._notifications():
-            if pid != own:
+            if pid != self._server:
                 self._changes.add(payload)
         return bool(self._changes)
 

@@ -15,6 +15,7 @@ from storage.build_queue import BuildQueue
 from storage.builders import Builders
 from storage.farm import FarmStates
 from storage.librarian import Librarian
+from storage.patience import unhurried
 from storage.queries import load
 from storage.records import Builder, BuilderRuntime, FarmState, Job, Violation
 from storage.repository import in_words
@@ -61,7 +62,7 @@ def check(conn: Connection[Any], librarian: Librarian, unexplained: Unexplained 
     Raises:
         DatabaseUnreachable, SchemaOutdated: could not look.
     """
-    with in_words(), conn.transaction():
+    with in_words(), unhurried(conn), conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         conn.execute("SET LOCAL statement_timeout = 0")
         found = {number: [str(row) for (row,) in conn.execute(_SQL[name], {})] for number, name in _QUERIES.items()}

@@ -15,6 +15,7 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from storage.errors import AnotherMaster, BadValue, DatabaseUnreachable
+from storage.patience import GRACE_SECONDS, PromptConnection
 from storage.repository import in_words
 
 CHANNEL: Final = "farm"  #: the triggers notify here
@@ -41,8 +42,8 @@ _MASTER_LOCK: Final = int.from_bytes(b"buildd", "big")
 def connect(dsn: str, *, application: str, statement_seconds: float = 4.5, read_only: bool = False) -> Connection[Any]:
     """Open a connection in autocommit mode; transactions are made with `acting`.
 
-    Nothing on it waits longer than five seconds: connecting, a statement, a lock, a peer that is gone.  Times come in
-    UTC.  What it changes is the doing of `application` unless `acting` names somebody else.
+    Nothing on it waits longer than five seconds: connecting, a statement, a lock, a peer that is gone, a server that
+    hangs.  Times come in UTC.  What it changes is the doing of `application` unless `acting` names somebody else.
 
     Args:
         dsn: URL or `key=value` words, as libpq takes them.
@@ -73,12 +74,14 @@ def connect(dsn: str, *, application: str, statement_seconds: float = 4.5, read_
     options = [str(given.get("options") or ""), *(f"-c {name}={_escaped(value)}" for name, value in settings.items())]
     waits = {key: value for key, value in _KEEPALIVE.items() if key not in given}
     try:
-        return psycopg.connect(
+        connection = PromptConnection.connect(
             make_conninfo(dsn, options=" ".join(options), application_name=application, **waits), autocommit=True
         )
     except psycopg.OperationalError as error:
         said = str(error).strip().splitlines()[0]
         raise DatabaseUnreachable(f"can't reach the database {shown(dsn)}: {said}") from error
+    connection.patience = statement_seconds + GRACE_SECONDS if statement_seconds else None
+    return connection
 
 
 def shown(dsn: str) -> str:
@@ -127,7 +130,10 @@ def farm_id(conn: Connection[Any]) -> str:
 def master_of(conn: Connection[Any]) -> str:
     """Return since when and from where a master works on the database, in words; empty if none does."""
     with in_words():
-        holder = conn.execute(_HOLDER, (_MASTER_LOCK,)).fetchone()
+        return _since(conn.execute(_HOLDER, (_MASTER_LOCK,)).fetchone())
+
+
+def _since(holder: tuple[Any, ...] | None) -> str:
     return f" since {holder[0]:%Y-%m-%d %H:%M:%S} UTC, from {holder[1]}" if holder else ""
 
 
@@ -142,26 +148,36 @@ class MasterLock:
         """Know where; `acquire` connects."""
         self._dsn = dsn
         self._conn: Connection[Any] | None = None
+        self._server = 0  # the server's process for the connection that holds it, or held it last
 
     def acquire(self) -> None:
         """Take the lock.
 
         Raises:
             AnotherMaster: says who holds it (process id of its connection's server, since when).
-            DatabaseUnreachable: can't connect.
+            DatabaseUnreachable: can't connect; or our own lost connection still holds it, whose server's process hangs.
         """
         conn = connect(self._dsn, application="buildd-master lock")
+        try:
+            self._lock(conn)
+        except BaseException:
+            conn.close()
+            raise
+        self._conn, self._server = conn, conn.info.backend_pid
+
+    def _lock(self, conn: Connection[Any]) -> None:
         with in_words():
             conn.execute("SELECT set_config('lock_timeout', %s, false)", (_milliseconds(_HANDOVER_SECONDS),))
             try:
                 conn.execute("SELECT pg_advisory_lock(%s)", (_MASTER_LOCK,))
             except psycopg.errors.LockNotAvailable:
-                since = master_of(conn)
-                conn.close()
+                row = conn.execute(_HOLDER, (_MASTER_LOCK,)).fetchone()
+                if row is not None and row[2] == self._server:
+                    message = f"the database has not noticed yet that our connection (its process {row[2]}) is gone"
+                    raise DatabaseUnreachable(message) from None
                 raise AnotherMaster(
-                    f"another master works on the database {shown(self._dsn)}{since}; stop it, or use another database"
+                    f"another master works on the database {shown(self._dsn)}{_since(row)}; stop it, or use another database"
                 ) from None
-        self._conn = conn
 
     def held(self) -> bool:
         """Ask the database whether the lock is still ours (its connection may have broken)."""
@@ -198,7 +214,7 @@ _LOCKS: Final = """
 """
 _HELD: Final = f"SELECT EXISTS (SELECT {_LOCKS} AND held.pid = pg_backend_pid())"
 _HOLDER: Final = f"""
-    SELECT holder.backend_start, coalesce(host(holder.client_addr), 'this machine')
+    SELECT holder.backend_start, coalesce(host(holder.client_addr), 'this machine'), holder.pid
     FROM pg_stat_activity AS holder
     WHERE holder.pid IN (SELECT held.pid {_LOCKS})
 """  # noqa: S608 - our own words
