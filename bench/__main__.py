@@ -20,7 +20,11 @@ def main() -> None:
     matcher.add_argument("--owners", type=int, default=200, help="owners of untrusted archives")
     matcher.add_argument("--builders", type=int, default=1_000, help="in eight processor families")
     matcher.add_argument("--decisions", type=int, default=20_000, help="that are measured")
-    for benchmark in (dispatch, matcher):
+    restart = benchmarks.add_parser("restart", help="how soon a farm works again whose master is restarted")
+    restart.add_argument("--builders", type=int, default=20, help="builders, each with a simulated slave")
+    restart.add_argument("--seconds", type=float, default=30.0, help="of a build: more than the restart takes")
+    restart.add_argument("--kill", action="store_true", help="kill -9 instead of SIGTERM")
+    for benchmark in (dispatch, matcher, restart):
         benchmark.add_argument("--json", action="store_true", help="one JSON line")
     options = parser.parse_args()
     found = _measure(options)
@@ -35,6 +39,10 @@ def _measure(options: argparse.Namespace) -> dict[str, float]:
         from bench import matcher  # noqa: PLC0415 - it weighs itself: nothing else is to be loaded
 
         return asdict(matcher.measure(options.jobs, options.owners, options.builders, options.decisions))
+    if options.name == "restart":
+        from bench import restart  # noqa: PLC0415
+
+        return asdict(restart.measure(options.builders, options.seconds, kill=options.kill))
     from bench import dispatch  # noqa: PLC0415
 
     return asdict(dispatch.measure(options.builders, options.jobs, options.rate))

@@ -6,6 +6,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,9 +31,15 @@ _PATIENCE = 120.0  #: seconds for anything to come up
 class MeasuredFarm:
     """A running farm with `builders` idle, trusted builders; gone without a trace when the context ends."""
 
-    def __init__(self, builders: int) -> None:
-        """Say how large; entering the context starts it."""
+    def __init__(self, builders: int, *, build_seconds: float = 0.0) -> None:
+        """Say how large; entering the context starts it.
+
+        Args:
+            builders: each has a simulated slave.
+            build_seconds: what a build takes there.
+        """
         self.builders = builders
+        self.build_seconds = build_seconds
         self.state_directory = Path(tempfile.mkdtemp(prefix="buildd-bench-"))
         self.record = self.state_directory / "builds-heard"
         self._children: list[subprocess.Popen[str]] = []
@@ -71,9 +78,20 @@ class MeasuredFarm:
         lines = self.record.read_text(encoding="utf-8").splitlines() if self.record.exists() else []
         return {line["dsc"]: line["at"] for line in map(json.loads, lines)}
 
+    def stop_master(self, number: signal.Signals) -> None:
+        """End the master by a signal, and wait until it is gone; slaves go on."""
+        master = self._children.pop(0)
+        master.send_signal(number)
+        master.wait(_PATIENCE)
+
+    def start_master(self) -> None:
+        """Start a master; returns when it says READY."""
+        self._run("run_master.py", "--state-directory", str(self.state_directory), first=True)
+
     def _start(self) -> None:
-        self._run("run_master.py", "--state-directory", str(self.state_directory))
+        self.start_master()
         command = ["-m", "simulation.slave", "--count", str(self.builders), "--has-everything"]
+        command += ["--seconds", str(self.build_seconds)]
         command += ["--architecture", ARCHITECTURE, "--record", str(self.record)]
         ready = self._run(*command, "--token-file", str(self.state_directory / "slave-token"))
         with self.connect() as connection:
@@ -86,8 +104,8 @@ class MeasuredFarm:
                 "every builder is idle",
             )
 
-    def _run(self, *words: str) -> str:
-        """Start a process; return what it says after READY."""
+    def _run(self, *words: str, first: bool = False) -> str:
+        """Start a process, to be stopped before (`first`: after) the others; return what it says after READY."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("BUILDD_MASTER_")}
         child = subprocess.Popen(
             [sys.executable, *words],
@@ -97,7 +115,7 @@ class MeasuredFarm:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._children.append(child)
+        self._children.insert(0 if first else len(self._children), child)
         assert child.stdout  # noqa: S101 - it is a pipe
         readable, _, _ = select.select([child.stdout], [], [], _PATIENCE)
         word, _, rest = child.stdout.readline().partition(" ") if readable else ("", "", "")
