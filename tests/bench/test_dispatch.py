@@ -3,8 +3,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,14 +17,6 @@ def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed() -> None
     assert [percentile(values, percent) for percent in (1, 50, 99, 100)] == [1, 50, 99, 100]
     assert percentile([7.0], 50) == 7.0
     assert percentile([1.0, 2.0, 3.0], 50) == 2.0
-
-
-@pytest.fixture
-def short_directory() -> Iterator[Path]:
-    """A directory whose path leaves room for the name of a socket; the farm's user may pass through it."""
-    with tempfile.TemporaryDirectory(prefix="bench") as place:
-        Path(place).chmod(0o755)
-        yield Path(place)
 
 
 @pytest.mark.slow
