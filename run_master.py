@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actors.core.intensity import Intensity
 from actors.reload import reload
 from actors.settings import BadSetting, Settings, load_settings
 from host.journal import log_to_journal_or_stderr
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 _PR_GET_PDEATHSIG = 2
 _PR_SET_DUMPABLE = 4
-_RESTART_SECONDS = 60.0  #: a farm that dies twice in this time is left dead: systemd, or a person, takes over
 
 log = logging.getLogger("buildd_master")
 
@@ -149,23 +149,40 @@ class _Signals:
 def _keep_running(farm: Farm, signals: _Signals, read: Callable[[], Settings]) -> int:
     from actors.wiring import Halt  # noqa: PLC0415 - loaded by now
 
-    restarted = -_RESTART_SECONDS
+    deaths = Intensity()
     while True:
-        up = farm.start()
-        sys.stdout.write(f"READY {up.builders} builders, state in {farm.settings.state_directory}\n")
-        sys.stdout.flush()
-        notify("READY=1", f"STATUS={up.builders} builders")
-        halt = _watch(farm, signals)
-        while halt is Halt.ASKED:
-            if signals.stop():
-                return 0
-            _read_again(farm, read)
-            halt = _watch(farm, signals)
-        log.error("%s: the farm is stopped", halt)
-        if halt is Halt.LOCK_LOST or time.monotonic() - restarted < _RESTART_SECONDS:
+        halt = _live(farm, signals, read)
+        if halt is Halt.ASKED:
+            return 0
+        if halt is Halt.LOCK_LOST:
+            log.error("%s: the farm is stopped", halt)
             return 1
-        restarted = time.monotonic()
+        limit, window = farm.settings.fresh_starts, farm.settings.fresh_start_window_seconds
+        if deaths.too_often(time.monotonic(), limit=limit, window=window):
+            log.critical("%s, %d times in %g s: the master gives up", halt, len(deaths.times), window)
+            notify(f"STATUS=gave up: {halt}")
+            return 1
+        log.error("%s: the farm is started afresh", halt)
         farm.stop()
+
+
+def _live(farm: Farm, signals: _Signals, read: Callable[[], Settings]) -> Halt:
+    """Start the farm and keep it running; return why it does no longer."""
+    from actors.wiring import Halt, RootLost  # noqa: PLC0415 - loaded by now
+
+    try:
+        up = farm.start()
+    except RootLost as error:
+        log.error("%s", error)  # noqa: TRY400 - its words tell
+        return Halt.ROOT_DIED
+    sys.stdout.write(f"READY {up.builders} builders, state in {farm.settings.state_directory}\n")
+    sys.stdout.flush()
+    notify("READY=1", f"STATUS={up.builders} builders")
+    halt = _watch(farm, signals)
+    while halt is Halt.ASKED and not signals.stop():
+        _read_again(farm, read)
+        halt = _watch(farm, signals)
+    return halt
 
 
 def _watch(farm: Farm, signals: _Signals) -> Halt:

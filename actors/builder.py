@@ -57,6 +57,7 @@ from actors.core.builder_events import (
     ToQueueMessage,
     WriteResult,
 )
+from actors.core.hangs import Excuse
 from actors.core.results import CHANGES_LIMIT
 from actors.deb_control import Unreadable
 from actors.farm_actor import FarmActor, QueueMoved, SettingsChanged, Start
@@ -75,6 +76,7 @@ from actors.messages import (
     Retire,
     SessionOpened,
 )
+from actors.signs import waiting
 from actors.slave_link import Down, Happening, Heard, SlaveLink, Up
 from protocol.messages import PutChunk
 from storage.errors import StorageError
@@ -200,7 +202,8 @@ class BuilderActor(FarmActor):
             case SendChunk():
                 self._on_disk(order.attempt, Store.FILES, lambda: self._send_chunk(order))
             case ShowPush(attempt, name, sent, size):
-                self._files.note_push(attempt, name, sent, size, _now())
+                with waiting(Excuse.DISK):
+                    self._files.note_push(attempt, name, sent, size, _now())
             case OpenLog() | AppendLog() | KeepLog():
                 self._on_disk(order.attempt, Store.LOG, lambda: self._obey_log(order))
             case ReadControl():  # what else waits goes first: there may be hundreds, and each takes milliseconds
@@ -210,7 +213,8 @@ class BuilderActor(FarmActor):
                 self._on_disk(order.attempt, Store.RESULTS, lambda: self._obey_result(order))
             case LetGo(attempt, log_recorded):
                 self._work = self._to_read = None
-                self._files.let_go(attempt, log_recorded=log_recorded)
+                with waiting(Excuse.DISK):
+                    self._files.let_go(attempt, log_recorded=log_recorded)
             case _:
                 assert_never(order)
 
@@ -231,7 +235,8 @@ class BuilderActor(FarmActor):
         """Do what touches this machine's own disk; its refusal is an event, and nobody else's fault."""
         self._link.flush()  # the slave need not wait for our disk
         try:
-            act()
+            with waiting(Excuse.DISK):
+                act()
         except (OSError, StorageError) as error:
             self.log.warning("attempt %s: %s: %s", attempt, store.value, error)
             self._waiting.append(LibrarianRefused(_now(), attempt, store, str(error)))

@@ -25,6 +25,7 @@ class Child:
     name: str
     generation: int
     address: ActorAddress
+    slot: int  #: in the page of signs of life
     reason: str = WITHOUT_A_WORD  #: of its end
 
 
@@ -42,19 +43,23 @@ class Children:
         """Return how many live."""
         return len(self._living)
 
-    def born(self, name: str, generation: int, address: ActorAddress) -> None:
+    def born(self, child: Child) -> None:
         """Note a child just forked."""
-        self._living.append(Child(name, generation, address))
+        self._living.append(child)
 
     def named(self, name: str) -> Child | None:
         """Return the latest life of `name`."""
         return next((child for child in reversed(self._living) if child.name == name), None)
 
+    def life(self, name: str, generation: int) -> Child | None:
+        """Return this very life of `name`."""
+        return next((one for one in self._living if (one.name, one.generation) == (name, generation)), None)
+
     def last_words(self, words: Crashed) -> None:
         """Note why a child is about to end."""
-        for child in self._living:
-            if (child.name, child.generation) == (words.name, words.generation):
-                child.reason = words.reason
+        child = self.life(words.name, words.generation)
+        if child is not None:
+            child.reason = words.reason
 
     def gone(self, address: ActorAddress) -> Child | None:
         """Strike the child at `address` off; None if that was done before."""

@@ -15,12 +15,12 @@ from actors.message_text import BadMessage, describe_message, message_types, rea
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from actors.farm_actor import Here
+    from actors.farm_actor import Here, Silence
     from actors.messages import Description
     from actors.settings import Settings
 
 COMMANDS = {
-    "actors": "list every actor: name, kind, pid, generation, state, messages in and out, last message, uptime",
+    "actors": "list every actor: name, kind, pid, generation, state, for how long it was silent, messages, uptime",
     "show": "show NAME: what the actor is thinking",
     "send": "send NAME Message(field=…): have the actor handle a message",
     "help": "help [MESSAGE]: this, or the fields of a message and what it is for",
@@ -70,11 +70,12 @@ class Console:
     def _rows(self) -> Iterator[tuple[str, ...]]:
         census = self._farm.census()
         said = self._farm.describe(census.here)
-        yield "NAME", "KIND", "PID", "GENERATION", "STATE", "IN", "OUT", "LAST MESSAGE", "UPTIME"
+        silent = {one.name: one for one in census.silent}
+        yield "NAME", "KIND", "PID", "GENERATION", "STATE", "SILENT", "IN", "OUT", "LAST MESSAGE", "UPTIME"
         for here in census.here:
-            yield _row(here, said.get(here.name))
+            yield _row(here, said.get(here.name), silent.get(here.name))
         for name, why in census.absent:
-            yield name, "-", "-", "-", why, "-", "-", "-", "-"
+            yield name, "-", "-", "-", why, "-", "-", "-", "-", "-"
 
     def _print_table(self, rows: Iterable[tuple[str, ...]]) -> None:
         table = list(rows)
@@ -181,12 +182,19 @@ def _typed(console: Console) -> Iterator[str]:
             return
 
 
-def _row(here: Here, said: Description | None) -> tuple[str, ...]:
+def _row(here: Here, said: Description | None, silence: Silence | None) -> tuple[str, ...]:
     who = (here.name, here.kind, str(here.pid), str(here.generation))
     if said is None:
-        return (*who, "no answer", "-", "-", "-", "-")
-    state = dict(said.state).get("state", "")
-    return (*who, state, str(said.messages_in), str(said.messages_out), said.last_message, _duration(said.uptime))
+        return (*who, "no answer", _silent(silence), "-", "-", "-", "-")
+    state = dict(said.state).get("stage", "")
+    counts = (str(said.messages_in), str(said.messages_out))
+    return (*who, state, _silent(silence), *counts, said.last_message, _duration(said.uptime))
+
+
+def _silent(silence: Silence | None) -> str:
+    if silence is None:
+        return "-"
+    return f"{silence.seconds:.1f} s" + (f", waits for {silence.excuse}" if silence.excuse else "")
 
 
 def _duration(seconds: float) -> str:

@@ -33,6 +33,7 @@ from thespian.actors import (
     WatchMessage,
 )
 
+from actors.core.hangs import Excuse
 from actors.messages import Crash, Crashed, Describe, Description
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Start:
     supervisor: ActorAddress | None = None  #: None to the supervisor itself
     queue: ActorAddress | None = None  #: to builders
     builder: Builder | None = None  #: to builders: their row
+    slot: int = 0  #: in the page of signs of life (`actors.signs`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +103,20 @@ class WhoIsHere:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """How long an actor has given no sign of life."""
+
+    name: str
+    seconds: float
+    excuse: Excuse  #: what it waits for
+
+
+@dataclass(frozen=True, slots=True)
 class Census:
     """Answer to `WhoIsHere`."""
 
     here: tuple[Here, ...]  #: the supervisor first
+    silent: tuple[Silence, ...]  #: of those, without the supervisor, which speaks
     absent: tuple[tuple[str, str], ...]  #: names of those that should be here and are not, and why
 
 

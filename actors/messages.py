@@ -249,6 +249,14 @@ class BuilderGone:
     failnotes: str
 
 
+@dataclass(frozen=True, slots=True)
+class GoneNoted:
+    """Queue actor to supervisor: what `BuilderGone` said is committed; until then each new queue actor is told again."""
+
+    builder: str
+    generation: int
+
+
 # --- everybody's ----------------------------------------------------------------------------------
 
 

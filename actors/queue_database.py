@@ -9,8 +9,9 @@ from __future__ import annotations
 import select
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Final
+from typing import Any, Final
 
+from actors import signs
 from actors.queue_storage import Changes
 from storage.binary_packages import BinaryPackages
 from storage.build_queue import BuildQueue
@@ -18,12 +19,22 @@ from storage.builders import Builders
 from storage.database import acting, connect, farm_id
 from storage.dependency_waits import DependencyWaits
 from storage.farm import FarmStates
+from storage.patience import PromptConnection
 from storage.repository import in_words
 from storage.verdicts import Verdicts
 
 CHANNEL: Final = "farm"
 WHO: Final = "queue"  #: who, in the event log
 _MOST_READS: Final = 1000  #: buffers read before something else gets its turn
+
+
+class _Connection(PromptConnection):
+    """Gives a sign of life with each journey, none of which takes longer than five seconds: many of them are no hang."""
+
+    def wait(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - psycopg's signature
+        """Wait for the server."""
+        signs.stamp()
+        return super().wait(*args, **kwargs)
 
 
 class QueueDatabase:
@@ -42,11 +53,11 @@ class QueueDatabase:
             DatabaseUnreachable: nothing is left open.
         """
         self._changes = Changes()
-        self._listening = connect(dsn, application=f"{WHO} (listens)")
+        self._listening = connect(dsn, application=f"{WHO} (listens)", kind=_Connection)
         try:
             with in_words():
                 self._listening.execute(f"LISTEN {CHANNEL}")  # autocommit: in force when this returns
-            self._working = connect(dsn, application=WHO)
+            self._working = connect(dsn, application=WHO, kind=_Connection)
             self._working.prepare_threshold = 0  # the same few statements all day, and the first job waits too
             with in_words():  # planning them anew each time costs more than they do
                 self._working.execute("SET plan_cache_mode TO force_generic_plan")

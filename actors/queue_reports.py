@@ -39,10 +39,14 @@ log = logging.getLogger("buildd_master.actors.queue")
 
 
 def take(turn: Turn, report: Report) -> None:
-    """Write down `report`; one of an earlier life of the builder's actor is dropped."""
+    """Write down `report`; one of an earlier life of the builder's actor is dropped, unless it tells how that ended."""
     books = turn.books
     latest = books.generation.get(report.builder, 0)
+    if isinstance(report, say.BuilderGone):
+        turn.tell_supervisor(say.GoneNoted(report.builder, report.generation))
     if report.generation < latest:
+        if isinstance(report, say.BuilderGone):
+            _gone_long_ago(turn, report)
         return
     if report.generation > latest:
         books.generation[report.builder] = report.generation
@@ -86,6 +90,14 @@ def _about_builder(turn: Turn, report: AboutBuilder) -> None:
             turn.database.builders.record_runtime(builder, RuntimeState.DISCONNECTED, connected=False)
         case _:
             assert_never(report)
+
+
+def _gone_long_ago(turn: Turn, report: say.BuilderGone) -> None:
+    """Mark the builder for a crash whose news comes after the next life has spoken, which will say if all is well."""
+    try:
+        turn.mark_not_ok(report.builder, report.failnotes, NotOkKind.CRASH)
+    except Unknown as error:
+        log.info("%s of %s: %s", type(report).__name__, report.builder, error)
 
 
 def _about_attempt(turn: Turn, report: AboutAttempt) -> None:

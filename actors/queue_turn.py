@@ -396,6 +396,10 @@ class Turn:
         """Write a letter to the builder's actor."""
         self._letters.append(Letter(builder, message))
 
+    def tell_supervisor(self, message: object) -> None:
+        """Write a letter to the supervisor."""
+        self._letters.append(Letter(None, message))
+
     def letters(self) -> tuple[Letter, ...]:
         """Return what to post, in order.  An attempt that is closed by now has no order: we shall hear of that."""
         needed = [letter.attempt for letter in self._letters if isinstance(letter, _OrderLetter)]

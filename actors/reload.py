@@ -21,6 +21,8 @@ RELOADED: Final = frozenset(
         "verdicts",
         "crashes",
         "crash_window_seconds",
+        "fresh_starts",
+        "fresh_start_window_seconds",
         "stop_seconds",
     }
 )

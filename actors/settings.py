@@ -83,6 +83,8 @@ class Settings(BaseSettings):
     verdicts: VerdictRules = VerdictRules()  #: section `[verdicts]`: who is blamed for what (dispatch-rules §5, §6)
     crashes: int = Field(default=3, ge=1)  #: more crashes of one actor than this …
     crash_window_seconds: float = Field(default=60.0, gt=0)  #: … within this: held until it has passed
+    fresh_starts: int = Field(default=3, ge=0)  #: of the whole farm, when its root dies or hangs; more than this …
+    fresh_start_window_seconds: float = Field(default=300.0, gt=0)  #: … within this: the master exits with 1
     stop_seconds: float = Field(default=6.0, gt=0)  #: for the farm to stop politely; then it is killed
 
     @field_validator("log_level")
@@ -131,6 +133,9 @@ class Settings(BaseSettings):
         wrong = [name for name in Timers.__dataclass_fields__ if not 0 < getattr(value, name) < float("inf")]
         if wrong:
             message = f"{', '.join(wrong)} must be more than 0 seconds, and not endless"
+            raise ValueError(message)
+        if value.hung < 1:
+            message = "hung must be at least 1 second: a busy machine keeps processes waiting"
             raise ValueError(message)
         return value
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, assert_never
 
-from actors.children import Children
+from actors import signs
 from actors.core.supervision import (
     QUEUE,
     AnnounceQueue,
@@ -18,6 +18,7 @@ from actors.core.supervision import (
     ChangeBuilder,
     Ended,
     Event,
+    GoneRecorded,
     Life,
     Order,
     QueueUp,
@@ -34,25 +35,29 @@ from actors.core.supervision import (
 from actors.farm_actor import (
     Alive,
     Census,
-    FarmActor,
     FarmAwaited,
     FarmUp,
     Fork,
     Here,
     QueueMoved,
     SettingsChanged,
+    Silence,
     Start,
     WhoIsHere,
 )
-from actors.messages import BuilderChanged, BuilderGone, BuildersKnown, ChildGone, Crashed, Retire
+from actors.messages import BuilderChanged, BuilderGone, BuildersKnown, ChildGone, Crashed, GoneNoted, Retire
+from actors.parent import Parent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from thespian.actors import ActorAddress
 
+    from actors.children import Child
     from storage.records import Builder
 
 
-class Supervisor(FarmActor):
+class Supervisor(Parent):
     """The root of the tree of actors."""
 
     obeys_sigterm = True
@@ -60,10 +65,10 @@ class Supervisor(FarmActor):
 
     def begin(self, start: Start) -> None:
         """Start the queue actor; it says which builders there are."""
-        self._cast = start.cast
+        super().begin(start)
         farm = start.settings
         self._core = Supervision(farm.crashes, farm.crash_window_seconds, farm.builders_per_nursery)
-        self._children = Children()
+        self._slots = signs.Slots()
         self._registry: dict[str, Here] = {}
         self._builders_known = False
         self._awaiting: list[ActorAddress] = []
@@ -83,9 +88,11 @@ class Supervisor(FarmActor):
             case Retire(builder):
                 self._seen(self._others(builder), now)
             case Crashed():
-                self._children.last_words(message)
+                self.children.last_words(message)
             case ChildGone():
                 self._gone(message.builder, message.generation, message.reason, now)
+            case GoneNoted():
+                self._do(GoneRecorded(message.builder, message.generation, now))
             case WhoIsHere():
                 self.tell(sender, self._census())
             case FarmAwaited():
@@ -99,14 +106,12 @@ class Supervisor(FarmActor):
                 self.log.warning("%s is not for the supervisor", type(message).__name__)
         self._answer_waiting()
 
-    def child_gone(self, address: ActorAddress) -> None:
+    def child_ended(self, child: Child) -> None:
         """The queue actor or a nursery ended."""
-        child = self._children.gone(address)
-        if child is not None:
-            self._gone(child.name, child.generation, child.reason, time.monotonic())
-            self._answer_waiting()
+        self._gone(child.name, child.generation, child.reason, time.monotonic())
+        self._answer_waiting()
 
-    def woken(self, payload: object) -> None:  # noqa: ARG002 - the core knows what is due
+    def time_came(self) -> None:
         """Start again what was held."""
         self._do(TimePassed(time.monotonic()))
 
@@ -126,8 +131,7 @@ class Supervisor(FarmActor):
         farm = changed.settings
         self._core.crashes, self._core.window = farm.crashes, farm.crash_window_seconds
         self._core.builders_per_nursery = farm.builders_per_nursery
-        for child in self._children:
-            self.tell(child.address, changed)
+        self.change_settings(changed)
 
     def _here(self, here: Here, now: float) -> None:
         life = self._core.lives.get(here.name)
@@ -166,21 +170,21 @@ class Supervisor(FarmActor):
     def _obey(self, order: Order) -> None:
         match order:
             case StartQueue(generation):
-                self.queue = self._fork(self._cast.queue, QUEUE, QUEUE, generation)
+                self.queue = self.fork(self._cast.queue, self._start_message(QUEUE, QUEUE, generation))
             case StartNursery(nursery, generation):
-                self._fork(self._cast.nursery, nursery, "nursery", generation)
+                self.fork(self._cast.nursery, self._start_message(nursery, "nursery", generation))
             case StartBuilder(nursery, builder, generation):
                 start = self._start_message(builder.name, "builder", generation, builder)
-                self._tell_child(nursery, Fork(start))
+                self.tell_child(nursery, Fork(start))
             case ChangeBuilder(nursery, builder):
-                self._tell_child(nursery, BuilderChanged(builder))
+                self.tell_child(nursery, BuilderChanged(builder))
             case RetireBuilder(nursery, name):
-                self._tell_child(nursery, Retire(name))
+                self.tell_child(nursery, Retire(name))
             case AnnounceQueue():
                 for nursery in self._core.nurseries:
-                    self._tell_child(nursery, QueueMoved(self.queue))
+                    self.tell_child(nursery, QueueMoved(self.queue))
             case ReportGone(builder=name, generation=generation, failnotes=failnotes):
-                self._tell_child(QUEUE, BuilderGone(name, generation, failnotes))
+                self.tell_child(QUEUE, BuilderGone(name, generation, failnotes))
             case WakeUp(after):
                 self.wake_after(after)
             case _:
@@ -188,18 +192,8 @@ class Supervisor(FarmActor):
 
     def _start_message(self, name: str, kind: str, generation: int, builder: Builder | None = None) -> Start:
         queue = self.queue if kind == "builder" else None
-        return Start(name, kind, generation, self.settings, self._cast, self.myAddress, queue, builder)
-
-    def _fork(self, actor: str, name: str, kind: str, generation: int) -> ActorAddress:
-        address = self.createActor(actor)
-        self._children.born(name, generation, address)
-        self.tell(address, self._start_message(name, kind, generation))
-        return address
-
-    def _tell_child(self, name: str, message: object) -> None:
-        child = self._children.named(name)
-        if child is not None:
-            self.tell(child.address, message)
+        slot = self._slots.give(name, lambda one: self._core.lives[one].standing is not Standing.GONE)
+        return Start(name, kind, generation, self.settings, self._cast, self.myAddress, queue, builder, slot)
 
     # --- answers ----------------------------------------------------------------------------------
 
@@ -210,7 +204,16 @@ class Supervisor(FarmActor):
             for name, life in self._core.lives.items()
             if name not in self._registry and life.standing is not Standing.GONE
         )
-        return Census((myself, *sorted(self._registry.values(), key=_by_kind)), absent)
+        here = sorted(self._registry.values(), key=_by_kind)
+        return Census((myself, *here), tuple(self._silences(here)), absent)
+
+    def _silences(self, here: Iterable[Here]) -> Iterator[Silence]:
+        page, now = signs.page(), time.monotonic()
+        if page is None:
+            return
+        for one in here:
+            sign = page.sign(self._slots[one.name], one.name, one.generation)
+            yield Silence(one.name, max(0.0, now - sign.at), sign.excuse)
 
     def _answer_waiting(self) -> None:
         """Answer `FarmAwaited` once everything that should run does, or the queue actor keeps crashing."""

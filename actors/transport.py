@@ -15,7 +15,6 @@ import ctypes
 import hashlib
 import hmac
 import logging
-import mmap
 import multiprocessing
 import os
 import pickle
@@ -36,7 +35,7 @@ from thespian.system.transport import IPBase, TCPTransport, asyncTransportBase, 
 
 logging.getLogger().removeHandler(_ASIDE)
 
-from actors import transport_loop  # noqa: E402
+from actors import signs, transport_loop  # noqa: E402
 from actors.ports import LOOPBACK  # noqa: E402
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ LARGEST_PACKET = 16 * 1024 * 1024  #: bytes; what all of a thousand builders' ro
 PENDING_TRANSMITS = 4096  #: sends without acknowledgement; 20, the default, freeze an actor with many peers
 LISTEN_DEPTH = 4096  #: backlog; with 100, a thousand actors that connect at once stall for good
 _DIGEST_BYTES = 32
-_ADMIN = mmap.mmap(-1, 8)  #: shared with the processes that are forked: the admin's pid
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LONGEST_HEADER = 40  #: bytes; Thespian writes the length of a packet, and `>`
@@ -141,11 +139,6 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def admin_pid() -> int:
-    """Return the process of the admin that this process started last."""
-    return int.from_bytes(_ADMIN[:], "little")
-
-
 def die_with_parent() -> None:
     """Let the kernel kill this process when the one that forked it ends; at once, if it has ended already.
 
@@ -214,18 +207,20 @@ def _die_with_parents() -> None:
         def __init__(self, *args: object, **kwargs: object) -> None:
             _leave_signals_to_the_root()
             die_with_parent()
-            _ADMIN[:] = os.getpid().to_bytes(8, "little")
+            signs.born(signs.ADMIN)
+            signs.reserve(signs.SUPERVISOR)
             super().__init__(*args, **kwargs)
 
     multiprocCommon.MultiProcAdmin = Admin
-    for name in ("startChild", "startupASLogger"):
-        setattr(multiprocCommon, name, partial(_run_dying, getattr(multiprocCommon, name)))
+    multiprocCommon.startChild = partial(_run_dying, multiprocCommon.startChild, watched=True)
+    multiprocCommon.startupASLogger = partial(_run_dying, multiprocCommon.startupASLogger, watched=False)
     multiprocCommon.dies_with_parent = True
 
 
-def _run_dying(target: Callable[..., None], *args: object) -> None:
+def _run_dying(target: Callable[..., None], *args: object, watched: bool) -> None:
     _leave_signals_to_the_root()
     die_with_parent()
+    signs.born(signs.reserved() if watched else None)
     target(*args)
 
 

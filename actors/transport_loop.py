@@ -3,7 +3,8 @@
 As it comes, Thespian 4.0.1 makes a new selector in every turn of the loop, asks every open socket whether it is among the
 ready ones, walks through all time limits and writes every message out as text for a log that nobody reads; and every
 send costs a turn in which there is nothing to do.  That was a third of what a builder's whole cycle cost
-(docs/adr/0090).  Nothing that travels is changed.
+(docs/adr/0090).  Nothing that travels is changed.  Every turn is a sign of life (`actors.signs`), and none takes longer than
+until the next is due: that watches Thespian's admin, too, and an actor that hangs in a handler stops turning.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from thespian.system.transport import (
 )
 from thespian.system.transport.asyncTransportBase import exclusive_processing
 from thespian.system.transport.TCPTransport import TCPIncomingPersistent, TCPTransport, _safeSocketShutdown, opsKey
+
+from actors import signs
 
 _BROKEN = select.POLLERR | select.POLLHUP
 
@@ -114,6 +117,7 @@ def _deliver(self: Any, handler: Any) -> Any:  # noqa: ANN401
 
 def _wait(self: Any, *, sending_only: bool) -> _Ready:  # noqa: ANN401
     """Wait until a descriptor is ready or a time limit passes."""
+    due = signs.stamp()
     poll, ready, watched = select.poll(), _Ready(), set(self._watches)
     now = currentTime()
     limits = [self.run_time.view(now).remaining()]
@@ -134,7 +138,10 @@ def _wait(self: Any, *, sending_only: bool) -> _Ready:  # noqa: ANN401
             poll.register(self.socket, select.POLLIN)
     known = [timePeriodSeconds(limit) for limit in limits if limit is not None]
     seconds = max(0.0, min(known)) if known else None
-    for descriptor, event in poll.poll(None if seconds is None else math.ceil(seconds * 1000)):
+    longest = seconds if due is None else due if seconds is None else min(due, seconds)
+    events = poll.poll(None if longest is None else math.ceil(longest * 1000))
+    signs.stamp()
+    for descriptor, event in events:
         if event & select.POLLNVAL:
             ready.bad.append(descriptor)
         elif event & select.POLLIN or (event & _BROKEN and not _sends(self, descriptor)):

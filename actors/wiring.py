@@ -24,11 +24,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
 
+from actors import signs
+from actors.core.hangs import HangWatch, LimitChanged, Looked
 from actors.enrolment import EnrolmentServer
 from actors.farm_actor import Alive, Cast, FarmAwaited, FarmUp, Here, SettingsChanged, Start, set_log_level
 from actors.ports import free_port, port_refused
 from actors.run_file import RunningFarm, write_run_file
-from actors.transport import admin_pid, adopt_orphans, raise_open_files, secure, write_key
+from actors.transport import adopt_orphans, raise_open_files, secure, write_key
 from storage.database import MasterLock, acting, connect, shown
 from storage.embedded import Embedded
 from storage.errors import AnotherMaster, StorageError
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 SUPERVISOR = "actors.supervisor.Supervisor"
 _UP_SECONDS = 30.0  #: for the supervisor to answer, and again for every actor to run
+_ROOT_SECONDS = 0.5  #: between two looks whether the roots live, while they are waited for
 _CERTIFICATES_SECONDS = 3600.0  #: between two looks at what expires
 _CHECK_SECONDS = 5.0  #: between two looks at the database's server and lock
 _ALIVE_SECONDS = 2.0  #: for the supervisor to answer in between: a signal to stop waits as long
@@ -60,11 +63,16 @@ class CannotStart(Exception):
     """The farm can't start: one line that says what is wrong, where, and what to do."""
 
 
+class RootLost(CannotStart):
+    """A process at the root of the actors died while the farm was starting; the next start may go well."""
+
+
 class Halt(StrEnum):
     """Why `Farm.watch` returned."""
 
     ASKED = "asked"  #: the descriptor that it was given became readable
-    ROOT_DIED = "an actor at the root died"
+    ROOT_DIED = "a process at the root of the actors died"
+    ROOT_HUNG = "a process at the root of the actors hung"
     LOCK_LOST = "another master took the database"
 
 
@@ -83,6 +91,10 @@ class Farm:
         self._supervisor: ActorAddress | None = None
         self._session = 0
         self._roots: tuple[int, ...] = ()  #: pidfds of admin and supervisor
+        self._page: signs.Page | None = None
+        self._hangs = HangWatch(settings.timers.hung)
+        self._hung = False  #: one of the roots: it is not asked to stop
+        self._check_due = 0.0  #: monotonic seconds
         self._dsn = ""
         self._enrolment: EnrolmentServer | None = None
         self._certificates_due = 0.0  #: monotonic seconds
@@ -92,9 +104,13 @@ class Farm:
 
         Raises:
             CannotStart: whatever was started is stopped again.
+            RootLost: the same, and nobody knows a reason why it should happen again.
         """
         try:
             self._start()
+        except RootLost:
+            self.stop()
+            raise
         except (CannotStart, StorageError, OSError, ActorSystemException) as error:
             self.stop()
             raise CannotStart(" ".join(str(error).split())) from error
@@ -114,7 +130,7 @@ class Farm:
         self.up = None
 
     def watch(self, wake: int, healthy: Callable[[bool], None] = lambda _: None, *, every: float = math.inf) -> Halt:
-        """Wait until the descriptor `wake` is readable, or a process at the root is gone.
+        """Wait until the descriptor `wake` is readable, or a process at the root is gone or hangs.
 
         Args:
             wake: the descriptor.
@@ -127,11 +143,17 @@ class Farm:
         for root in self._roots:
             poll.register(root, select.POLLIN)
         while True:
-            ready = {descriptor for descriptor, _ in poll.poll(min(_CHECK_SECONDS, every) * 1000)}
+            wait = min(_CHECK_SECONDS, self._hangs.every, every)
+            ready = {descriptor for descriptor, _ in poll.poll(wait * 1000)}
             if wake in ready:
                 return Halt.ASKED
             if ready:
                 return Halt.ROOT_DIED
+            if self._root_hangs():
+                return Halt.ROOT_HUNG
+            if time.monotonic() < self._check_due:
+                continue
+            self._check_due = time.monotonic() + min(_CHECK_SECONDS, every)
             self._keep_server()
             self._keep_certificates()
             self._bury_orphans()
@@ -144,6 +166,9 @@ class Farm:
         """Give every actor these settings; return whether the supervisor has taken them."""
         self.settings = settings
         set_log_level(settings.log_level)
+        if self._page is not None and settings.timers.hung != self._hangs.limit:
+            self._page.set_limit(settings.timers.hung)
+            self._hangs.handle(LimitChanged(time.monotonic(), settings.timers.hung))
         return self._answers(SettingsChanged(settings), _TAKEN_SECONDS)
 
     # --- the order of starting --------------------------------------------------------------------
@@ -227,16 +252,23 @@ class Farm:
         raise_open_files()
         adopt_orphans()
         secure(write_key(self.settings.key_file))
+        self._page = signs.lay_out(self.settings.timers.hung)
         self._system = ActorSystem("multiprocTCPBase", {"Admin Port": port}, logDefs=_LOG, transientUnique=True)
         self._supervisor = self._system.createActor(SUPERVISOR, globalName="supervisor")
-        admin = admin_pid()
+        admin = self._page.pid(signs.ADMIN)
         self._session = os.getsid(admin)
         self._watch_root(admin)
         with suppress(ChildProcessError):
             os.waitpid(-self._session, os.WNOHANG)  # the process between us and the admin, which is done
 
     def _ask(self, message: object, answer: type[Any], failure: str) -> Any:  # noqa: ANN401 - an `answer`
-        heard = self._system.ask(self._supervisor, message, _UP_SECONDS)
+        deadline = time.monotonic() + _UP_SECONDS
+        heard = self._system.ask(self._supervisor, message, _ROOT_SECONDS)
+        while heard is None and time.monotonic() < deadline:
+            if select.select(self._roots, [], [], 0)[0]:
+                text = f"{failure}: {Halt.ROOT_DIED}"
+                raise RootLost(text)
+            heard = self._system.listen(_ROOT_SECONDS)
         if not isinstance(heard, answer):
             text = f"{failure} within {_UP_SECONDS:.0f} s ({type(heard).__name__}); see the log above"
             raise CannotStart(text)
@@ -267,6 +299,17 @@ class Farm:
         self._roots = (*self._roots, descriptor)
 
     # --- while it runs ----------------------------------------------------------------------------
+
+    def _root_hangs(self) -> bool:
+        """Return whether the admin or the supervisor gives no sign of life."""
+        if self._page is None:
+            return False
+        seen = (self._page.sign(signs.ADMIN, "Thespian's admin", 1), self._page.sign(signs.SUPERVISOR, "supervisor", 1))
+        hung = self._hangs.handle(Looked(time.monotonic(), seen))
+        for one in hung:
+            log.error("%s %s", one.name, one.reason)
+        self._hung = bool(hung)
+        return self._hung
 
     def _keep_server(self) -> None:
         """Start the embedded server again if it died (killed, or no room for its log); the actors wait for it."""
@@ -337,13 +380,14 @@ class Farm:
         """Ask the tree to end, then kill what is left of its session, and see it gone."""
         if self._system is None:
             return
-        if len(self._roots) > 1:
+        if len(self._roots) > 1 and not self._hung:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._roots[1], signal.SIGTERM)
             select.select([self._roots[1]], [], [], self.settings.stop_seconds)
         if self._session:
             _end_session(self._session)
         self._system, self._supervisor, self._session, self._roots = None, None, 0, ()
+        self._page, self._hangs, self._hung = None, HangWatch(self.settings.timers.hung), False
 
 
 def _end_session(session: int) -> None:

@@ -39,7 +39,14 @@ _KEEPALIVE: Final = {
 _MASTER_LOCK: Final = int.from_bytes(b"buildd", "big")
 
 
-def connect(dsn: str, *, application: str, statement_seconds: float = 4.5, read_only: bool = False) -> Connection[Any]:
+def connect(
+    dsn: str,
+    *,
+    application: str,
+    statement_seconds: float = 4.5,
+    read_only: bool = False,
+    kind: type[PromptConnection] = PromptConnection,
+) -> Connection[Any]:
     """Open a connection in autocommit mode; transactions are made with `acting`.
 
     Nothing on it waits longer than five seconds: connecting, a statement, a lock, a peer that is gone, a server that
@@ -51,6 +58,7 @@ def connect(dsn: str, *, application: str, statement_seconds: float = 4.5, read_
         statement_seconds: limit for one statement; 0: none.
         read_only: the server refuses to write, but in transactions begun while the connection's own `read_only` is
             False.
+        kind: class of the connection.
 
     Raises:
         DatabaseUnreachable: says which database and what was said; never shows a password.
@@ -74,7 +82,7 @@ def connect(dsn: str, *, application: str, statement_seconds: float = 4.5, read_
     options = [str(given.get("options") or ""), *(f"-c {name}={_escaped(value)}" for name, value in settings.items())]
     waits = {key: value for key, value in _KEEPALIVE.items() if key not in given}
     try:
-        connection = PromptConnection.connect(
+        connection = kind.connect(
             make_conninfo(dsn, options=" ".join(options), application_name=application, **waits), autocommit=True
         )
     except psycopg.OperationalError as error:

@@ -28,6 +28,7 @@ DATABASE = "farm"
 _LONGEST_SOCKET_PATH = 107  #: bytes, `sun_path` less its end
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
+_QUIT_SECONDS = 5.0
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -130,7 +131,7 @@ class Embedded:
         with log.open("ab") as output:
             before = output.tell()
             server = subprocess.Popen(
-                self._as_user(command, die_with_parent=True),
+                self._as_user(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -151,7 +152,11 @@ class Embedded:
             server.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             server.send_signal(signal.SIGQUIT)
-            server.wait()
+            try:
+                server.wait(_QUIT_SECONDS)
+            except subprocess.TimeoutExpired:  # it is stopped, or its disk does not answer; its children end with it
+                server.kill()
+                server.wait()
 
     def _owner(self) -> str:
         try:
@@ -170,10 +175,11 @@ class Embedded:
             message = f"{self.directory} is {-spare} bytes too long for a socket: choose a shorter state directory"
             raise EmbeddedDatabaseFailed(message)
 
-    def _as_user(self, command: list[str], *, die_with_parent: bool) -> list[str]:
+    def _as_user(self, command: list[str], *, whole: bool = False) -> list[str]:
         user = self._user if os.geteuid() == 0 else None
         # bin/ and lib/ of the server, and the wheel's own shared libraries beside its package.
-        return command_as(user, command, reach=(binaries().parents[2], self.directory), die_with_parent=die_with_parent)
+        reach = (binaries().parents[2], self.directory)
+        return command_as(user, command, reach=reach, die_with_parent=True, whole=whole)
 
     def _make(self, tools: Path) -> None:
         fresh = self.directory / "data.new"
@@ -182,7 +188,8 @@ class Embedded:
         command += ["--username", self._owner(), "--no-instructions"]
         if not self._durable:
             command.append("--no-sync")
-        made = subprocess.run(self._as_user(command, die_with_parent=True), check=False, capture_output=True, text=True)
+        # It goes on when it is asked to end, and so do the servers that it has started.
+        made = subprocess.run(self._as_user(command, whole=True), check=False, capture_output=True, text=True)
         if made.returncode != 0:
             shutil.rmtree(fresh, ignore_errors=True)
             message = f"can't make the embedded database in {self.directory}: {_first_error(made.stderr)}"

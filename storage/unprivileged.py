@@ -85,13 +85,16 @@ def interpreter_paths() -> tuple[Path, ...]:
     return tuple(dict.fromkeys(Path(p).resolve() for p in (sys.prefix, sys.base_prefix, code)))
 
 
-def command_as(user: str | None, command: list[str], *, reach: tuple[Path, ...], die_with_parent: bool) -> list[str]:
+def command_as(
+    user: str | None, command: list[str], *, reach: tuple[Path, ...], die_with_parent: bool, whole: bool = False
+) -> list[str]:
     """Return the argv that runs `command` as `user`.
 
     Args:
         user: None to stay who we are (then `reach` has no effect).
         reach: directories and files that `user` must see.
         die_with_parent: the command gets SIGINT when the thread that started it ends.
+        whole: instead, it is killed with all that it has started, also when we are told to end.
     """
     wrapper = [sys.executable, "-I", str(Path(__file__).resolve())]
     if user is not None:
@@ -99,6 +102,8 @@ def command_as(user: str | None, command: list[str], *, reach: tuple[Path, ...],
         wrapper += [word for path in reach for word in ("--reach", str(path))]
     if die_with_parent:
         wrapper += ["--die-with-parent"]
+    if whole:
+        wrapper += ["--whole"]
     return [*wrapper, "--", *command]
 
 
@@ -202,12 +207,45 @@ def _open_ways(paths: list[Path], account: pwd.struct_passwd, groups: set[int]) 
             raise CannotRunUnprivileged(message)
 
 
+def _ask_for_end(parent: int) -> None:
+    """Have the kernel send SIGINT when the parent dies; it may have died before.  A change of user would undo this."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+    if os.getppid() != parent:
+        sys.exit(0)
+
+
+def _lead(command: list[str], parent: int) -> int:
+    """Run `command` and return its exit code; when the parent dies, or we are told to end, kill all that it has started.
+
+    For programs that start others and do not end them: those die as one process group.
+    """
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # until there is a group to kill
+    _ask_for_end(parent)
+    process = subprocess.Popen(command, process_group=0, preexec_fn=_unblock)  # noqa: PLW1509 - there is one thread
+
+    def end(_number: int, _frame: object) -> None:
+        os.killpg(process.pid, signal.SIGKILL)
+        sys.stderr.write(f"{command[0]} was told to end\n")
+        os._exit(1)
+
+    for number in ends:
+        signal.signal(number, end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
+    return process.wait()
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+
+
 def main() -> None:
     """Become the user, then the command; errors are one line and exit code 71."""
     parser = argparse.ArgumentParser(description="Run a command as an unprivileged user.")
     parser.add_argument("--user")
     parser.add_argument("--reach", type=Path, action="append", default=[])
     parser.add_argument("--die-with-parent", action="store_true")
+    parser.add_argument("--whole", action="store_true")
     parser.add_argument("command", nargs="+")
     arguments = parser.parse_args()
     parent = os.getppid()
@@ -215,10 +253,9 @@ def main() -> None:
         if arguments.user is not None:
             become(arguments.user, tuple(arguments.reach))
         if arguments.die_with_parent:
-            # Set after the change of user, which clears it; the parent may have died before.
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
-            if os.getppid() != parent:
-                sys.exit(0)
+            if arguments.whole:
+                sys.exit(_lead(arguments.command, parent))
+            _ask_for_end(parent)
         os.execvp(arguments.command[0], arguments.command)  # noqa: S606 - this is what the program is for
     except (CannotRunUnprivileged, KeyError, OSError) as error:
         sys.stderr.write(f"buildd-master: can't run as {arguments.user}: {error}\n")

@@ -15,6 +15,7 @@ import pytest
 
 from actors.attach import Attached
 from actors.console import Console
+from actors.core.timers import Timers
 from actors.farm_actor import Here
 from actors.messages import Description
 from actors.settings import Settings
@@ -47,10 +48,10 @@ class SmallFarm:
         Console(self.attached, out).obey(line)
         return out.getvalue()
 
-    def kill(self, name: str) -> None:
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         found = self.here(name)
         assert found is not None
-        os.kill(found.pid, signal.SIGKILL)
+        os.kill(found.pid, number)
 
     def generation(self, name: str) -> int:
         """Return which life of an actor runs."""
@@ -74,14 +75,30 @@ def wait_until(fact: Callable[[], object], seconds: float = 15.0) -> None:
 def run_small_farm(postgres_dsn: str, _template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallFarm]:
     """One small farm for all tests."""
     for database in new_database(postgres_dsn, _template):
-        yield from _run(database, tmp_path_factory.mktemp("small") / "state")
+        yield from _run(database, tmp_path_factory.mktemp("small") / "state", Timers(), crashes=8)
 
 
-def _run(database: str, state_directory: Path) -> Iterator[SmallFarm]:
+@pytest.fixture(scope="module")
+def watchful_farm(postgres_dsn: str, _template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallFarm]:
+    """One small farm, for the tests of a module, whose actors hang after two seconds."""
+    for database in new_database(postgres_dsn, _template):
+        timers = Timers(hung=2.0)
+        yield from _run(database, tmp_path_factory.mktemp("watchful") / "state", timers, crashes=2)
+
+
+def _run(database: str, state_directory: Path, timers: Timers, *, crashes: int) -> Iterator[SmallFarm]:
     state_directory.mkdir()
     (state_directory / "builders").write_text("bob frog toad")
-    settings = Settings(state_directory=state_directory, database=database, user="", builders_per_nursery=2, crashes=8)
-    command = [sys.executable, "-m", "tests.actors.small_farm", settings.model_dump_json(exclude={"timers"})]
+    settings = Settings(
+        state_directory=state_directory,
+        database=database,
+        user="",
+        builders_per_nursery=2,
+        crashes=crashes,
+        crash_window_seconds=5.0,
+        timers=timers,
+    )
+    command = [sys.executable, "-m", "tests.actors.small_farm", settings.model_dump_json()]
     with (
         (state_directory / "log").open("w") as log,
         subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=log, text=True) as process,

@@ -87,26 +87,48 @@ def test_a_hanging_actor_does_not_keep_it_from_stopping(whole_farm: FarmUnderTes
     assert session_processes(session) == []
 
 
-def test_when_it_is_killed_all_die_and_when_a_root_of_the_actors_dies_it_starts_afresh_once(
-    whole_farm: FarmUnderTest,
-) -> None:
+def test_when_it_is_killed_all_die_also_those_that_hang(whole_farm: FarmUnderTest) -> None:
+    whole_farm.builders.add("frog", "buildd://127.0.0.1:1", ["x86"])
     whole_farm.start()
     session = session_of(whole_farm)
+    for name in ("frog", "queue", "nursery-1"):
+        os.kill(whole_farm.pid(name), signal.SIGSTOP)
     assert whole_farm.stop(signal.SIGKILL) == -signal.SIGKILL
     whole_farm.wait_until(lambda: not session_processes(session), "nothing is left")
     assert running_farm(whole_farm.settings.run_file) is None
 
-    whole_farm.start()
+
+def test_when_a_root_of_the_actors_dies_it_starts_afresh_and_when_that_happens_too_often_it_gives_up_loudly(
+    whole_farm: FarmUnderTest,
+) -> None:
+    whole_farm.start(fresh_starts=1)
     session = session_of(whole_farm)
     os.kill(whole_farm.pid("supervisor"), signal.SIGKILL)
     whole_farm.wait_ready()
     assert session_processes(session) == []
 
     session = session_of(whole_farm)
-    admin = int((Path("/proc") / str(whole_farm.pid("supervisor")) / "stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(admin, signal.SIGKILL)
+    os.kill(psutil.Process(whole_farm.pid("supervisor")).ppid(), signal.SIGKILL)  # Thespian's admin
     assert whole_farm.wait_exit() == 1
     assert session_processes(session) == []
+    assert "died, 2 times in 300 s: the master gives up" in whole_farm.log.read_text()
+
+
+def test_a_root_that_dies_while_the_farm_starts_is_a_death_like_any_other(whole_farm: FarmUnderTest) -> None:
+    whole_farm.builders.add("frog", "buildd://127.0.0.1:1", ["x86"])
+    with whole_farm.conn.transaction():
+        whole_farm.conn.execute("LOCK TABLE builder")  # the queue actor can't read who is registered: nobody is READY
+        whole_farm.start(wait=False)
+        assert whole_farm.process is not None
+        master = psutil.Process(whole_farm.process.pid)
+
+        def supervisors() -> list[psutil.Process]:
+            return [one for one in master.children(recursive=True) if one.ppid() != master.pid and one.children()]
+
+        whole_farm.wait_until(supervisors, "the supervisor has forked somebody")
+        supervisors()[0].kill()
+        whole_farm.wait_until(lambda: "started afresh" in whole_farm.log.read_text(), "it starts afresh")
+    whole_farm.wait_ready()
 
 
 def test_a_taken_port_is_named(whole_farm: FarmUnderTest) -> None:

@@ -69,7 +69,7 @@ from actors.messages import (
     SessionOpened,
 )
 from protocol.messages import Abort, Rejected, SlaveMessage, SlaveState, Status
-from storage.records import Builder, BuildOrder, NotOkKind
+from storage.records import Builder, BuildOrder, NotOkBy, NotOkKind
 
 STORY_LENGTH = 60  #: events and their orders kept for whoever must understand an `ImpossibleStep`
 REMEMBERED = 16  #: attempts that are over
@@ -287,8 +287,9 @@ class BuilderCore:
             self._discard()
 
     def _report_again(self) -> None:
-        """Tell a queue actor that was restarted what it can't know."""
+        """Tell a queue actor that was restarted what it can't know, or may not have been told."""
         self._runtime.forget()
+        self._say_probed()
         match self.stage:
             case Stage.IDLE:
                 self._tell_ready()
@@ -439,6 +440,8 @@ class BuilderCore:
             self._session_lost("the builder's row was changed")
         elif quarantined and row.quarantined_until is None and self.stage is Stage.IDLE and self._held is None:
             self._restart_session("its quarantine is over: it is probed")
+        if not row.builderok and row.notok_by is NotOkBy.MACHINE and row.notok_kind is NotOkKind.CRASH:
+            self._say_probed()  # the news of an earlier life came late
         self._pause_until = 0.0
         self._start_held()
         if self.stage is Stage.IDLE and self._held is None:
@@ -531,6 +534,11 @@ class BuilderCore:
     def _probe_passed(self) -> None:
         if self._probed != self.session.epoch:
             self._probed, self.session.troubled = self.session.epoch, None
+            self._tell(ProbePassed(self.row.name, self.generation))
+
+    def _say_probed(self) -> None:
+        """Say again, if it is so, that the slave of this very session has passed its probe."""
+        if self.session.open and self._probed == self.session.epoch:
             self._tell(ProbePassed(self.row.name, self.generation))
 
     def _note_runtime(self) -> None:

@@ -7,10 +7,11 @@ for the generation that it was of.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, assert_never
+
+from actors.core.intensity import Intensity
 
 if TYPE_CHECKING:
     from storage.records import Builder
@@ -56,13 +57,22 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class GoneRecorded:
+    """The queue actor has written down what a `ReportGone` said."""
+
+    builder: str
+    generation: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class TimePassed:
     """The time that a `WakeUp` asked for has come (or any other)."""
 
     at: float
 
 
-Event = Begun | BuildersSeen | QueueUp | Ended | TimePassed
+Event = Begun | BuildersSeen | QueueUp | Ended | GoneRecorded | TimePassed
 
 
 # --- orders ---------------------------------------------------------------------------------------
@@ -151,7 +161,7 @@ class Life:
     standing: Standing = Standing.GONE
     generation: int = 0
     held_until: float = 0.0
-    crashes: deque[float] = field(default_factory=deque)
+    crashes: Intensity = field(default_factory=Intensity)
     last_reason: str = ""  #: of the last crash; for people
 
     def begin(self) -> int:
@@ -173,7 +183,7 @@ class Supervision:
     nursery_of: dict[str, str] = field(default_factory=dict)  #: builder → nursery; also while it is retiring
     nurseries: list[str] = field(default_factory=list)
     queue_up: bool = False
-    unreported: list[ReportGone] = field(default_factory=list)  #: until the queue actor is up again
+    unrecorded: list[ReportGone] = field(default_factory=list)  #: until the queue actor says that it has each
 
     def handle(self, event: Event) -> tuple[Order, ...]:
         """Return the orders that `event` calls for, in the order to obey them."""
@@ -186,6 +196,10 @@ class Supervision:
                 return self._queue_up(event)
             case Ended():
                 return self._ended(event)
+            case GoneRecorded(builder, generation):
+                done = (builder, generation)
+                self.unrecorded = [one for one in self.unrecorded if (one.builder, one.generation) != done]
+                return ()
             case TimePassed():
                 return self._time_passed(event.at)
             case _:
@@ -200,9 +214,9 @@ class Supervision:
         if event.generation != self._life(QUEUE).generation:
             return ()
         self.queue_up = True
-        reports, self.unreported = self.unreported, []
-        # Reports first: a builder that hears of the new queue actor says that all is well again.
-        return (*reports, AnnounceQueue())
+        # Reports first: a builder that hears of the new queue actor says that all is well again.  What the old one
+        # was told and did not acknowledge may have died with it, or hung for long.
+        return (*self.unrecorded, AnnounceQueue())
 
     # --- builders come, change, go ----------------------------------------------------------------
 
@@ -242,7 +256,7 @@ class Supervision:
             self.nurseries.append(nursery)
             orders.append(StartNursery(nursery, self._life(nursery).begin()))
         self.nursery_of[builder.name] = nursery
-        life.crashes.clear()
+        life.crashes.forget()
         orders += self._start(builder.name)
         return orders
 
@@ -277,10 +291,7 @@ class Supervision:
 
     def _crashed(self, event: Ended, life: Life) -> tuple[Order, ...]:
         life.last_reason = event.reason
-        life.crashes.append(event.at)
-        while life.crashes and life.crashes[0] <= event.at - self.window:
-            life.crashes.popleft()
-        held = len(life.crashes) > self.crashes
+        held = life.crashes.too_often(event.at, limit=self.crashes, window=self.window)
         orders: list[Order] = []
         if event.name == QUEUE:
             self.queue_up = False
@@ -298,10 +309,8 @@ class Supervision:
         if held:
             notes += f"; {self.crashes + 1} crashes in {self.window:g} s: started again when these have passed"
         report = ReportGone(event.name, event.generation, notes)
-        if self.queue_up:
-            return [report]
-        self.unreported.append(report)
-        return []
+        self.unrecorded.append(report)
+        return [report] if self.queue_up else []
 
     def _restart(self, name: str, at: float) -> list[Order]:
         if name == QUEUE:

@@ -30,6 +30,7 @@ class Timers:
     abort_forced: float = 60.0  #: after that, then it is fenced
     clean: float = 120.0  #: for the slave to be IDLE again
     librarian_retry: float = 10.0  #: after the master's own disk refused something
+    hung: float = 15.0  #: an actor's process that gives no sign of life for so long is killed and started again
     # the queue actor's own
     batch: float = 0.002  #: what arrives within this time shares one commit
     reports_batch: float = 0.05  #: the same for reports that nobody waits for

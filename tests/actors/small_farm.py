@@ -10,10 +10,13 @@ import json
 import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING
 
+from actors import signs
+from actors.core.hangs import Excuse
 from actors.farm_actor import Cast, FarmActor, QueueMoved, SettingsChanged, Start
-from actors.messages import BuilderChanged, BuilderGone, BuildersKnown, Ready, Retire
+from actors.messages import BuilderChanged, BuilderGone, BuildersKnown, Disown, GoneNoted, Ready, Retire
 from actors.settings import Settings
 from actors.wiring import Farm, Halt
 from storage.records import Builder
@@ -58,6 +61,7 @@ class DoubleQueue(FarmActor):
         match message:
             case BuilderGone(name, generation, failnotes):
                 self.facts.append((f"gone {name} {generation}", failnotes))
+                self.tell(self.supervisor, GoneNoted(name, generation))
             case Ready(name, generation):
                 self.facts.append((f"ready {name}", str(generation)))
             case _:
@@ -89,6 +93,12 @@ class DoubleBuilder(FarmActor):
                 self.builder = changed
             case Retire():
                 self.end()
+            case Disown(why="loop for ever"):
+                while True:
+                    pass
+            case Disown(why="wait for a disk"):
+                with signs.waiting(Excuse.DISK):
+                    time.sleep(4.0)
             case SettingsChanged():
                 pass  # the base took them
             case _:
@@ -99,11 +109,24 @@ class DoubleBuilder(FarmActor):
 
     def described(self) -> tuple[tuple[str, str], ...]:
         return (
-            ("state", "IDLE"),
+            ("stage", "IDLE"),
             ("trusted", str(self.builder.trusted)),
             ("moved", str(self.moved)),
             ("crashes", str(self.settings.crashes)),
         )
+
+
+def die_at_birth(settings: Settings) -> None:
+    """Have the next actor that is forked be killed as its life begins, once for each time that the file is there."""
+    born, file = signs.born, settings.state_directory / "dies-at-birth"
+
+    def dies(slot: int | None) -> None:
+        if slot is not None and slot > signs.SUPERVISOR and file.exists():
+            file.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        born(slot)
+
+    signs.born = dies
 
 
 def main() -> None:
@@ -115,6 +138,7 @@ def main() -> None:
     signal.set_wakeup_fd(woken)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
+    die_at_birth(settings)
     farm.start()
     sys.stdout.write("READY\n")
     sys.stdout.flush()

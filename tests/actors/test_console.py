@@ -53,7 +53,7 @@ def test_an_actor_that_hangs_is_shown_as_such_and_holds_up_nobody(
 
 
 def test_show_tells_what_an_actor_thinks(small_farm: SmallFarm) -> None:
-    assert re.search(r"^state +IDLE$", small_farm.obey("show bob"), re.MULTILINE)
+    assert re.search(r"^stage +IDLE$", small_farm.obey("show bob"), re.MULTILINE)
     assert re.search(r"^bob +RUNNING, generation", small_farm.obey("show supervisor"), re.MULTILINE)
 
 

@@ -24,6 +24,7 @@ from actors.messages import (
     Disown,
     FencedOff,
     GatheringStarted,
+    GoneNoted,
     JobRefused,
     ProbePassed,
     Ready,
@@ -347,8 +348,26 @@ def test_a_crash_marks_the_builder_and_leaves_its_attempt_open_for_adoption(desk
 def test_reports_of_an_earlier_life_are_dropped(desk: Desk) -> None:
     desk.take(RuntimeChanged("bob", 2, RuntimeState.CONNECTING, connected=False))
     desk.farm.job()
-    assert kinds(desk.take(Ready("bob", 1, 1), BuilderGone("bob", 1, "old"))) == []
+    assert kinds(desk.take(Ready("bob", 1, 1))) == []
+
+
+def test_news_of_a_crash_that_come_after_the_next_life_has_spoken_mark_the_builder_and_take_no_build_from_it(
+    desk: Desk,
+) -> None:
+    desk.farm.job()
+    attempt = only(Assign, desk.ready("bob", generation=2)).order.attempt
+    letters = desk.take(BuilderGone("bob", 1, "KeyError: 'x'"))
+    assert only(GoneNoted, letters) == GoneNoted("bob", 1)
+    bob = only(BuilderChanged, letters).builder
+    assert (bob.notok_kind, bob.failnotes) == (NotOkKind.CRASH, "KeyError: 'x'")
+    assert desk.farm.queue.attempt(attempt).outcome is None
+    desk.take(ProbePassed("bob", 2))
     assert desk.farm.builders.get("bob").builderok
+
+
+def test_news_of_a_crash_are_acknowledged_even_of_a_builder_that_is_gone(desk: Desk) -> None:
+    assert kinds(desk.take(BuilderGone("nobody", 1, "x"))) == ["GoneNoted"]
+    assert "GoneNoted" in kinds(desk.take(BuilderGone("bob", 1, "x")))
 
 
 def test_what_a_builder_does_is_written_for_explain(desk: Desk) -> None:

@@ -25,6 +25,8 @@ OTHERS: dict[str, object] = {
     "verdicts": {"failures": 7},
     "crashes": 5,
     "crash_window_seconds": 10.0,
+    "fresh_starts": 1,
+    "fresh_start_window_seconds": 60.0,
     "stop_seconds": 3.0,
 }
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -109,6 +110,31 @@ def test_the_server_ends_with_the_process_that_started_it(tmp_path: Path) -> Non
     with psycopg.connect(again.start()) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
     again.stop()
+
+
+def test_a_starter_that_is_killed_while_the_database_is_made_leaves_no_process_and_the_next_one_makes_it(
+    tmp_path: Path,
+) -> None:
+    program = (
+        "import sys; from pathlib import Path; from storage.embedded import Embedded;"
+        "Embedded(Path(sys.argv[1]), durable=False).start()"
+    )
+    starter = psutil.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "postgres")],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+    )
+    while not (makers := [one for one in starter.children(recursive=True) if one.name() == "initdb"]):
+        assert starter.poll() is None
+    makers[0].suspend()  # it can't end by itself, nor do as it is asked
+    below = starter.children(recursive=True)
+    starter.kill()
+    starter.wait()
+    _, left = psutil.wait_procs(below, timeout=10)
+    assert left == []
+    server = Embedded(tmp_path / "postgres", durable=False)
+    with psycopg.connect(server.start()) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    server.stop()
 
 
 def test_a_directory_that_is_too_long_for_a_socket_is_refused_before_anything_is_made(tmp_path: Path) -> None:

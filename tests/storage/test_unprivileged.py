@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from storage.unprivileged import (
@@ -15,6 +18,7 @@ from storage.unprivileged import (
     command_as,
     ensure_user,
     give_directory,
+    interpreter_paths,
 )
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="is about what root does")
@@ -87,3 +91,33 @@ def test_roots_directory_with_something_in_it_is_not_taken(tmp_path: Path) -> No
     with pytest.raises(CannotRunUnprivileged, match="is not empty and belongs to root"):
         give_directory(tmp_path, FARM_USER)
     assert tmp_path.stat().st_uid == 0
+
+
+def test_a_program_that_does_not_end_dies_with_its_starter_and_with_it_all_that_it_has_started() -> None:
+    stubborn = ["sh", "-c", "trap '' INT TERM; sleep 98765 & echo $$ $!; wait"]
+    command = command_as(FARM_USER, stubborn, reach=interpreter_paths(), die_with_parent=True, whole=True)
+    program = f"import subprocess; subprocess.run({command!r})"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        processes = [psutil.Process(int(word)) for word in starter.stdout.readline().split()]
+        assert len(processes) == 2
+        starter.kill()
+        _, left = psutil.wait_procs(processes, timeout=10)
+        assert left == []
+
+
+def test_a_program_that_leads_others_is_told_to_end_by_ending_its_wrapper_and_its_exit_code_counts() -> None:
+    stubborn = ["sh", "-c", "trap '' INT TERM; sleep 98765 & echo $!; wait"]
+    command = command_as(FARM_USER, stubborn, reach=interpreter_paths(), die_with_parent=True, whole=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as wrapper:
+        assert wrapper.stdout is not None
+        sleeper = psutil.Process(int(wrapper.stdout.readline()))
+        wrapper.send_signal(signal.SIGINT)
+        _, words = wrapper.communicate(timeout=10)
+        assert (wrapper.returncode, words) == (1, "sh was told to end\n")
+        sleeper.wait(10)
+    ended = subprocess.run(
+        command_as(FARM_USER, ["sh", "-c", "exit 7"], reach=interpreter_paths(), die_with_parent=True, whole=True),
+        check=False,
+    )
+    assert ended.returncode == 7

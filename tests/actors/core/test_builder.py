@@ -931,14 +931,14 @@ def test_a_full_disk_pauses_log_and_results_and_blames_nobody(scene: Scene) -> N
 
 def test_a_restarted_queue_actor_is_asked_about_the_running_build_and_keeps_it_running(scene: Scene) -> None:
     order = scene.begin_building()
-    assert kinds(scene.happen(QueueReplaced(scene.at))) == ["AdoptionWanted"]
+    assert kinds(scene.happen(QueueReplaced(scene.at))) == ["ProbePassed", "AdoptionWanted"]
     assert not kinds(scene.queue_says(Adopt("bob", 1, order)))
     assert scene.core.work is not None
 
 
 def test_a_restarted_queue_actor_is_told_the_end_again(scene: Scene) -> None:
     reported(scene)
-    assert kinds(scene.happen(QueueReplaced(scene.at))) == ["Finished"]
+    assert kinds(scene.happen(QueueReplaced(scene.at))) == ["ProbePassed", "Finished"]
 
 
 def test_an_untrusted_build_goes_on_when_the_builder_becomes_trusted() -> None:

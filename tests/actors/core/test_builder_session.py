@@ -20,7 +20,7 @@ from protocol.messages import (
     SlaveState,
     Status,
 )
-from storage.records import NotOkKind, RuntimeState
+from storage.records import NotOkBy, NotOkKind, RuntimeState
 from tests.fix_builder import FARM, IDLE, Scene, an_order, bob, building, kinds
 
 
@@ -308,7 +308,19 @@ def test_an_idle_builder_says_so_again_every_minute(scene: Scene) -> None:
 def test_a_restarted_queue_actor_is_told_again_who_is_ready(scene: Scene) -> None:
     scene.begin()
     scene.open_session()
-    assert kinds(scene.happen(QueueReplaced(scene.at))) == ["Ready"]
+    assert kinds(scene.happen(QueueReplaced(scene.at))) == ["ProbePassed", "Ready"]
+
+
+def test_news_of_an_earlier_lifes_crash_that_come_late_are_answered_with_the_probe_that_was_passed_since(
+    scene: Scene,
+) -> None:
+    scene.begin()
+    crash = {"builderok": False, "failnotes": "x", "notok_by": NotOkBy.MACHINE, "notok_kind": NotOkKind.CRASH}
+    assert "ProbePassed" not in kinds(scene.change_row(**crash))  # nothing is known yet
+    scene.open_session()
+    assert "ProbePassed" in kinds(scene.change_row(**crash))
+    assert "ProbePassed" not in kinds(scene.change_row(**crash | {"notok_by": NotOkBy.PERSON, "notok_kind": None}))
+    assert "ProbePassed" not in kinds(scene.change_row(**crash | {"notok_kind": NotOkKind.BREACH}))
 
 
 def test_a_slave_that_builds_what_nobody_asked_for_is_a_breach(scene: Scene) -> None:

@@ -16,6 +16,7 @@ from actors.core.supervision import (
     ChangeBuilder,
     Ended,
     Event,
+    GoneRecorded,
     Order,
     QueueUp,
     ReportGone,
@@ -141,6 +142,18 @@ def test_a_crash_while_the_queue_actor_is_away_is_reported_when_it_is_back(farm:
     )
 
 
+def test_what_a_queue_actor_was_told_and_did_not_acknowledge_its_next_life_is_told_again(farm: Supervision) -> None:
+    report, _ = farm.handle(Ended("bob", 1, "x", 5.0))
+    second, _ = farm.handle(Ended("frog", 1, "y", 5.0))
+    farm.handle(GoneRecorded("frog", 1, 5.1))
+    farm.handle(Ended(QUEUE, 1, "hung", 20.0))  # perhaps it hung already when it was told of bob
+    assert farm.handle(QueueUp(2, 20.1)) == (report, AnnounceQueue())
+    farm.handle(GoneRecorded("bob", 1, 20.2))
+    farm.handle(Ended(QUEUE, 2, "z", 21.0))
+    assert farm.handle(QueueUp(3, 21.1)) == (AnnounceQueue(),)
+    assert second == ReportGone("frog", 1, "actor of the builder crashed: y")
+
+
 def test_a_changed_row_reaches_its_builder_and_no_other(farm: Supervision) -> None:
     changed = builder("bob", trusted=False)
     assert farm.handle(BuildersSeen((changed, FROG), 5.0)) == (ChangeBuilder("nursery-1", changed),)
@@ -180,7 +193,8 @@ class Farm(RuleBasedStateMachine):
         self.retiring: set[str] = set()
         self.wakes: list[float] = []
         self.crashes: defaultdict[str, deque[float]] = defaultdict(deque)
-        self.owed: list[tuple[str, int]] = []  # crashes of builders that must be reported
+        self.owed: list[tuple[str, int]] = []  # crashes of builders that must be reported until they are recorded
+        self.told_queue: set[tuple[str, int]] = set()  # those that the queue actor that lives was told of
         self.feed(Begun(0.0))
 
     def feed(self, event: Event) -> None:
@@ -207,8 +221,8 @@ class Farm(RuleBasedStateMachine):
                 self.retiring.add(name)
             case ReportGone(name, generation):
                 assert QUEUE in self.alive
-                assert (name, generation) in self.owed, "reported twice, or nobody crashed"
-                self.owed.remove((name, generation))
+                assert (name, generation) in self.owed, "reported again after it was recorded, or nobody crashed"
+                self.told_queue.add((name, generation))
             case WakeUp(after):
                 self.wakes.append(self.now + after)
             case AnnounceQueue():
@@ -221,6 +235,8 @@ class Farm(RuleBasedStateMachine):
 
     def death(self, name: str) -> Ended:
         self.home.pop(name, None)
+        if name == QUEUE:
+            self.told_queue.clear()
         end = Ended(name, self.alive.pop(name), "x", self.now)
         self.told.append(end)
         return end
@@ -267,7 +283,16 @@ class Farm(RuleBasedStateMachine):
     def the_queue_is_up(self) -> None:
         if QUEUE in self.alive:
             self.feed(QueueUp(self.alive[QUEUE], self.now))
-            assert not self.owed, "a crash was never reported"
+            assert self.told_queue >= set(self.owed), "the queue actor does not know of a crash"
+
+    @precondition(lambda self: self.told_queue)
+    @rule(pick=st.integers(min_value=0))
+    def the_queue_actor_has_recorded_a_crash(self, pick: int) -> None:
+        name, generation = sorted(self.told_queue)[pick % len(self.told_queue)]
+        self.feed(GoneRecorded(name, generation, self.now))
+        self.told_queue.remove((name, generation))
+        if (name, generation) in self.owed:
+            self.owed.remove((name, generation))
 
     @invariant()
     def whoever_does_not_run_is_held_and_will_be_woken(self) -> None:

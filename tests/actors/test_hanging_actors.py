@@ -1,0 +1,68 @@
+"""Real processes that hang, and that only seem to: supervisor and nurseries over doubles, two seconds to give a sign."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fix_small_farm import wait_until
+
+if TYPE_CHECKING:
+    from tests.fix_small_farm import SmallFarm
+
+pytestmark = pytest.mark.slow
+
+ATTEMPT = "1b4e28ba-2fa1-41d2-883f-0016d3cca427"
+
+
+@pytest.fixture
+def farm(watchful_farm: SmallFarm) -> SmallFarm:
+    """The farm, with everybody there."""
+    wait_until(lambda: not watchful_farm.attached.census().absent)
+    return watchful_farm
+
+
+def test_a_builders_actor_in_an_endless_loop_is_killed_and_reported_and_one_that_waits_for_a_disk_is_not(
+    farm: SmallFarm,
+) -> None:
+    old = {name: farm.generation(name) for name in ("bob", "frog", "toad")}
+    farm.obey(f'send frog Disown("frog", 1, "{ATTEMPT}", "wait for a disk")')
+    farm.obey(f'send bob Disown("bob", 1, "{ATTEMPT}", "loop for ever")')
+    wait_until(lambda: "waits for a disk" in farm.obey("actors"))
+    farm.wait_generation("bob", old["bob"] + 1)
+    wait_until(lambda: f"gone bob {old['bob']}" in farm.facts())
+    notes = farm.facts()[f"gone bob {old['bob']}"]
+    assert notes == "actor of the builder crashed: hung: no sign of life for 2 s"
+    farm.obey("send frog Describe")
+    wait_until(lambda: dict(farm.said("frog").state)["stage"] == "IDLE")
+    assert farm.generation("frog") == old["frog"]
+    assert farm.generation("toad") == old["toad"]
+
+
+def test_an_actor_that_is_killed_as_it_is_born_is_missed_and_lives_again(farm: SmallFarm) -> None:
+    old = farm.generation("bob")
+    (farm.settings.state_directory / "dies-at-birth").touch()
+    farm.kill("bob")
+    farm.wait_generation("bob", old + 2)
+
+
+def test_a_queue_actor_that_keeps_crashing_is_held_until_the_window_has_passed_and_the_others_go_on(
+    farm: SmallFarm,
+) -> None:
+    pids = {name: farm.said(name).pid for name in ("bob", "frog", "toad")}
+
+    def held() -> bool:
+        return "held" in dict(farm.attached.census().absent).get("queue", "")
+
+    while not held():
+        queue = farm.here("queue")
+        if queue is not None:
+            with suppress(ProcessLookupError):
+                os.kill(queue.pid, signal.SIGKILL)
+    assert {name: farm.said(name).pid for name in pids} == pids
+    wait_until(lambda: farm.here("queue") is not None)
+    wait_until(lambda: {"ready bob", "ready frog", "ready toad"} <= farm.facts().keys())
