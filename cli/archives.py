@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -10,13 +11,19 @@ from actors.core.private import seen_archives
 from actors.core.roles import Action
 from cli.errors import BadInput
 from cli.farm import open_farm
+from cli.finding import find_archive
 from cli.import_packages import import_packages
 from cli.limits import Disk, FileSize, LogSize, Memory, Processes, Silent, Wall, changes, words
-from cli.output import AsJson, print_json, say
+from cli.output import AsJson, print_json, say, when
+from cli.submitted import places, publication_document, waiting
 from cli.tables import Rows
+from cli.tags import AskedTags, NoTags, chosen
+from publishing.stores import stores_on
+from publishing.withdrawal import unpublish
 from storage.archives import Archives
 from storage.limits import said
-from storage.records import Archive, ArchivePurpose
+from storage.publications import Publications
+from storage.records import Archive, ArchivePurpose, Pocket, PublishingStatus
 
 app = typer.Typer(help="Where sources come from and results go.", no_args_is_help=True)
 app.command("import-packages")(import_packages)
@@ -55,7 +62,18 @@ def list_archives(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"archives": [_document(one) for one in archives]})
         return
-    rows = Rows("ARCHIVE", "PURPOSE", "TRUST", "OWNER", "SCORE", "STATE", "LIMITS", right=("SCORE",), less=("LIMITS",))
+    rows = Rows(
+        "ARCHIVE",
+        "PURPOSE",
+        "TRUST",
+        "OWNER",
+        "SCORE",
+        "STATE",
+        "TAGS",
+        "LIMITS",
+        right=("SCORE",),
+        less=("LIMITS", "TAGS"),
+    )
     for one in archives:
         rows.add(
             f"{one.distribution}/{one.name}",
@@ -64,6 +82,7 @@ def list_archives(context: typer.Context, as_json: AsJson = False) -> None:
             one.owner or "",
             f"{one.relative_score:+d}",
             " ".join(filter(None, ("enabled" if one.enabled else "DISABLED", "private" if one.private else ""))),
+            " ".join(one.tags),
             words(one.limits).replace("\n", ", "),
         )
     rows.show("no archives: `buildd-master chroot make` registers the distribution's own, `archive add` any other")
@@ -78,6 +97,7 @@ def add_archive(
     ] = ArchivePurpose.PPA,
     private: Private = None,
     score: Score = None,
+    tag: AskedTags = None,
     wall: Wall = None,
     silent: Silent = None,
     memory: Memory = None,
@@ -95,6 +115,7 @@ def add_archive(
     owner = archive.partition("/")[0] if purpose is ArchivePurpose.PPA else None
     if purpose is ArchivePurpose.PPA and "/" not in archive:
         raise BadInput(f"a PPA is named by its owner: write {distribution}/OWNER/{archive}, or another --purpose")
+    tags = chosen(tag, no_tags=False)
     limits = changes(
         wall=wall,
         silent=silent,
@@ -113,6 +134,7 @@ def add_archive(
             private=bool(private),
             relative_score=score or 0,
             limits=limits,
+            tags=tags or (),
         )
     if as_json:
         print_json(_document(added))
@@ -131,6 +153,8 @@ def set_archive(
     ] = None,
     private: Private = None,
     score: Score = None,
+    tag: AskedTags = None,
+    no_tags: NoTags = False,
     wall: Wall = None,
     silent: Silent = None,
     memory: Memory = None,
@@ -142,6 +166,7 @@ def set_archive(
 ) -> None:
     """Change an archive; its purpose, and so its trust, never changes."""
     distribution, archive = split(name)
+    tags = chosen(tag, no_tags)
     limits = changes(
         wall=wall,
         silent=silent,
@@ -151,16 +176,78 @@ def set_archive(
         log_size=log_size,
         disk=disk,
     )
-    if enabled is None and private is None and score is None and not limits:
+    if enabled is None and private is None and score is None and tags is None and not limits:
         raise BadInput("nothing to change: see `buildd-master archive set --help`")
     with open_farm(context) as farm, farm.acting(f"archive set {name}", Action.CHANGE_ARCHIVES):
         changed = Archives(farm.connection).change_archive(
-            distribution, archive, enabled=enabled, private=private, relative_score=score, limits=limits
+            distribution, archive, enabled=enabled, private=private, relative_score=score, limits=limits, tags=tags
         )
     if as_json:
         print_json(_document(changed))
     else:
         say(f"changed archive {changed.distribution}/{changed.name}")
+
+
+@app.command("publications")
+def list_publications(
+    context: typer.Context,
+    name: Name,
+    source: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only sources of this name.", show_default=False)
+    ] = None,
+    history: Annotated[
+        bool, typer.Option("--all", help="Those too that were superseded or deleted, and count no more.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the sources that are published in an archive."""
+    with open_farm(context) as farm:
+        archive = find_archive(farm, *split(name))
+        farm.require(Action.READ_FILES, archive)
+        publications = Publications(farm.connection).all(archive.id, source, live=not history)
+    if as_json:
+        print_json({"archive": name, "publications": [publication_document(one) for one in publications]})
+        return
+    rows = Rows("SOURCE", "VERSION", "SERIES", "POCKET", "COMPONENT", "STATUS", "SINCE", less=("SINCE", "COMPONENT"))
+    for one in publications:
+        rows.add(
+            one.source, one.version, one.series, one.pocket.value, one.component, one.status.value, when(one.created)
+        )
+    rows.show(f"nothing is published in {name}: `buildd-master submit PACKAGE --archive {name}` does that")
+
+
+@app.command("unpublish")
+def unpublish_source(
+    context: typer.Context,
+    name: Name,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Name of the source package.", show_default=False)],
+    version: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="Only this version.", show_default=False)
+    ] = None,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SERIES", help="Only in this series, as bookworm; may be repeated.", show_default=False),
+    ] = None,
+    pocket: Annotated[
+        Pocket | None, typer.Option(case_sensitive=False, help="Only in this pocket.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a source out of an archive again: what waits to be built of it is not built.
+
+    What was built stays, and an older version that it had superseded stays so; submit that one again.
+    """
+    distribution, archive_name = split(name)
+    where = {one.removeprefix(f"{distribution}/") for one in series or ()}
+    with open_farm(context) as farm:
+        archive = find_archive(farm, distribution, archive_name)
+        with farm.acting(f"archive unpublish {name} {source}", Action.CHANGE_BUILDS, archive):
+            done = unpublish(stores_on(farm.connection), archive, source, version=version, series=where, pocket=pocket)
+    if as_json:
+        shown = [publication_document(replace(one, status=PublishingStatus.DELETED)) for one in done.publications]
+        print_json({"archive": name, "unpublished": shown, "superseded_builds": done.waiting})
+    else:
+        say(f"unpublished {places(done.publications)}; {waiting(done.waiting)}")
 
 
 def _document(one: Archive) -> dict[str, object]:
@@ -173,5 +260,6 @@ def _document(one: Archive) -> dict[str, object]:
         "private": one.private,
         "enabled": one.enabled,
         "relative_score": one.relative_score,
+        "tags": one.tags,
         "limits": said(one.limits),
     }

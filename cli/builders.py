@@ -14,6 +14,7 @@ from cli.farm import open_farm
 from cli.output import AsJson, plain, print_json, say, since, state, when
 from cli.stories import LAST, print_story
 from cli.tables import Facts, Rows
+from cli.tags import HadTags, NoRestrictedTags, NoTags, RestrictedTags, had
 from storage.archives import Archives
 from storage.builders import Builders
 from storage.events import Events
@@ -27,7 +28,6 @@ Families = Annotated[
     list[str] | None,
     typer.Option("--family", metavar="FAMILY", help="Processor family it builds for, as amd64; may be repeated."),
 ]
-Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="Resource tag; may be repeated.")]
 
 
 def state_of(builder: Builder, runtime: BuilderRuntime | None) -> str:
@@ -51,6 +51,7 @@ def document(builder: Builder, runtime: BuilderRuntime | None) -> dict[str, obje
         "trusted": builder.trusted,
         "manual": builder.manual,
         "tags": builder.tags,
+        "restricted_tags": builder.restricted_tags,
         "builderok": builder.builderok,
         "failnotes": builder.failnotes,
         "notok_by": builder.notok_by,
@@ -117,6 +118,8 @@ def show_builder(context: typer.Context, name: Name, as_json: AsJson = False) ->
     facts.add("mode", "manual: gets only what an operator assigns" if builder.manual else "automatic")
     if builder.tags:
         facts.add("tags", " ".join(builder.tags))
+    if builder.restricted_tags:
+        facts.add("restricted", f"{' '.join(builder.restricted_tags)}: only jobs that ask for all of these")
     if not builder.builderok:
         facts.add("fail notes", builder.failnotes or "none")
         facts.add("marked by", builder.notok_by or "")
@@ -145,16 +148,18 @@ def add_builder(
         bool, typer.Option("--trusted/--untrusted", help="It builds trusted code only, or untrusted code only.")
     ] = False,
     manual: Annotated[bool, typer.Option("--manual/--auto", help="It gets only what an operator assigns.")] = False,
-    tag: Tags = None,
+    tag: HadTags = None,
+    restricted_tag: RestrictedTags = None,
     as_json: AsJson = False,
 ) -> None:
     """Register a builder.
 
     The running farm connects to its slave at once.
     """
+    tags = had(tag, restricted_tag)
     with open_farm(context) as farm, farm.acting(f"builder add {name}", Action.CHANGE_BUILDERS):
         families = family or [Archives(farm.connection).family_of(host_apt.architecture())]
-        builder = Builders(farm.connection).add(name, url, families, trusted=trusted, manual=manual, tags=tag or [])
+        builder = Builders(farm.connection).add(name, url, families, trusted=trusted, manual=manual, **tags)
     if as_json:
         print_json(document(builder, None))
     else:
@@ -177,14 +182,18 @@ def set_builder(
         bool | None, typer.Option("--ok/--not-ok", help="Whether it may get work; a person's word stands.")
     ] = None,
     notes: Annotated[str | None, typer.Option(metavar="TEXT", help="Fail notes: why it is not ok.")] = None,
-    tag: Tags = None,
+    tag: HadTags = None,
+    no_tags: NoTags = False,
+    restricted_tag: RestrictedTags = None,
+    no_restricted_tags: NoRestrictedTags = False,
     as_json: AsJson = False,
 ) -> None:
     """Change a builder.
 
     The running farm follows within milliseconds.
     """
-    changes = {"url": url, "families": family, "trusted": trusted, "manual": manual, "tags": tag}
+    tags = had(tag, restricted_tag, no_tags=no_tags, no_restricted_tags=no_restricted_tags)
+    changes = {"url": url, "families": family, "trusted": trusted, "manual": manual, **tags}
     given = {key: value for key, value in changes.items() if value is not None}
     if notes is not None and ok is not False:
         raise BadInput("fail notes say why a builder is not ok: --notes goes with --not-ok")
@@ -202,7 +211,8 @@ def set_builder(
         print_json(document(builder, runtime))
     else:
         flags = {"trusted": ("untrusted", "trusted"), "manual": ("automatic", "manual")}
-        done = [flags[key][value is True] if key in flags else key for key, value in given.items()]
+        named = {key: key.replace("_", " ") for key in given}
+        done = [flags[key][value is True] if key in flags else named[key] for key, value in given.items()]
         done += [] if ok is None else ["ok" if ok else "not ok"]
         say(f"changed builder {name}: {', '.join(done)}")
 

@@ -115,7 +115,7 @@ def show_build(context: typer.Context, build: Id, as_json: AsJson = False) -> No
     facts = Facts()
     facts.add("build", f"{one.id}: {one.source} {one.version}".rstrip())
     facts.add("for", f"{one.distroarchseries} {one.pocket}{', arch-indep packages too' if one.arch_indep else ''}")
-    facts.add("archive", f"{one.archive} ({'trusted' if one.trusted else 'untrusted'}), {one.component}, {one.urgency}")
+    facts.add("archive", _place(one))
     facts.add("state", state(one.state))
     if one.why:
         facts.add("why", one.why)
@@ -204,8 +204,16 @@ def document(one: Build) -> dict[str, object]:
         "created": one.created,
         "started": one.started,
         "ended": one.ended,
+        "tags": one.tags,
         "limits": said(one.limits),
     }
+
+
+def _place(one: Build) -> str:
+    """Return where a build's source is published, and what it asks for."""
+    trust = "trusted" if one.trusted else "untrusted"
+    asks = f", asks for {' '.join(one.tags)}" if one.tags else ""
+    return f"{one.archive} ({trust}), {one.component}, {one.urgency}{asks}"
 
 
 def took(one: Build) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Annotated
 
 import typer
@@ -13,11 +14,22 @@ from cli.output import AsJson, print_json, say
 from cli.tables import Rows
 from storage.archives import Archives
 from storage.errors import UnknownArchive
-from storage.records import ArchivePurpose, DistroArchSeries
+from storage.records import ArchivePurpose, DistroArchSeries, SeriesStatus
 
 app = typer.Typer(help="Distributions, their series and architectures.", no_args_is_help=True)
 
 PRIMARY = "primary"  #: name of a distribution's own archive
+
+Name = Annotated[str, typer.Argument(metavar="DISTRIBUTION/SERIES", help="As debian/bookworm.", show_default=False)]
+Status = Annotated[
+    SeriesStatus | None,
+    typer.Option(
+        case_sensitive=False, help="Where it is in its life: which pockets are open to uploads.", show_default=False
+    ),
+]
+Ppas = Annotated[
+    bool | None, typer.Option("--ppas/--no-ppas", help="Whether sources in PPAs are built for it.", show_default=False)
+]
 
 
 def split(text: str) -> tuple[str, str]:
@@ -61,26 +73,30 @@ def ensure_primary(farm: Farm, distribution: str) -> list[str]:
 
 @app.command("list")
 def list_series(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the series, their architectures, and which of these have chroots."""
+    """List the series, their status and architectures, and which of these have chroots."""
     with open_farm(context) as farm:
         series = Archives(farm.connection).series()
-        chroots = Archives(farm.connection).chroots()
-    pockets = {
-        str(one): [chroot.pocket.value for chroot in chroots if chroot.distroarchseries == str(one)] for one in series
-    }
+        pockets = _pockets(farm)
     if as_json:
         print_json({"series": [_document(one, pockets[str(one)]) for one in series]})
         return
-    rows = Rows("SERIES", "FAMILY", "ARCH-INDEP", "CHROOTS")
+    rows = Rows("SERIES", "STATUS", "FAMILY", "ARCH-INDEP", "PPAS", "CHROOTS", less=("FAMILY", "PPAS"))
     for one in series:
-        rows.add(str(one), one.family, "yes" if one.nominated_archindep else "", " ".join(pockets[str(one)]) or "none")
+        rows.add(
+            str(one),
+            one.status.value,
+            one.family,
+            "yes" if one.nominated_archindep else "",
+            "yes" if one.ppas else "no",
+            " ".join(pockets[str(one)]) or "none",
+        )
     rows.show("no series: `buildd-master chroot make` registers this machine's, `buildd-master series add` any other")
 
 
 @app.command("add")
 def add_series(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="DISTRIBUTION/SERIES", help="As debian/bookworm.", show_default=False)],
+    name: Name,
     arch: Annotated[list[str], typer.Option("--arch", metavar="ARCH", help="Architecture tag; may be repeated.")],
     archindep: Annotated[
         str | None,
@@ -88,23 +104,75 @@ def add_series(
             metavar="ARCH", help="The architecture that builds arch-indep packages; else the first.", show_default=False
         ),
     ] = None,
+    status: Status = None,
+    ppas: Ppas = None,
     as_json: AsJson = False,
 ) -> None:
-    """Register a series, or add architectures to one."""
+    """Register a series, or add architectures to one.
+
+    A new series is in DEVELOPMENT, and its architectures build sources in PPAs, unless told otherwise.
+    """
     distribution, series = split(name)
     with open_farm(context) as farm, farm.acting(f"series add {name}", Action.CHANGE_ARCHIVES):
         archives = Archives(farm.connection)
         families = {tag: archives.family_of(tag) for tag in arch}
         there = (one for one in archives.series() if (one.distribution, one.series) == (distribution, series))
         nominated = archindep or next((one.architecture for one in there if one.nominated_archindep), arch[0])
-        added = archives.add_series(distribution, series, families, nominated_archindep=nominated)
+        archives.add_series(distribution, series, families, nominated_archindep=nominated)
+        added = archives.change_series(distribution, series, status=status, ppas=ppas, architectures=arch)
         made = ensure_primary(farm, distribution)
+        pockets = _pockets(farm)
     if as_json:
-        print_json({"series": [_document(one, []) for one in added]})
+        print_json({"series": [_document(one, pockets[str(one)]) for one in added]})
         return
     say(f"registered {name}: {', '.join(one.architecture for one in added)}")
     for line in made:
         say(line)
+
+
+@app.command("set")
+def set_series(
+    context: typer.Context,
+    name: Name,
+    arch: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ARCH",
+            help="The architecture whose --ppas is meant, else all; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    status: Status = None,
+    ppas: Ppas = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change the status of a series, or which of its architectures build sources in PPAs."""
+    distribution, series = split(name)
+    if status is None and ppas is None:
+        raise BadInput("nothing to change: see `buildd-master series set --help`; `series list` shows what is set")
+    if arch and ppas is None:
+        raise BadInput("the status is the whole series': --arch goes with --ppas or --no-ppas")
+    with open_farm(context) as farm, farm.acting(f"series set {name}", Action.CHANGE_ARCHIVES):
+        changed = Archives(farm.connection).change_series(
+            distribution, series, status=status, ppas=ppas, architectures=arch or ()
+        )
+        pockets = _pockets(farm)
+    if as_json:
+        print_json({"series": [_document(one, pockets[str(one)]) for one in changed]})
+        return
+    done = [] if status is None else [status.value]
+    if ppas is not None:
+        tags = " ".join(one.architecture for one in changed if not arch or one.architecture in arch)
+        done.append(f"{tags} {'build' if ppas else 'build no'} sources in PPAs")
+    say(f"changed {name}: {'; '.join(done)}")
+
+
+def _pockets(farm: Farm) -> defaultdict[str, list[str]]:
+    """Return for which pockets there are chroots, by architecture of a series."""
+    pockets: defaultdict[str, list[str]] = defaultdict(list)
+    for chroot in Archives(farm.connection).chroots():
+        pockets[chroot.distroarchseries].append(chroot.pocket.value)
+    return pockets
 
 
 def _document(one: DistroArchSeries, pockets: list[str]) -> dict[str, object]:
@@ -115,5 +183,7 @@ def _document(one: DistroArchSeries, pockets: list[str]) -> dict[str, object]:
         "architecture": one.architecture,
         "family": one.family,
         "nominated_archindep": one.nominated_archindep,
+        "status": one.status,
+        "ppas": one.ppas,
         "chroots": pockets,
     }

@@ -1,48 +1,42 @@
 """`buildd-master submit`: a source package goes into the farm.
 
-Everything is verified before anything is stored; then all files go into the librarian; then one transaction makes
-source, publication, builds and jobs.  The running farm is told by the commit.
+Everything is verified and decided before anything is stored; then all files go into the librarian; then one transaction
+of `publishing.submission` makes sources, publications, builds and jobs.  The running farm is told by the commit.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from glob import escape as glob_escape
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from actors.core.making import ArchitectureTable
+from actors.core.places import Places, Wish
 from actors.core.roles import Action
 from cli.builds import document, end_words, failure, wait_with_words
-from cli.errors import BadInput
+from cli.errors import BadInput, NotReachable
 from cli.farm import Farm, open_farm
-from cli.finding import find_archive
 from cli.limits import Disk, FileSize, LogSize, Memory, Processes, Silent, Wall, changes
-from cli.output import AsJson, console, note, print_json
+from cli.output import AsJson, console, note, print_json, warn
 from cli.private_apt import PACKAGE, PrivateApt
 from cli.progress import percent, transferring
 from cli.results import check_output, copy_files, files_document, print_files
 from cli.series import PRIMARY
 from cli.source_package import SourcePackage, read
-from cli.targets import Target, choose_series, wanted_builds, with_chroot
-from storage.archives import Archives
+from cli.submitted import done_document, lines
+from cli.tags import AskedTags, NoTags, chosen
+from publishing.architectures import architecture_table
+from publishing.stores import Stores, stores_on
+from publishing.submission import Plan, Submission, Submitted, choose_places, plan
+from publishing.submission import submit as submit_source
 from storage.builds import Builds
-from storage.library import Library
-from storage.records import (
-    Archive,
-    Build,
-    BuildState,
-    DistroArchSeries,
-    NamedFile,
-    NewSource,
-    Pocket,
-    StoredFile,
-    Urgency,
-)
+from storage.errors import UnknownComponent
+from storage.records import NamedFile, NewSource, Pocket, StoredFile, Urgency
 
 
 def submit(
@@ -63,8 +57,12 @@ def submit(
         typer.Option(metavar="DIR", help="Copy the results there (waits).", file_okay=False, show_default=False),
     ] = None,
     series: Annotated[
-        str | None,
-        typer.Option(metavar="SERIES", help="As bookworm; else the only one with a chroot.", show_default=False),
+        list[str] | None,
+        typer.Option(
+            metavar="SERIES",
+            help="As bookworm; may be repeated; all: each that has a chroot. Else the only one with a chroot.",
+            show_default=False,
+        ),
     ] = None,
     arch: Annotated[
         list[str] | None,
@@ -75,6 +73,8 @@ def submit(
     component: Annotated[
         str | None, typer.Option(metavar="COMPONENT", help="Else as its section says, or main.", show_default=False)
     ] = None,
+    tag: AskedTags = None,
+    no_tags: NoTags = False,
     urgency: Annotated[Urgency, typer.Option(case_sensitive=False, help="Urgency of the upload.")] = Urgency.MEDIUM,
     again: Annotated[bool, typer.Option("--again", help="Build it once more, though it was built already.")] = False,
     wall: Wall = None,
@@ -86,7 +86,11 @@ def submit(
     disk: Disk = None,
     as_json: AsJson = False,
 ) -> None:
-    """Build a source package, as `submit hello` or `submit ./hello_2.10-3.dsc`."""
+    """Build a source package, as `submit hello` or `submit ./hello_2.10-3.dsc`.
+
+    All or nothing: either every build is queued that it asks for, or nothing is changed. Older versions of the source
+    are superseded where it is published.
+    """
     limits = changes(
         wall=wall,
         silent=silent,
@@ -96,64 +100,66 @@ def submit(
         log_size=log_size,
         disk=disk,
     )
+    tags = chosen(tag, no_tags)
     check_output(output)
+    waits = wait or output is not None
     with open_farm(context) as farm:
-        place = _place(farm, series, archive, pocket)
-        farm.require(Action.CHANGE_BUILDS, place.archive)
+        stores = stores_on(farm.connection)
+        places = choose_places(stores, Wish(archive, tuple(series or ()), tuple(arch or ()), pocket), farm.caller)
+        farm.require(Action.CHANGE_BUILDS, places.archive)
         if limits:
             farm.require(Action.CHANGE_LIMITS)
-        with _dsc(farm, what, place.series) as dsc:
+        with _dsc(farm, what, places) as dsc:
             package = _verified(dsc)
-            targets = wanted_builds(package.name, package.architectures, place.ready, arch or [])
+            own = _component(stores, package, component)
+            planned = plan(stores, places, package.name, package.version, hints=package.architectures, table=_table())
             stored = _store(farm, package)
         source = NewSource(
             name=package.name,
             version=package.version,
-            component=component or _component(package),
+            component=own,
             urgency=urgency,
             architectures=package.architectures,
             files=tuple(NamedFile(name, content.sha256, content.size) for name, content in stored.items()),
         )
-        builds = _queue(farm, source, stored, place, targets, again=again, limits=limits)
-        if wait or output is not None:
+        submission = Submission(source, stored, component, tags, limits, again)
+        done = _queue(farm, planned, submission)
+        builds = tuple(one.build for one in done.taken)
+        if waits:
             builds = wait_with_words(farm, [one.id for one in builds], log=True, quiet=as_json)
-        results = {one.id: Builds(farm.connection).files(one.id) for one in builds}
+        # What never began has no files.
+        results = {one.id: Builds(farm.connection).files(one.id) if one.started else () for one in builds}
         copies = {one.id: copy_files(farm, results[one.id], output) for one in builds} if output is not None else {}
     if as_json:
         shown = [{**document(one), "files": files_document(results[one.id], copies.get(one.id))} for one in builds]
-        print_json({"source": package.name, "version": package.version, "builds": shown})
-    elif wait or output is not None:
+        print_json({**done_document(planned, submission, done), "builds": shown})
+    elif waits:
         for one in builds:
             console().print(end_words(one), soft_wrap=True)
             if results[one.id]:
                 print_files(results[one.id], output)
     else:
         note("follow it with `buildd-master build log -f " + str(builds[0].id) + "`")
-    error = failure(builds) if wait or output is not None else None
+    error = failure(builds) if waits else None
     if error is not None:
         raise error
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a source goes."""
-
-    archive: Archive
-    series: str
-    pocket: Pocket
-    ready: tuple[DistroArchSeries, ...]  #: the architectures of the series that have a chroot
-
-
-def _place(farm: Farm, series: str | None, archive: str, pocket: Pocket) -> _Place:
-    archives = Archives(farm.connection)
-    ready = with_chroot(archives.series(), archives.chroots(), pocket)
-    distribution, name = choose_series(ready, series)
-    mine = tuple(one for one in ready if (one.distribution, one.series) == (distribution, name))
-    return _Place(find_archive(farm, distribution, archive.removeprefix(f"{distribution}/")), name, pocket, mine)
+def _queue(farm: Farm, planned: Plan, submission: Submission) -> Submitted:
+    """Make everything in one transaction, and say what was made."""
+    source, archive = submission.source, planned.places.archive
+    also = (Action.CHANGE_LIMITS,) if submission.limits else ()
+    with farm.acting(f"submit {source.name} {source.version}", Action.CHANGE_BUILDS, archive, also=also):
+        done = submit_source(stores_on(farm.connection), planned, submission)
+    for line in lines(done, planned.places.pocket):
+        note(line)
+    for line in planned.remarks:
+        warn(line)
+    return done
 
 
 @contextmanager
-def _dsc(farm: Farm, what: str, series: str) -> Iterator[Path]:
+def _dsc(farm: Farm, what: str, places: Places) -> Iterator[Path]:
     """Give the `.dsc` that is meant: a file, or one that apt fetches for the length of the block."""
     path = Path(what)
     if "/" in what or what.endswith(".dsc") or path.is_file():
@@ -161,7 +167,12 @@ def _dsc(farm: Farm, what: str, series: str) -> Iterator[Path]:
         return
     if not PACKAGE.fullmatch(what):
         raise BadInput(f"{what!r} is neither a .dsc file nor the name of a package")
-    apt = PrivateApt(farm.settings.state_directory / "apt", series)
+    if len(places.series) > 1:
+        raise BadInput(
+            f"a package by name comes from one series: name one, or fetch {what} and give its .dsc to build it in"
+            f" {len(places.series)} series"
+        )
+    apt = PrivateApt(farm.settings.state_directory / "apt", places.series[0][0].series)
     started = time.monotonic()
     with ExitStack() as fetched:
         with percent(f"fetching the source of {what}") as progress:
@@ -209,51 +220,30 @@ def _store(farm: Farm, package: SourcePackage) -> dict[str, StoredFile]:
     return stored
 
 
-def _queue(
-    farm: Farm,
-    source: NewSource,
-    stored: Mapping[str, StoredFile],
-    place: _Place,
-    targets: Sequence[Target],
-    *,
-    again: bool,
-    limits: Mapping[str, int | None],
-) -> tuple[Build, ...]:
-    """Make aliases, source, publication, builds and jobs, in one transaction."""
-    archives, builds = Archives(farm.connection), Builds(farm.connection)
-    queued, words = [], []
-    also = [Action.CHANGE_LIMITS] if limits else []
-    with farm.acting(f"submit {source.name} {source.version}", Action.CHANGE_BUILDS, place.archive, also=also):
-        for filename, content in stored.items():
-            Library(farm.connection).add(content, filename)
-        release = archives.add_source(source)
-        archives.publish(release, place.archive.id, place.series, place.pocket, source.component)
-        for target in targets:
-            build = builds.find(release, target.distroarchseries.id, place.archive.id)
-            ids = (release, target.distroarchseries.id, place.archive.id, place.pocket)
-            if build is None:
-                build, word = builds.create(*ids, arch_indep=target.arch_indep), "queued"
-            elif build.state is BuildState.FULLYBUILT and again:
-                build, word = builds.create(*ids, arch_indep=target.arch_indep, again=True), "queued once more"
-            elif build.state is BuildState.FULLYBUILT:
-                word = "was built already (--again builds it once more)"
-            elif build.state.final:
-                word = f"was {build.state} and is queued again"
-            else:
-                word = f"is {build.state} already"
-            if build.pocket is not place.pocket:
-                word += f" for the pocket {build.pocket}, and stays there"
-            if build.state is not BuildState.FULLYBUILT:
-                builds.change_limits(build.id, limits)
-                builds.queue(build.id)
-            queued.append(builds.get(build.id))
-            words.append(word)
-    for build, word in zip(queued, words, strict=True):
-        note(f"build {build.id}: {build.source} {build.version} for {build.distroarchseries} {word}")
-    return tuple(queued)
+def _component(stores: Stores, package: SourcePackage, said: str | None) -> str:
+    """Return the component that the section names (`contrib/misc`), else main; one that the farm has.
 
-
-def _component(package: SourcePackage) -> str:
-    """Return the component that the section names (`contrib/misc`), else main."""
+    Raises:
+        BadInput: it has not what the section names, and the person has said no other.
+        UnknownComponent: it has not what the person has said.
+    """
+    if said is not None:
+        stores.archives.check_component(said)
     component, slash, _ = package.section.partition("/")
-    return component if slash else "main"
+    component = component if slash else "main"
+    try:
+        stores.archives.check_component(component)
+    except UnknownComponent as unknown:
+        if said is None:
+            raise BadInput(
+                f"the section of {package.name} is {package.section}: {unknown}; say --component"
+            ) from unknown
+        return said
+    return component
+
+
+def _table() -> ArchitectureTable:
+    try:
+        return architecture_table()
+    except OSError as error:
+        raise NotReachable(f"can't read dpkg's table of architectures: {error}: install the package dpkg") from error

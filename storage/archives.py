@@ -31,6 +31,7 @@ from storage.records import (
     Pocket,
     ProcessorFamily,
     PublishingStatus,
+    SeriesStatus,
     Source,
 )
 from storage.repository import Repository, in_words
@@ -40,7 +41,9 @@ from storage.words import (
     check_family,
     check_nominated,
     check_score,
+    check_tags,
     check_word,
+    chosen_architectures,
     dsc_of,
     family_of,
     named_archive,
@@ -108,6 +111,38 @@ class Archives(Repository):
                 self._run(_SQL["add_architecture"], distroseries=made, architecture=architecture, family=family)
         return self._series_of(distribution, series)
 
+    def change_series(
+        self,
+        distribution: str,
+        series: str,
+        *,
+        status: SeriesStatus | None = None,
+        ppas: bool | None = None,
+        architectures: Sequence[str] = (),
+    ) -> tuple[DistroArchSeries, ...]:
+        """Change what is given; None leaves as it is.
+
+        Args:
+            distribution: as `ubuntu`.
+            series: as `hoary`.
+            status: which pockets are open to uploads follows from it (`actors.core.pockets`).
+            ppas: whether sources in PPAs are built for it.
+            architectures: tags that `ppas` is said of; none: all of the series'.
+
+        Returns:
+            All architectures of the series.
+
+        Raises:
+            UnknownSeries: no such series, or it has no such architecture; nothing was written.
+        """
+        there = self._series_of(distribution, series)
+        chosen = chosen_architectures(f"{distribution}/{series}", architectures, there, self.series())
+        if status is not None:
+            self._run(_SQL["change_series"], distribution=distribution, series=series, status=status)
+        if ppas is not None:
+            self._run(_SQL["change_architectures"], ids=[one.id for one in chosen], ppas=ppas)
+        return self._series_of(distribution, series)
+
     def series(self) -> tuple[DistroArchSeries, ...]:
         """Return all architectures of all series, by name."""
         return self._rows(DistroArchSeries, _SQL["series"])
@@ -131,6 +166,7 @@ class Archives(Repository):
         private: bool = False,
         relative_score: int = 0,
         limits: LimitChanges = MappingProxyType({}),
+        tags: Sequence[str] = (),
     ) -> Archive:
         """Register an archive.
 
@@ -142,15 +178,17 @@ class Archives(Repository):
             private: score +10000 (dispatch-rules §2).
             relative_score: added to the score of its builds.
             limits: of its builds, over the settings.
+            tags: resource tags that each of its builds asks for.
 
         Raises:
             UnknownSeries: no such distribution.
             ArchiveExists: the name is taken.
-            BadValue: a name or limit can't be; a PPA without owner.
+            BadValue: a name, tag or limit can't be; a PPA without owner.
         """
         check_word("distribution", distribution)
         check_score(relative_score)
         check_limits(limits)
+        check_tags(tags)
         full, owner = archive_name(name, purpose, owner)
         found = self._values(_SQL["distribution"], distribution=distribution)
         if not found:
@@ -168,6 +206,7 @@ class Archives(Repository):
             private=private,
             relative_score=relative_score,
             limits=Jsonb(dict(limits)),
+            tags=sorted({*tags}),
         )
         if not added:
             raise ArchiveExists(f"{distribution} has an archive {full!r} already")
@@ -194,6 +233,7 @@ class Archives(Repository):
         private: bool | None = None,
         relative_score: int | None = None,
         limits: LimitChanges = MappingProxyType({}),
+        tags: Sequence[str] | None = None,
     ) -> Archive:
         """Change what is given; None leaves as it is.
 
@@ -204,13 +244,15 @@ class Archives(Repository):
             private: score +10000 (dispatch-rules §2).
             relative_score: added to the score of its builds.
             limits: of its builds that are claimed from now on; None takes one back.
+            tags: resource tags that each of its builds asks for, instead of those before.
 
         Raises:
             UnknownArchive: nothing was written.
-            BadValue: score or limit out of range.
+            BadValue: score or limit out of range, a tag that can't be.
         """
         check_score(relative_score)
         check_limits(limits)
+        check_tags(tags or ())
         before = self.archive(distribution, name)
         self._run(
             _SQL["change_archive"],
@@ -219,6 +261,7 @@ class Archives(Repository):
             private=private,
             relative_score=relative_score,
             limits=Jsonb(dict(limits)),
+            tags=None if tags is None else sorted({*tags}),
         )
         return self.archive(distribution, name)
 
@@ -261,7 +304,7 @@ class Archives(Repository):
             BadValue: no `.dsc` or more than one, a name, version or hash that can't be, a name twice.
         """
         dsc = dsc_of(source)
-        self._check_component(source.component)
+        self.check_component(source.component)
         columns = {"name": source.name, "version": source.version, "dsc": dsc.sha256}
         added = self._values(
             _SQL["add_source"],
@@ -297,7 +340,7 @@ class Archives(Repository):
         self,
         source: int,
         archive: int,
-        series: str,
+        series: str | Sequence[str],
         pocket: Pocket,
         component: str,
         *,
@@ -305,29 +348,32 @@ class Archives(Repository):
     ) -> int:
         """Publish a source in an archive; twice is once, with the later component and status.
 
+        What is older there stays as it is: `publishing.submission` supersedes it, and `storage.publications` says what is there.
+
         Args:
             source: id.
             archive: id; its distribution has `series`.
-            series: its name, as `hoary`.
+            series: its name, as `hoary`; or several.
             pocket: part of the series.
             component: may differ from the source's own.
             status: whether it counts already.
 
         Returns:
-            Id of the publication.
+            Id of the publication, of several the first.
 
         Raises:
             UnknownSource, UnknownArchive, UnknownSeries, UnknownComponent: nothing was written.
             BadValue: this version with other content is published there.
         """
-        self._check_component(component)
-        dsc, there, place = self._values(_SQL["place"], source=source, archive=archive, series=series)
+        self.check_component(component)
+        names = [series] if isinstance(series, str) else list(dict.fromkeys(series))
+        dsc, there, missing = self._values(_SQL["place"], source=source, archive=archive, series=names)
         if dsc is None:
             raise UnknownSource(source)
         if there is None:
             raise UnknownArchive(archive)
-        if place is None:
-            raise UnknownSeries(series)
+        if missing is not None or not names:
+            raise UnknownSeries(missing)
         if self._values(_SQL["rival"], source=source, archive=archive):
             one = self.source(source)
             raise BadValue(
@@ -337,14 +383,19 @@ class Archives(Repository):
             _SQL["publish"],
             source=source,
             archive=archive,
-            distroseries=place,
+            series=names,
             pocket=pocket,
             component=component,
             status=status,
         )
         return int(publication)
 
-    def _check_component(self, component: str) -> None:
+    def check_component(self, component: str) -> None:
+        """Refuse a component that there is not.
+
+        Raises:
+            UnknownComponent: says which there are.
+        """
         (known,) = self._values(_SQL["components"])
         if component not in known:
             raise UnknownComponent(component, known=known)

@@ -14,7 +14,7 @@ from storage.errors import BadValue, BuilderExists, UnknownBuilder, UnknownFamil
 from storage.queries import load
 from storage.records import Builder, BuilderRuntime, NotOkKind, RuntimeState
 from storage.repository import Repository
-from storage.words import check_builder_name, check_slave_free, check_word, slave_url
+from storage.words import check_builder_name, check_slave_free, check_tags, slave_url
 
 _SQL = load("builders")
 
@@ -31,6 +31,7 @@ class Builders(Repository):
         trusted: bool = False,
         manual: bool = False,
         tags: Sequence[str] = (),
+        restricted_tags: Sequence[str] = (),
     ) -> Builder:
         """Register a builder; it is ok until somebody finds otherwise.
 
@@ -40,7 +41,8 @@ class Builders(Repository):
             families: processor families it builds for; at least one.
             trusted: it builds only trusted builds; else only untrusted ones.
             manual: it gets work only when an operator assigns it.
-            tags: resource tags.
+            tags: resource tags that it has.
+            restricted_tags: more that it has; it takes only jobs that ask for all of these.
 
         Raises:
             BadValue: name, URL, families or a tag can't be.
@@ -50,8 +52,7 @@ class Builders(Repository):
         """
         check_builder_name(name)
         url = slave_url(url)
-        for tag in tags:
-            check_word("tag", tag)
+        check_tags((*tags, *restricted_tags))
         self._check_families(families)
         self._check_slave_free(name, url)
         added = self._values(
@@ -62,6 +63,7 @@ class Builders(Repository):
             trusted=trusted,
             manual=manual,
             tags=_unique(tags),
+            restricted_tags=_unique(restricted_tags),
         )
         if not added:
             raise BuilderExists(f"there is a builder {name!r} already; `buildd-master builder set {name}` changes it")
@@ -91,6 +93,7 @@ class Builders(Repository):
         trusted: bool | None = None,
         manual: bool | None = None,
         tags: Sequence[str] | None = None,
+        restricted_tags: Sequence[str] | None = None,
     ) -> Builder:
         """Change what is given; None leaves as it is.  Values as for `add`.
 
@@ -100,8 +103,7 @@ class Builders(Repository):
         if url is not None:
             url = slave_url(url)
             self._check_slave_free(name, url)
-        for tag in tags or ():
-            check_word("tag", tag)
+        check_tags((*(tags or ()), *(restricted_tags or ())))
         if families is not None:
             self._check_families(families)
         changed = self._run(
@@ -112,6 +114,7 @@ class Builders(Repository):
             trusted=trusted,
             manual=manual,
             tags=None if tags is None else _unique(tags),
+            restricted_tags=None if restricted_tags is None else _unique(restricted_tags),
         )
         if not changed:
             raise UnknownBuilder(name)

@@ -8,25 +8,22 @@ build takes it along.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from psycopg.types.json import Jsonb
 
 from storage.build_queue import BuildQueue
 from storage.errors import (
-    BadValue,
-    BuildExists,
-    DatabaseUnreachable,
     ImpossibleMove,
     NotQueued,
     NotRunning,
     StillRunning,
-    UnknownArchive,
     UnknownBuild,
     UnknownBuilder,
-    UnknownSeries,
-    UnknownSource,
 )
 from storage.events import Events
 from storage.limits import LimitChanges, check_limits
+from storage.making import Making
 from storage.queries import load
 from storage.records import Alias, Attempt, Build, BuildState, Job, Pocket
 from storage.repository import Repository, possible
@@ -40,7 +37,15 @@ class Builds(Repository):
     """What is to be built, is being built, and was."""
 
     def create(
-        self, source: int, distroarchseries: int, archive: int, pocket: Pocket, *, arch_indep: bool, again: bool = False
+        self,
+        source: int,
+        distroarchseries: int,
+        archive: int,
+        pocket: Pocket,
+        *,
+        arch_indep: bool,
+        again: bool = False,
+        tags: Sequence[str] = (),
     ) -> Build:
         """Register a build, NEEDSBUILD and without a job; `queue` gives it one.
 
@@ -51,42 +56,17 @@ class Builds(Repository):
             pocket: whose chroot and place in the order it gets.
             arch_indep: build arch-indep packages as well.
             again: a person asks for another build of what there is a build of.
+            tags: resource tags that it asks for, beside its archive's.
 
         Raises:
             UnknownSource, UnknownSeries, UnknownArchive: no such id.
-            BadValue: series and archive are of different distributions.
+            BadValue: series and archive are of different distributions; a tag that can't be.
             BuildExists: carries the id of the build that there is.
         """
-        have, of_archive, of_series = self._values(
-            _SQL["parents"], source=source, distroarchseries=distroarchseries, archive=archive
+        (made,) = Making(self._conn).create(
+            source, archive, pocket, {distroarchseries: arch_indep}, again=again, tags=tags
         )
-        if not have:
-            raise UnknownSource(source)
-        if of_archive is None:
-            raise UnknownArchive(archive)
-        if of_series is None:
-            raise UnknownSeries(distroarchseries)
-        if of_archive != of_series:
-            raise BadValue("the series is of another distribution than the archive: give an archive of the series' own")
-        made = self._values(
-            _SQL["create"],
-            source=source,
-            distroarchseries=distroarchseries,
-            archive=archive,
-            pocket=pocket,
-            arch_indep=arch_indep,
-            again=again,
-        )
-        if made:
-            return self.get(made[0])
-        there = self.find(source, distroarchseries, archive)
-        if there is None:
-            raise DatabaseUnreachable("the build was made by somebody else just now; try again")
-        raise BuildExists(
-            f"{there.source} {there.version} has a build for {there.distroarchseries} in {there.archive}:"
-            f" build {there.id}, {there.state}; retry that one, or submit another version",
-            there.id,
-        )
+        return self.get(made)
 
     def queue(self, build: int) -> Job:
         """Give a build a job; one that ended is tried again, on any builder.  A build that has one keeps it.
@@ -95,13 +75,7 @@ class Builds(Repository):
             UnknownBuild: no such row.
             ImpossibleMove: it is FULLYBUILT.
         """
-        state = self._hold(build)
-        if state == BuildState.FULLYBUILT:
-            raise self._impossible(build, state, BuildState.NEEDSBUILD)
-        if state.final:
-            self._run(_SQL["forget_failures"], build=build)
-            self._run(_SQL["retry"], build=build)
-        self._run(_SQL["queue"], build=build)
+        Making(self._conn).queue((build,))
         return self.job(build)
 
     def job(self, build: int) -> Job:

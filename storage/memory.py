@@ -25,7 +25,7 @@ from storage.records import (
     NotOkKind,
     RuntimeState,
 )
-from storage.words import check_builder_name, check_slave_free, check_word, slave_url
+from storage.words import check_builder_name, check_slave_free, check_tags, slave_url
 
 _HEALING = frozenset({NotOkKind.UNREACHABLE, NotOkKind.CRASH, NotOkKind.MISFIT})
 
@@ -46,12 +46,12 @@ class MemoryBuilders:
         trusted: bool = False,
         manual: bool = False,
         tags: Sequence[str] = (),
+        restricted_tags: Sequence[str] = (),
     ) -> Builder:
         """See `Builders.add`."""
         check_builder_name(name)
         url = slave_url(url)
-        for tag in tags:
-            check_word("tag", tag)
+        check_tags((*tags, *restricted_tags))
         architectures = self._architectures(families)
         self._check_slave_free(name, url)
         if name in self._farm.table("builder"):
@@ -69,6 +69,7 @@ class MemoryBuilders:
             manual=manual,
             tags=tuple(sorted(set(tags))),
             architectures=architectures,
+            restricted_tags=tuple(sorted(set(restricted_tags))),
         )
         self._farm.put("builder", name, builder)
         first = BuilderRuntime(name, RuntimeState.DISCONNECTED, False, self._farm.now(), None, None, 0)  # noqa: FBT003
@@ -93,13 +94,13 @@ class MemoryBuilders:
         trusted: bool | None = None,
         manual: bool | None = None,
         tags: Sequence[str] | None = None,
+        restricted_tags: Sequence[str] | None = None,
     ) -> Builder:
         """See `Builders.change`."""
         if url is not None:
             url = slave_url(url)
             self._check_slave_free(name, url)
-        for tag in tags or ():
-            check_word("tag", tag)
+        check_tags((*(tags or ()), *(restricted_tags or ())))
         architectures = None if families is None else self._architectures(families)
         before = self._row(name)
         after = replace(
@@ -110,6 +111,7 @@ class MemoryBuilders:
             trusted=before.trusted if trusted is None else trusted,
             manual=before.manual if manual is None else manual,
             tags=before.tags if tags is None else tuple(sorted(set(tags))),
+            restricted_tags=before.restricted_tags if restricted_tags is None else tuple(sorted(set(restricted_tags))),
         )
         self._farm.put("builder", name, after)
         held = self._farm.open_by_builder.get(name)

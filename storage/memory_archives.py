@@ -31,6 +31,7 @@ from storage.records import (
     Pocket,
     ProcessorFamily,
     PublishingStatus,
+    SeriesStatus,
     Source,
     StoredFile,
 )
@@ -41,7 +42,9 @@ from storage.words import (
     check_filename,
     check_nominated,
     check_score,
+    check_tags,
     check_word,
+    chosen_architectures,
     dsc_of,
     family_of,
     named_archive,
@@ -151,13 +154,38 @@ class MemoryArchives:
                 self._farm.put("distroarchseries", number, row)
         for one in self._series_of(distribution, series):
             nominated = one.architecture == nominated_archindep
-            self._farm.put("distroarchseries", one.id, replace(one, nominated_archindep=nominated))
+            stored: DistroArchSeries = self._farm.table("distroarchseries")[one.id]
+            self._farm.put("distroarchseries", one.id, replace(stored, nominated_archindep=nominated))
+        return self._series_of(distribution, series)
+
+    def change_series(
+        self,
+        distribution: str,
+        series: str,
+        *,
+        status: SeriesStatus | None = None,
+        ppas: bool | None = None,
+        architectures: Sequence[str] = (),
+    ) -> tuple[DistroArchSeries, ...]:
+        """See `Archives.change_series`."""
+        there = self._series_of(distribution, series)
+        chosen = chosen_architectures(f"{distribution}/{series}", architectures, there, self.series())
+        if status is not None:
+            self._farm.put("distroseries", (distribution, series), status)
+        if ppas is not None:
+            for one in chosen:
+                row: DistroArchSeries = self._farm.table("distroarchseries")[one.id]
+                self._farm.put("distroarchseries", one.id, replace(row, ppas=ppas))
         return self._series_of(distribution, series)
 
     def series(self) -> tuple[DistroArchSeries, ...]:
         """See `Archives.series`."""
         rows = self._farm.table("distroarchseries").values()
-        return tuple(sorted(rows, key=lambda one: (one.distribution, one.series, one.architecture)))
+        status = self._farm.table("distroseries")
+        return tuple(
+            replace(one, status=status.get((one.distribution, one.series), SeriesStatus.DEVELOPMENT))
+            for one in sorted(rows, key=lambda one: (one.distribution, one.series, one.architecture))
+        )
 
     def distroarchseries(self, text: str) -> DistroArchSeries:
         """See `Archives.distroarchseries`."""
@@ -173,11 +201,13 @@ class MemoryArchives:
         private: bool = False,
         relative_score: int = 0,
         limits: LimitChanges = MappingProxyType({}),
+        tags: Sequence[str] = (),
     ) -> Archive:
         """See `Archives.add_archive`."""
         check_word("distribution", distribution)
         check_score(relative_score)
         check_limits(limits)
+        check_tags(tags)
         full, owner = archive_name(name, purpose, owner)
         if distribution not in {one.distribution for one in self.series()}:
             raise UnknownSeries(distribution)
@@ -196,6 +226,7 @@ class MemoryArchives:
             enabled=True,
             relative_score=relative_score,
             limits=changed(Limits(), limits),
+            tags=tuple(sorted({*tags})),
         )
         self._farm.put("archive", number, archive)
         return archive
@@ -217,10 +248,12 @@ class MemoryArchives:
         private: bool | None = None,
         relative_score: int | None = None,
         limits: LimitChanges = MappingProxyType({}),
+        tags: Sequence[str] | None = None,
     ) -> Archive:
         """See `Archives.change_archive`."""
         check_score(relative_score)
         check_limits(limits)
+        check_tags(tags or ())
         before = self.archive(distribution, name)
         after = replace(
             before,
@@ -228,6 +261,7 @@ class MemoryArchives:
             private=before.private if private is None else private,
             relative_score=before.relative_score if relative_score is None else relative_score,
             limits=changed(before.limits, limits),
+            tags=before.tags if tags is None else tuple(sorted({*tags})),
         )
         self._farm.put("archive", before.id, after)
         return after
@@ -262,7 +296,7 @@ class MemoryArchives:
     def add_source(self, source: NewSource) -> int:
         """See `Archives.add_source`."""
         dsc = dsc_of(source)
-        self._check_component(source.component)
+        self.check_component(source.component)
         rows = self._farm.table("source_release")
         for known in self._farm.sources_by_name.get((source.name, source.version), ()):
             if rows[known].dsc == dsc.sha256:
@@ -302,37 +336,47 @@ class MemoryArchives:
         self,
         source: int,
         archive: int,
-        series: str,
+        series: str | Sequence[str],
         pocket: Pocket,
         component: str,
         *,
         status: PublishingStatus = PublishingStatus.PUBLISHED,
     ) -> int:
         """See `Archives.publish`."""
-        self._check_component(component)
+        self.check_component(component)
         one = self.source(source)
         place: Archive | None = self._farm.table("archive").get(archive)
         if place is None:
             raise UnknownArchive(archive)
-        if not self._series_of(place.distribution, series):
-            raise UnknownSeries(series)
+        names = [series] if isinstance(series, str) else list(dict.fromkeys(series))
+        missing = [name for name in names if not self._series_of(place.distribution, name)]
+        if missing or not names:
+            raise UnknownSeries(min(missing, default=None))
         for other in self._farm.sources_by_name[one.name, one.version]:
             if other != source and any(row.archive == archive for row in self._places(other)):
                 raise BadValue(
                     f"{one.name} {one.version} is published in that archive with other content; give it another version"
                 )
-        place_of = (source, archive, series, pocket)
-        rows = self._places(source)
-        there = next((row for row in rows if (row.source, row.archive, row.series, row.pocket) == place_of), None)
+        published = [self._publish((source, archive, name, pocket), component, status) for name in names]
+        return published[0]
+
+    def _publish(self, where: tuple[int, int, str, Pocket], component: str, status: PublishingStatus) -> int:
+        rows = self._places(where[0])
+        there = next((row for row in rows if (row.source, row.archive, row.series, row.pocket) == where), None)
         number = self._farm.number("publication") if there is None else there.id
         created = self._farm.now() if there is None else there.created
-        published = PublicationRow(number, source, archive, series, pocket, component, status, created)
-        self._farm.put("publication", number, published)
+        self._farm.put("publication", number, PublicationRow(number, *where, component, status, created))
         return number
 
     def _places(self, source: int) -> Sequence[PublicationRow]:
         rows = self._farm.table("publication")
         return [rows[key] for key in self._farm.places_by_source.get(source, ())]
+
+    def check_component(self, component: str) -> None:
+        """See `Archives.check_component`."""
+        known = self._farm.table("component")
+        if component not in known:
+            raise UnknownComponent(component, known=sorted(known))
 
     def _series_of(self, distribution: str, series: str) -> tuple[DistroArchSeries, ...]:
         return tuple(one for one in self.series() if (one.distribution, one.series) == (distribution, series))
@@ -341,8 +385,3 @@ class MemoryArchives:
         alias = MemoryLibrary(self._farm).alias(row.alias)
         series: DistroArchSeries = self._farm.table("distroarchseries")[row.distroarchseries]
         return Chroot(str(series), row.pocket, alias.filename, alias.sha256, alias.size, row.created, row.held_back)
-
-    def _check_component(self, component: str) -> None:
-        known = self._farm.table("component")
-        if component not in known:
-            raise UnknownComponent(component, known=sorted(known))

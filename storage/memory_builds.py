@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -20,7 +21,7 @@ from storage.errors import (
 )
 from storage.limits import LimitChanges, changed, check_limits
 from storage.memory_archives import MemoryLibrary
-from storage.memory_queue import MemoryBuildQueue, attempt_of
+from storage.memory_queue import MemoryBuildQueue, attempt_of, place_of
 from storage.memory_rows import BuildRow, JobRow, MemoryFarm, SourceRow
 from storage.records import (
     Alias,
@@ -34,7 +35,7 @@ from storage.records import (
     Pocket,
 )
 from storage.transitions import HELD, may_move
-from storage.words import given_back
+from storage.words import build_exists, check_tags, given_back
 
 
 class MemoryBuilds:
@@ -45,9 +46,18 @@ class MemoryBuilds:
         self._farm = farm
 
     def create(
-        self, source: int, distroarchseries: int, archive: int, pocket: Pocket, *, arch_indep: bool, again: bool = False
+        self,
+        source: int,
+        distroarchseries: int,
+        archive: int,
+        pocket: Pocket,
+        *,
+        arch_indep: bool,
+        again: bool = False,
+        tags: Sequence[str] = (),
     ) -> Build:
         """See `Builds.create`."""
+        check_tags(tags)
         farm = self._farm
         if source not in farm.table("source_release"):
             raise UnknownSource(source)
@@ -59,13 +69,10 @@ class MemoryBuilds:
             raise BadValue("the series is of another distribution than the archive: give an archive of the series' own")
         there = self.find(source, distroarchseries, archive)
         if there is not None and not again:
-            raise BuildExists(
-                f"{there.source} {there.version} has a build for {there.distroarchseries} in {there.archive}:"
-                f" build {there.id}, {there.state}; retry that one, or submit another version",
-                there.id,
-            )
+            raise BuildExists(build_exists(there), there.id)
         number = 0 if there is None else farm.table("build")[there.id].again + 1
         row = BuildRow(farm.number("build"), source, archive, distroarchseries, pocket, arch_indep, farm.now(), number)
+        row = replace(row, tags=tuple(sorted({*tags})))
         farm.put("build", row.id, row)
         return self.get(row.id)
 
@@ -138,6 +145,7 @@ class MemoryBuilds:
         source: SourceRow = farm.table("source_release")[row.source]
         series: DistroArchSeries = farm.table("distroarchseries")[row.distroarchseries]
         held = farm.open_by_build.get(build)
+        place = place_of(farm, row, series)
         return Build(
             id=row.id,
             source=source.name,
@@ -147,7 +155,7 @@ class MemoryBuilds:
             architecture=series.architecture,
             family=series.family,
             pocket=row.pocket,
-            component=source.component,
+            component=source.component if place is None else place.component,
             urgency=source.urgency,
             trusted=archive.purpose != ArchivePurpose.PPA,
             arch_indep=row.arch_indep,

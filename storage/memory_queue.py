@@ -168,7 +168,7 @@ class MemoryBuildQueue:
             return Recording.ALREADY if row.outcome == outcome else Recording.FENCED
         now = self._farm.table("build")[row.build].state
         build: BuildRow = self._farm.table("build")[row.build]
-        place = _place_of(self._farm, build, self._farm.table("distroarchseries")[build.distroarchseries])
+        place = place_of(self._farm, build, self._farm.table("distroarchseries")[build.distroarchseries])
         published = place is not None and place.status in _LIVE
         wanted = build_state if published or unpublished_state is None else unpublished_state
         path = path_to(now, wanted)
@@ -309,7 +309,7 @@ class MemoryBuildQueue:
         series: DistroArchSeries = farm.table("distroarchseries")[build.distroarchseries]
         files: tuple[NamedFile, ...] = farm.table("source_file")[source.id]
         contents = farm.table("library_content")
-        place, chroot = _place_of(farm, build, series), _chroot_of(farm, build)
+        place, chroot = place_of(farm, build, series), _chroot_of(farm, build)
         now = farm.now()
         until: dict[str, datetime] = {}
         attempts = farm.table("attempt")
@@ -428,7 +428,7 @@ def _takes(builder: Builder, runtime: BuilderRuntime, job: Job, now: datetime) -
     )
 
 
-def _place_of(farm: MemoryFarm, build: BuildRow, series: DistroArchSeries) -> PublicationRow | None:
+def place_of(farm: MemoryFarm, build: BuildRow, series: DistroArchSeries) -> PublicationRow | None:
     """Return where the build's source is published in its archive and series; what counts goes before what doesn't."""
     places = farm.table("publication")
     rows: list[PublicationRow] = [

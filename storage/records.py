@@ -264,6 +264,8 @@ class DistroArchSeries:
     architecture: str  #: Debian architecture tag, as `i386`
     family: str  #: processor family, as `x86`
     nominated_archindep: bool  #: builds the series' arch-indep packages
+    status: SeriesStatus = SeriesStatus.DEVELOPMENT  #: of its series
+    ppas: bool = True  #: sources in PPAs are built for it
 
     def __str__(self) -> str:
         """Return the field's notation, as `ubuntu/hoary/i386`."""
@@ -311,7 +313,7 @@ class Build:
     architecture: str
     family: str
     pocket: Pocket
-    component: str
+    component: str  #: that it is published in, which may differ from the source's own
     urgency: Urgency
     trusted: bool
     arch_indep: bool  #: arch-indep packages are built as well
@@ -500,6 +502,22 @@ class PublishingStatus(StrEnum):
     PUBLISHED = "PUBLISHED"
     SUPERSEDED = "SUPERSEDED"
     DELETED = "DELETED"
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A source in an archive, for one series and pocket."""
+
+    id: int
+    source_id: int
+    source: str  #: its name
+    version: str
+    archive: str  #: its name, as `primary`
+    series: str  #: as `hoary`
+    pocket: Pocket
+    component: str  #: that it is in there; may differ from the source's own
+    status: PublishingStatus
+    created: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
 from storage.errors import BadValue, SlaveTaken, UnknownArchive, UnknownFamily, UnknownSeries
-from storage.records import Archive, ArchivePurpose, DistroArchSeries, NamedFile, NewSource, ProcessorFamily
+from storage.records import (
+    Archive,
+    ArchivePurpose,
+    Build,
+    DistroArchSeries,
+    NamedFile,
+    NewSource,
+    ProcessorFamily,
+    Urgency,
+)
 
 _WORD: Final = re.compile(r"[a-z0-9][a-z0-9+._-]{0,63}")
 _SOURCE: Final = re.compile(r"[a-z0-9][a-z0-9+.-]{1,127}")
@@ -37,6 +47,16 @@ def check_word(what: str, word: str) -> None:
         raise BadValue(
             f"{what} {word!r} can't be: 1 to 64 of a-z, 0-9, plus, dot, dash and underscore, a letter or digit first"
         )
+
+
+def check_tags(tags: Iterable[str]) -> None:
+    """Refuse a resource tag that can't be.
+
+    Raises:
+        BadValue: names it, and says what is allowed.
+    """
+    for tag in tags:
+        check_word("tag", tag)
 
 
 def check_builder_name(name: str) -> None:
@@ -119,8 +139,9 @@ def dsc_of(source: NewSource) -> NamedFile:
     """
     if not _SOURCE.fullmatch(source.name):
         raise BadValue(f"source {source.name!r} can't be: 2 to 128 of a-z, 0-9, plus, dot and dash")
-    if not _VERSION.fullmatch(source.version):
-        raise BadValue(f"version {source.version!r} of {source.name} is no Debian version")
+    check_version(source.name, source.version)
+    if source.urgency not in {*Urgency}:
+        raise BadValue(f"urgency {source.urgency!r} of {source.name} can't be: {', '.join(Urgency)}")
     if not source.architectures:
         raise BadValue(f"{source.name} {source.version} names no architecture to build for, not even `any` or `all`")
     check_files(f"{source.name} {source.version}", source.files)
@@ -128,6 +149,21 @@ def dsc_of(source: NewSource) -> NamedFile:
     if len(found) != 1:
         raise BadValue(f"{source.name} {source.version} has {len(found)} .dsc files among its files, and needs one")
     return found[0]
+
+
+def check_version(source: str, version: str) -> None:
+    """Refuse a version that dpkg could not compare.
+
+    Raises:
+        BadValue: names it.
+    """
+    from debian.debian_support import Version  # noqa: PLC0415 - takes 60 ms, and most commands submit nothing
+
+    if _VERSION.fullmatch(version):
+        with suppress(ValueError):
+            Version(version)
+            return
+    raise BadValue(f"version {version!r} of {source} is no Debian version")
 
 
 def check_files(whose: str, files: Sequence[NamedFile]) -> None:
@@ -218,6 +254,28 @@ def check_nominated(series: str, nominated: str, architectures: Iterable[str]) -
         )
 
 
+def chosen_architectures(
+    series: str, tags: Sequence[str], there: Sequence[DistroArchSeries], every: Sequence[DistroArchSeries]
+) -> tuple[DistroArchSeries, ...]:
+    """Return the architectures of a series that are named; all, if none is.
+
+    Args:
+        series: its name, as `ubuntu/hoary`.
+        tags: architecture tags.
+        there: the architectures it has.
+        every: those of all series.
+
+    Raises:
+        UnknownSeries: no such series, or it has no such architecture; says what there is.
+    """
+    if not there:
+        raise UnknownSeries(series, known=sorted({f"{one.distribution}/{one.series}" for one in every}))
+    for tag in tags:
+        if tag not in {one.architecture for one in there}:
+            raise UnknownSeries(f"{series}/{tag}", known=there)
+    return tuple(one for one in there if not tags or one.architecture in tags)
+
+
 def named_series(text: str, every: Sequence[DistroArchSeries]) -> DistroArchSeries:
     """Return what `ubuntu/hoary/i386` names.
 
@@ -245,6 +303,14 @@ def named_archive(distribution: str, name: str, every: Sequence[Archive]) -> Arc
         if (one.distribution, one.name) == (distribution, name):
             return one
     raise UnknownArchive(f"{distribution} {name}", known=(f"{one.distribution} {one.name}" for one in every))
+
+
+def build_exists(there: Build) -> str:
+    """Return in words that a source has a build, and where it stands."""
+    return (
+        f"{there.source} {there.version} has a build for {there.distroarchseries} in {there.archive}:"
+        f" build {there.id}, {there.state}; retry that one, or submit another version"
+    )
 
 
 def check_score(score: int | None) -> None:

@@ -27,16 +27,20 @@ from storage.events import Events
 from storage.farm import FarmStates
 from storage.librarian import Librarian
 from storage.library import Library
+from storage.making import Making
 from storage.memory import MemoryBuilders
 from storage.memory_archives import MemoryArchives, MemoryEvents, MemoryLibrary
 from storage.memory_builds import MemoryBuilds
 from storage.memory_farm import MemoryFarmStates
+from storage.memory_making import MemoryMaking
 from storage.memory_packages import MemoryBinaryPackages, MemoryDependencyWaits
 from storage.memory_people import MemoryPeople
+from storage.memory_publications import MemoryPublications
 from storage.memory_queue import MemoryBuildQueue
 from storage.memory_rows import MemoryFarm
 from storage.memory_verdicts import MemoryVerdicts
 from storage.people import People
+from storage.publications import Publications
 from storage.records import (
     ArchivePurpose,
     Attempt,
@@ -93,6 +97,8 @@ class Stage:
     verdicts: Verdicts | MemoryVerdicts
     packages: BinaryPackages | MemoryBinaryPackages
     waits: DependencyWaits | MemoryDependencyWaits
+    making: Making | MemoryMaking
+    publications: Publications | MemoryPublications
     begin: Callable[[str, str], AbstractContextManager[object]]
 
     def acting(self, who: str, why: str = "") -> AbstractContextManager[object]:
@@ -226,6 +232,8 @@ def on_postgresql(connection: psycopg.Connection[Any]) -> Farm:
         Verdicts(connection),
         BinaryPackages(connection),
         DependencyWaits(connection),
+        Making(connection),
+        Publications(connection),
         lambda who, why: acting(connection, who, why),
         connection,
     )
@@ -280,6 +288,8 @@ def on_memory(rows: MemoryFarm) -> Stage:
         MemoryVerdicts(rows),
         MemoryBinaryPackages(rows),
         MemoryDependencyWaits(rows),
+        MemoryMaking(rows),
+        MemoryPublications(rows),
         rows.acting,
     )
     one.set_up()

@@ -29,17 +29,27 @@ ON CONFLICT (distroseries, architecture) DO NOTHING;
 -- series --
 -- All architectures of all series.
 SELECT arch.id, distribution.name AS distribution, series.name AS series, arch.architecture, arch.family,
-       series.nominated_archindep = arch.architecture AS nominated_archindep
+       series.nominated_archindep = arch.architecture AS nominated_archindep, series.status, arch.ppas
 FROM distroarchseries AS arch
 JOIN distroseries AS series ON series.id = arch.distroseries
 JOIN distribution ON distribution.id = series.distribution
 ORDER BY distribution.name, series.name, arch.architecture;
 
+-- change_series --
+-- NULL leaves as it is.
+UPDATE distroseries SET status = %(status)s
+FROM distribution
+WHERE distribution.id = distroseries.distribution AND distribution.name = %(distribution)s
+  AND distroseries.name = %(series)s AND status <> %(status)s;
+
+-- change_architectures --
+UPDATE distroarchseries SET ppas = %(ppas)s WHERE id = ANY (%(ids)s) AND ppas <> %(ppas)s;
+
 -- add_archive --
 -- No row: the name is taken.
-INSERT INTO archive (distribution, name, purpose, owner, private, relative_score, limits)
+INSERT INTO archive (distribution, name, purpose, owner, private, relative_score, limits, tags)
 VALUES (%(distribution)s, %(name)s, %(purpose)s, (SELECT id FROM person WHERE name = %(owner)s), %(private)s,
-        %(relative_score)s, jsonb_strip_nulls(%(limits)s::jsonb))
+        %(relative_score)s, jsonb_strip_nulls(%(limits)s::jsonb), %(tags)s)
 ON CONFLICT (distribution, name) DO NOTHING
 RETURNING id;
 
@@ -49,7 +59,8 @@ UPDATE archive
 SET enabled = coalesce(%(enabled)s::boolean, enabled),
     private = coalesce(%(private)s::boolean, private),
     relative_score = coalesce(%(relative_score)s::integer, relative_score),
-    limits = jsonb_strip_nulls(limits || %(limits)s::jsonb)
+    limits = jsonb_strip_nulls(limits || %(limits)s::jsonb),
+    tags = coalesce(%(tags)s::text[], tags)
 WHERE id = %(archive)s;
 
 -- archives --
@@ -118,8 +129,9 @@ WHERE source.id = %(source)s;
 -- Where a source is to be published; NULL is what does not exist.
 SELECT (SELECT dsc FROM source_release WHERE id = %(source)s) AS dsc,
        archive.id AS archive,
-       (SELECT series.id FROM distroseries AS series
-        WHERE series.distribution = archive.distribution AND series.name = %(series)s) AS series
+       (SELECT min(wanted) FROM unnest(%(series)s::text[]) AS wanted
+        WHERE NOT EXISTS (SELECT FROM distroseries AS series
+                          WHERE series.distribution = archive.distribution AND series.name = wanted)) AS missing
 FROM (SELECT) AS one LEFT JOIN archive ON archive.id = %(archive)s;
 
 -- rival --
@@ -132,8 +144,14 @@ WHERE source.id = %(source)s
 LIMIT 1;
 
 -- publish --
+-- In each of these series.
 INSERT INTO publication AS there (source, archive, distroseries, pocket, component, status)
-VALUES (%(source)s, %(archive)s, %(distroseries)s, %(pocket)s, %(component)s, %(status)s)
+SELECT %(source)s, archive.id, series.id, %(pocket)s, %(component)s, %(status)s
+FROM unnest(%(series)s::text[]) WITH ORDINALITY AS wanted (name, place)
+CROSS JOIN archive
+JOIN distroseries AS series ON series.distribution = archive.distribution AND series.name = wanted.name
+WHERE archive.id = %(archive)s
+ORDER BY wanted.place
 ON CONFLICT (source, archive, distroseries, pocket) DO UPDATE
 SET component = excluded.component, status = excluded.status
 RETURNING there.id;

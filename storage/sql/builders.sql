@@ -2,8 +2,8 @@
 
 -- add --
 -- No row: the name is taken.
-INSERT INTO builder (name, url, families, trusted, manual, tags)
-VALUES (%(name)s, %(url)s, %(families)s, %(trusted)s, %(manual)s, %(tags)s)
+INSERT INTO builder (name, url, families, trusted, manual, tags, restricted_tags)
+VALUES (%(name)s, %(url)s, %(families)s, %(trusted)s, %(manual)s, %(tags)s, %(restricted_tags)s)
 ON CONFLICT (name) DO NOTHING
 RETURNING name;
 
@@ -46,7 +46,8 @@ SET url = coalesce(%(url)s::text, url),
     families = coalesce(%(families)s::text[], families),
     trusted = coalesce(%(trusted)s::boolean, trusted),
     manual = coalesce(%(manual)s::boolean, manual),
-    tags = coalesce(%(tags)s::text[], tags)
+    tags = coalesce(%(tags)s::text[], tags),
+    restricted_tags = coalesce(%(restricted_tags)s::text[], restricted_tags)
 WHERE name = %(name)s;
 
 -- set_ok --

@@ -4,7 +4,8 @@
 -- Those of `ids`; or the newest `limit`, of those in `state` if it is given; newest first.
 SELECT build.id, source.name AS source, source.version, archive.name AS archive,
        distribution.name || '/' || series.name || '/' || arch.architecture AS distroarchseries,
-       arch.architecture, arch.family, build.pocket, source.component, source.urgency, archive.trusted,
+       arch.architecture, arch.family, build.pocket, coalesce(place.component, source.component) AS component,
+       source.urgency, archive.trusted,
        build.arch_indep, build.state, build.dependencies, build.why, build.created, build.started, build.ended,
        attempt.builder, build.limits, build.tags, person.name AS owner, archive.private
 FROM build
@@ -15,6 +16,15 @@ JOIN distroarchseries AS arch ON arch.id = build.distroarchseries
 JOIN distroseries AS series ON series.id = arch.distroseries
 JOIN distribution ON distribution.id = series.distribution
 LEFT JOIN attempt ON attempt.build = build.id AND attempt.outcome IS NULL
+LEFT JOIN LATERAL (
+    SELECT publication.component
+    FROM publication
+    WHERE publication.source = build.source AND publication.archive = build.archive
+      AND publication.distroseries = series.id
+    ORDER BY publication.status IN ('PENDING', 'PUBLISHED') DESC, publication.pocket = build.pocket DESC,
+             publication.id DESC
+    LIMIT 1
+) AS place ON true
 WHERE build.id = ANY (coalesce(
     %(ids)s::bigint[],
     CASE
@@ -24,30 +34,12 @@ WHERE build.id = ANY (coalesce(
 ))
 ORDER BY build.id DESC;
 
--- parents --
--- Which of the rows that a build needs exist, and whether series and archive are of one distribution.
-SELECT EXISTS (SELECT FROM source_release WHERE id = %(source)s) AS source,
-       (SELECT distribution FROM archive WHERE id = %(archive)s) AS archive,
-       (SELECT series.distribution
-        FROM distroarchseries AS arch JOIN distroseries AS series ON series.id = arch.distroseries
-        WHERE arch.id = %(distroarchseries)s) AS series;
-
 -- find --
 -- The latest, where a person asked for it again.
 SELECT id FROM build
 WHERE source = %(source)s AND archive = %(archive)s AND distroarchseries = %(distroarchseries)s
 ORDER BY again DESC
 LIMIT 1;
-
--- create --
--- No row: the source has a build there.
-INSERT INTO build (source, archive, distroarchseries, pocket, arch_indep, again)
-SELECT %(source)s, %(archive)s, %(distroarchseries)s, %(pocket)s, %(arch_indep)s,
-       coalesce(max(there.again) + 1, 0) * %(again)s::boolean::integer
-FROM build AS there
-WHERE there.source = %(source)s AND there.archive = %(archive)s AND there.distroarchseries = %(distroarchseries)s
-ON CONFLICT (source, archive, distroarchseries, again) DO NOTHING
-RETURNING id;
 
 -- hold --
 -- Lock a build and say its state.  No row: unknown build.
@@ -84,14 +76,6 @@ SELECT name FROM builder WHERE name = %(builder)s FOR KEY SHARE;
 
 -- assign --
 UPDATE buildqueue SET assigned = %(builder)s WHERE id = %(job)s;
-
--- retry --
-UPDATE build SET state = 'NEEDSBUILD', why = '' WHERE id = %(build)s;
-
--- queue --
--- A build that has a job keeps it.
-INSERT INTO buildqueue (build) VALUES (%(build)s)
-ON CONFLICT (build) DO NOTHING;
 
 -- job_of --
 SELECT id FROM buildqueue WHERE build = %(build)s;

@@ -108,10 +108,13 @@ TRIED: dict[str, tuple[str, str]] = {
     "chroot use": ("ubuntu/hoary/i386", LACKS),
     "series list": ("", LOOKS),
     "series add": ("ubuntu/warty --arch i386", LACKS),
+    "series set": ("ubuntu/hoary --status obsolete", LACKS),
     "archive list": ("", LOOKS),
     "archive add": ("ubuntu/mallory/ppa", LACKS),
     "archive set": ("ubuntu/cprov/ppa --disable", LACKS),
     "archive import-packages": ("ubuntu/primary {dsc} --series hoary --arch i386", LACKS),
+    "archive publications": ("ubuntu/cprov/secret", LACKS),
+    "archive unpublish": ("ubuntu/cprov/ppa foo", LACKS),
     "ca init": ("", LACKS),
     "ca issue": ("frog", LACKS),
     "ca renew": ("frog", LACKS),
@@ -339,8 +342,10 @@ def test_an_unknown_archive_is_not_answered_with_the_names_of_private_ones(
 ) -> None:
     dsc = source("baz", hints="any")
     unknown = command("submit", dsc, "--archive", "cprov/none", token=roles.mallory)
-    assert "there are: ubuntu cprov/ppa, ubuntu primary" in unknown.err
-    assert "ubuntu cprov/secret" in command("submit", dsc, "--archive", "cprov/none", token=roles.cprov).err
+    assert "there are: ubuntu/cprov/ppa, ubuntu/primary" in unknown.err
+    assert "ubuntu/cprov/secret" in command("submit", dsc, "--archive", "cprov/none", token=roles.cprov).err
+    for verb in (("publications", "ubuntu/cprov/none"), ("unpublish", "ubuntu/cprov/none", "foo")):
+        assert "there are: ubuntu cprov/ppa, ubuntu primary)" in command("archive", *verb, token=roles.mallory).err
     retry = ("build", "retry", "--state", "CHROOTWAIT", "--archive", "ubuntu/cprov/none")
     assert "there are: ubuntu cprov/ppa, ubuntu primary" in command(*retry, token=roles.mallory).err
     refused = command("submit", dsc, "--archive", "cprov/secret", token=roles.mallory)

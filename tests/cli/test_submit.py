@@ -59,7 +59,7 @@ def test_an_output_that_can_not_be_written_is_refused_before_anything_is_queued(
 def test_a_build_that_waits_for_another_pocket_is_said_to_stay_there(ready: Command, source: SourceMaker) -> None:
     dsc = source()
     ready("submit", dsc)
-    assert "NEEDSBUILD already for the pocket RELEASE" in ready("submit", dsc, "--pocket", "security").err
+    assert "NEEDSBUILD already for the pocket RELEASE" in ready("submit", dsc, "--pocket", "proposed").err
 
 
 HINTS = [

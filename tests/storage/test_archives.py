@@ -16,7 +16,7 @@ from storage.errors import (
     UnknownSeries,
     UnknownSource,
 )
-from storage.records import ArchivePurpose, NamedFile, NewSource, Pocket, PublishingStatus, Urgency
+from storage.records import ArchivePurpose, NamedFile, NewSource, Pocket, PublishingStatus, SeriesStatus, Urgency
 from storage.words import dsc_of
 from tests.fix_storage import Stage, named, stored
 
@@ -122,6 +122,61 @@ def test_an_archive_changes_in_what_is_named(stage: Stage) -> None:
         stage.archives.change_archive("ubuntu", "primary", relative_score=10_000_000)
 
 
+def test_an_archive_asks_for_tags_until_others_are_said(stage: Stage) -> None:
+    with stage.acting("cli"):
+        added = stage.archives.add_archive("big/ppa", "ubuntu", ArchivePurpose.PPA, tags=("kvm", "big", "kvm"))
+        assert added.tags == ("big", "kvm")
+        assert stage.archives.change_archive("ubuntu", "big/ppa", private=True).tags == ("big", "kvm")
+        assert stage.archives.change_archive("ubuntu", "big/ppa", tags=("gpu",)).tags == ("gpu",)
+        assert stage.archives.change_archive("ubuntu", "big/ppa", tags=()).tags == ()
+    last = stage.events.last_id()
+    for odd in ("", "Big", "a b", "-x", "x" * 65, "ä", "a\n", "a,b"):
+        with pytest.raises(BadValue, match=r"tag .* can't be: 1 to 64 of a-z"), stage.acting("cli"):
+            stage.archives.change_archive("ubuntu", "big/ppa", tags=("kvm", odd))
+        with pytest.raises(BadValue, match="tag"), stage.acting("cli"):
+            stage.archives.add_archive("new/ppa", "ubuntu", ArchivePurpose.PPA, tags=(odd,))
+    assert stage.events.last_id() == last
+
+
+def test_a_series_has_a_status_and_its_architectures_say_whether_ppas_are_built(stage: Stage) -> None:
+    with stage.acting("cli"):
+        stage.archives.add_series("ubuntu", "warty", {"i386": "x86", "amd64": "amd64"}, nominated_archindep="i386")
+    before = [one for one in stage.archives.series() if one.series == "warty"]
+    assert {(one.status, one.ppas) for one in before} == {(SeriesStatus.DEVELOPMENT, True)}
+    with stage.acting("cli"):
+        changed = stage.archives.change_series(
+            "ubuntu", "warty", status=SeriesStatus.CURRENT, ppas=False, architectures=("i386",)
+        )
+    assert [(one.architecture, one.status, one.ppas) for one in changed] == [
+        ("amd64", SeriesStatus.CURRENT, True),
+        ("i386", SeriesStatus.CURRENT, False),
+    ]
+    with stage.acting("cli"):
+        assert stage.archives.change_series("ubuntu", "warty") == changed
+        assert {one.ppas for one in stage.archives.change_series("ubuntu", "warty", ppas=False)} == {False}
+        assert {one.ppas for one in stage.archives.change_series("ubuntu", "warty", ppas=True)} == {True}
+    with stage.acting("cli"):
+        stage.archives.add_series("ubuntu", "warty", {"arm64": "arm64"}, nominated_archindep="arm64")
+    assert {one.status for one in stage.archives.series() if one.series == "warty"} == {SeriesStatus.CURRENT}
+    assert stage.archives.distroarchseries("ubuntu/hoary/i386").status is SeriesStatus.DEVELOPMENT
+
+
+def test_the_jobs_of_a_series_know_its_status(stage: Stage) -> None:
+    job = stage.job()
+    with stage.acting("cli"):
+        stage.archives.change_series("ubuntu", "hoary", status=SeriesStatus.FROZEN)
+    assert stage.queue.job(job.id).series_status is SeriesStatus.FROZEN
+
+
+def test_a_series_or_architecture_that_is_not_there_can_not_be_changed(stage: Stage) -> None:
+    last = stage.events.last_id()
+    with pytest.raises(UnknownSeries, match=r"'ubuntu/warty' here \(there are: ubuntu/hoary\)"), stage.acting("cli"):
+        stage.archives.change_series("ubuntu", "warty", ppas=False)
+    with pytest.raises(UnknownSeries, match=r"'ubuntu/hoary/vax'.*ubuntu/hoary/i386"), stage.acting("cli"):
+        stage.archives.change_series("ubuntu", "hoary", status=SeriesStatus.FROZEN, architectures=("i386", "vax"))
+    assert stage.events.last_id() == last
+
+
 def test_an_unknown_archive_is_named_beside_those_there_are(stage: Stage) -> None:
     with pytest.raises(UnknownArchive, match=r"'ubuntu partner'.*ubuntu cprov/ppa, ubuntu primary"):
         stage.archives.archive("ubuntu", "partner")
@@ -174,6 +229,12 @@ def test_a_source_is_registered_once(stage: Stage) -> None:
         (replace(FOO, version=""), BadValue, "version ''"),
         (replace(FOO, version="1.0 1"), BadValue, "version '1.0 1'"),
         (replace(FOO, version="1.0-1\n"), BadValue, "version"),
+        (replace(FOO, version="0:"), BadValue, "version '0:' of foo is no Debian version"),
+        (
+            replace(FOO, urgency="sometime"),  # type: ignore[arg-type]
+            BadValue,
+            "urgency 'sometime' of foo can't be: low, medium, high, emergency",
+        ),
         (replace(FOO, architectures=()), BadValue, "no architecture"),
         (replace(FOO, files=()), BadValue, "0 .dsc files"),
         (replace(FOO, files=FOO.files[1:]), BadValue, "0 .dsc files"),
@@ -207,6 +268,37 @@ def test_publishing_twice_is_once_with_the_later_component_and_status(stage: Sta
         )
         assert stage.archives.publish(source, primary.id, "hoary", Pocket.RELEASE, "universe") == first
         assert stage.archives.publish(source, primary.id, "hoary", Pocket.UPDATES, "main") != first
+
+
+def test_a_source_is_published_in_several_series_by_one_call(stage: Stage) -> None:
+    primary = stage.archives.archive("ubuntu", "primary")
+    with stage.acting("cli"):
+        stage.archives.add_series("ubuntu", "warty", {"i386": "x86"}, nominated_archindep="i386")
+        source = stage.archives.add_source(FOO)
+        stage.archives.publish(source, primary.id, ("warty", "hoary", "warty"), Pocket.RELEASE, "universe")
+    found = stage.publications.all(primary.id)
+    assert [(one.source, one.version, one.archive, one.series, one.component) for one in found] == [
+        ("foo", "1.0-1", "primary", "hoary", "universe"),
+        ("foo", "1.0-1", "primary", "warty", "universe"),
+    ]
+    for series in ((), ("hoary", "sarge")):
+        with pytest.raises(UnknownSeries), stage.acting("cli"):
+            stage.archives.publish(source, primary.id, series, Pocket.UPDATES, "main")
+    assert stage.publications.all(primary.id) == found
+
+
+def test_publications_are_found_by_name_and_by_whether_they_count(stage: Stage) -> None:
+    primary = stage.archives.archive("ubuntu", "primary")
+    with stage.acting("cli"):
+        bar = stage.source("bar")
+        for source in (bar, stage.archives.add_source(FOO)):
+            stage.archives.publish(source, primary.id, "hoary", Pocket.RELEASE, "main")
+        ids = [one.id for one in stage.publications.all(primary.id, "bar")]
+        stage.publications.set_status([*ids, 999], PublishingStatus.DELETED)
+    assert [one.source for one in stage.publications.all(primary.id)] == ["bar", "foo"]
+    assert [one.source for one in stage.publications.all(primary.id, live=True)] == ["foo"]
+    assert stage.publications.all(primary.id, "bar", live=True) == ()
+    assert stage.publications.all(stage.archives.archive("ubuntu", "cprov/ppa").id) == ()
 
 
 def test_a_publication_that_can_not_be_is_refused(stage: Stage) -> None:

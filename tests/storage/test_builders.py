@@ -288,3 +288,20 @@ def test_what_actors_say_is_kept_with_the_time_it_began(stage: Stage) -> None:
     assert (building.state, building.deadline, building.failures_in_row) == (RuntimeState.BUILDING, idle.since, 0)
     assert building.since > idle.since
     assert stage.events.last_id() == last
+
+
+def test_restricted_tags_are_said_and_taken_back_like_others(stage: Stage) -> None:
+    with stage.acting("cli"):
+        bob = stage.builders.add(
+            "bob", "buildd://bob.example:8221", ("x86",), tags=("big",), restricted_tags=("kvm", "gpu", "kvm")
+        )
+        assert (bob.tags, bob.restricted_tags) == (("big",), ("gpu", "kvm"))
+        assert stage.builders.change("bob", manual=True).restricted_tags == ("gpu", "kvm")
+        assert stage.builders.change("bob", restricted_tags=("gpu",)).restricted_tags == ("gpu",)
+        assert stage.builders.change("bob", restricted_tags=()).restricted_tags == ()
+    for odd in ("", "A", "a b"):
+        with pytest.raises(BadValue, match="tag"), stage.acting("cli"):
+            stage.builders.change("bob", restricted_tags=(odd,))
+        with pytest.raises(BadValue, match="tag"), stage.acting("cli"):
+            stage.builders.add("eve", "buildd://eve.example:8221", ("x86",), restricted_tags=(odd,))
+    assert [one.name for one in stage.builders.all()] == ["bob"]
