@@ -3,7 +3,7 @@
 `actors.wiring` lays the page out before it forks; it is anonymous memory, so there is no file and no descriptor that a
 slave's or a database's process could inherit.  Whoever forks an actor reserves its slot; the process, once born, writes
 its number there, and then a stamp in every turn of its loop (`actors.transport_loop`): also an idle one turns
-`HangWatch.LOOKS` times in the time after which it would count as hanging.  Costs a turn less than a microsecond.
+`SIGNS` times in the time after which it would count as hanging.  Costs a turn less than a microsecond.
 
 Never decides who hangs: that is `actors.core.hangs`.  A slot's numbers are 64 bits and aligned; each is written by one
 process at a time.
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from actors.core.hangs import LOOKS, Excuse, Sign
+from actors.core.hangs import SIGNS, Excuse, Sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ class Page:
 
     def set_limit(self, limit: float) -> None:
         """Have everybody give signs as often as this limit wants, from their next turn on."""
-        self._words[_EVERY] = int(limit / LOOKS * 1e9)
+        self._words[_EVERY] = int(limit / SIGNS * 1e9)
 
     @property
     def every(self) -> float:
@@ -85,7 +85,7 @@ class Page:
         """Return what is to be seen of a life."""
         at = self._words[slot * _WORDS + _STAMP] / 1e9
         excuse = _EXCUSES[self._words[slot * _WORDS + _EXCUSE]]
-        silent = time.monotonic() - at > 2 * self.every  # only then it is worth asking the kernel
+        silent = time.monotonic() - at > 1.5 * self.every  # only then it is worth asking the kernel
         return Sign(name, generation, at, excuse, stopped=silent and _stopped(self.pid(slot)))
 
 

@@ -172,8 +172,8 @@ class Builders(Repository):
     def mark_not_ok(self, name: str, failnotes: str, kind: NotOkKind) -> bool:
         """The machine's word: keep `name` out of dispatch.
 
-        Never touches what a person marked, nor replaces an isolation breach, which does not heal, by something that
-        does.
+        Never touches what a person marked, nor replaces something that does not heal (`NotOkKind.heals`) by something
+        that does.
 
         Args:
             name: of the builder.

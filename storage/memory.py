@@ -27,8 +27,6 @@ from storage.records import (
 )
 from storage.words import check_builder_name, check_slave_free, check_tags, slave_url
 
-_HEALING = frozenset({NotOkKind.UNREACHABLE, NotOkKind.CRASH, NotOkKind.MISFIT})
-
 
 class MemoryBuilders:
     """The twin of `storage.builders.Builders`."""
@@ -122,7 +120,7 @@ class MemoryBuilders:
     def set_ok(self, name: str, ok: bool, notes: str = "") -> Builder:  # noqa: FBT001 - it is what the call says
         """See `Builders.set_ok`."""
         by, before = None if ok else NotOkBy.PERSON, self._row(name)
-        if ok and not before.builderok and (before.notok_by == NotOkBy.PERSON or before.notok_kind not in _HEALING):
+        if ok and not before.builderok and not (before.notok_kind and before.notok_kind.heals):
             runtime: BuilderRuntime = self._farm.table("builder_runtime")[name]
             forgiven = replace(
                 runtime, failures_in_row=0, quarantined_until=None, quarantine_why="", cleared=self._farm.now()
@@ -161,7 +159,8 @@ class MemoryBuilders:
     def mark_not_ok(self, name: str, failnotes: str, kind: NotOkKind) -> bool:
         """See `Builders.mark_not_ok`."""
         builder = self._row(name)
-        if builder.notok_by == NotOkBy.PERSON or (builder.notok_kind == NotOkKind.BREACH and kind != NotOkKind.BREACH):
+        lasts = builder.notok_kind is not None and not builder.notok_kind.heals
+        if builder.notok_by == NotOkBy.PERSON or (lasts and kind.heals):
             return False
         self._mark(builder, False, failnotes, NotOkBy.MACHINE, kind)  # noqa: FBT003
         return True
@@ -169,7 +168,7 @@ class MemoryBuilders:
     def heal(self, name: str) -> bool:
         """See `Builders.heal`."""
         builder = self._row(name)
-        if builder.notok_by != NotOkBy.MACHINE or builder.notok_kind not in _HEALING:
+        if builder.notok_by != NotOkBy.MACHINE or not (builder.notok_kind and builder.notok_kind.heals):
             return False
         self._mark(builder, True, "", None, None)  # noqa: FBT003
         return True

@@ -106,7 +106,7 @@ class NotOkBy(StrEnum):
 
 
 class NotOkKind(StrEnum):
-    """Why the machine took a builder out of dispatch; the first two heal by themselves."""
+    """Why the machine took a builder out of dispatch; some heal by themselves (dispatch-rules §6)."""
 
     UNREACHABLE = "unreachable"
     CRASH = "crash"
@@ -114,6 +114,11 @@ class NotOkKind(StrEnum):
     BREACH = "breach"  #: isolation breach
     FAILURES = "failures"  #: too many failures in a row
     BLACKHOLE = "blackhole"  #: builds that it failed passed elsewhere
+
+    @property
+    def heals(self) -> bool:
+        """Return whether a probe that passes clears it; the others only a person clears."""
+        return self in {NotOkKind.UNREACHABLE, NotOkKind.CRASH, NotOkKind.MISFIT}
 
 
 class RuntimeState(StrEnum):

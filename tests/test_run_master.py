@@ -182,7 +182,9 @@ def test_as_root_it_becomes_the_unprivileged_user_with_a_database_of_its_own_and
 
 
 @pytest.mark.slow
-def test_an_embedded_database_that_is_killed_is_started_again_and_dispatch_goes_on(tmp_path: Path) -> None:
+def test_an_embedded_database_that_is_killed_is_started_again_and_ends_with_the_master_however_that_ends(
+    tmp_path: Path,
+) -> None:
     state = tmp_path / "s"
     settings = Settings(state_directory=state)
     command = [sys.executable, str(PROJECT / "run_master.py"), "--state-directory", str(state)]
@@ -196,10 +198,11 @@ def test_an_embedded_database_that_is_killed_is_started_again_and_dispatch_goes_
             wait_queue_listens(server, besides=leader)
             assert process.poll() is None
             wait_no_zombie_below(process.pid)
+            below = psutil.Process(process.pid).children(recursive=True)
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.kill()
             _, said = process.communicate(timeout=15)
-    assert process.returncode == 0
+    assert psutil.wait_procs(below, timeout=15)[1] == []
     assert "the embedded database had ended and was started again" in said
 
 

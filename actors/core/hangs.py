@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, assert_never
 
-LOOKS: Final = 5  #: in the time after which somebody hangs; an idle process gives as many signs
+SIGNS: Final = 3  #: that an idle process gives in the time after which it would hang
+LOOKS: Final = 5  #: of a watcher in that time
 _PAUSE: Final = 2.5  #: looks that come later than so many intervals after the last: the watcher itself did not run
 
 

@@ -78,15 +78,17 @@ WHERE builder = %(name)s AND quarantined_until IS NOT NULL;
 DELETE FROM builder WHERE name = %(name)s;
 
 -- mark_not_ok --
--- The machine's word: never over a person's, nor over a breach by something that heals.
+-- The machine's word: never over a person's, nor what heals over what does not.
 UPDATE builder
 SET builderok = false, failnotes = %(failnotes)s, notok_by = 'machine', notok_kind = %(kind)s
 WHERE name = %(name)s
   AND notok_by IS DISTINCT FROM 'person'
-  AND (notok_kind IS DISTINCT FROM 'breach' OR %(kind)s = 'breach');
+  AND (notok_kind IS NULL
+       OR notok_kind IN ('unreachable', 'crash', 'misfit')
+       OR %(kind)s NOT IN ('unreachable', 'crash', 'misfit'));
 
 -- heal --
--- Dispatch-rules §6: what a person marked, only a person clears; a breach too.
+-- Dispatch-rules §6: what a person marked, only a person clears; so for a breach, failures in a row, a black hole.
 UPDATE builder SET builderok = true
 WHERE name = %(name)s AND notok_by = 'machine' AND notok_kind IN ('unreachable', 'crash', 'misfit');
 

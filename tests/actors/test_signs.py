@@ -21,7 +21,7 @@ SLOT = 7
 def page(monkeypatch: pytest.MonkeyPatch) -> signs.Page:
     """The page of an actor system that this process has started, with one child reserved."""
     monkeypatch.setattr(signs, "_here", signs._Here())
-    made = signs.lay_out(limit=10.0)
+    made = signs.lay_out(limit=6.0)
     signs.reserve(SLOT)
     return made
 
@@ -60,10 +60,10 @@ def test_a_child_lives_in_the_slot_that_was_reserved_for_it_and_its_stamps_are_s
     assert sign.at > before.at
 
 
-def test_an_idle_process_is_told_to_give_five_signs_in_the_time_after_which_it_would_hang(page: signs.Page) -> None:
+def test_an_idle_process_is_told_to_give_three_signs_in_the_time_after_which_it_would_hang(page: signs.Page) -> None:
     signs.born(signs.reserved())
     assert signs.stamp() == pytest.approx(2.0)
-    page.set_limit(60.0)
+    page.set_limit(36.0)
     assert signs.stamp() == pytest.approx(12.0)
 
 
@@ -126,5 +126,5 @@ def test_a_name_keeps_its_slot_and_slots_of_those_that_are_gone_are_given_away_a
 def test_the_page_has_no_descriptor_that_a_process_could_inherit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signs, "_here", signs._Here())
     before = psutil.Process().num_fds()
-    signs.lay_out(limit=10.0)
+    signs.lay_out(limit=6.0)
     assert psutil.Process().num_fds() == before

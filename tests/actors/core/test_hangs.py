@@ -59,7 +59,7 @@ def test_an_order_is_repeated_until_its_actor_is_gone() -> None:
 
 
 def test_after_a_change_of_the_limit_nobody_is_judged_by_signs_that_the_old_one_asked_for() -> None:
-    watch, idle = HangWatch(60.0), (Sign("bob", 1, 0.0),)  # it gives a sign every 12 seconds, and sleeps now
+    watch, idle = HangWatch(60.0), (Sign("bob", 1, 0.0),)  # it gives a sign every 20 seconds, and sleeps now
     watch.handle(Looked(0.0, idle))
     watch.handle(LimitChanged(1.0, 5.0))
     at = 1.0
