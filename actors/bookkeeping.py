@@ -111,6 +111,14 @@ class Bookkeeping:
             turn.decide(TriedAgain(), dispatch.TimePassed(now))
         return self._end(turn)
 
+    def own_disk_serves(self, at: float) -> tuple[Letter, ...]:
+        """End the pause for what this machine's own disk refused."""
+        turn = self._begin(at)
+        with self._db.transaction("the master's own disk takes everything again"):
+            turn.own_disk_serves()
+            turn.decide()
+        return self._end(turn)
+
     def miss_deadlines(self, grace_seconds: float, at: float) -> tuple[Letter, ...]:
         """Close attempts whose deadline nobody kept (dispatch-rules §8)."""
         turn = self._begin(at)

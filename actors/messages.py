@@ -98,6 +98,16 @@ class JobRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskRefused:
+    """This machine's own disk does not take what the attempt leaves; it is tried again, and said again each time."""
+
+    builder: str
+    generation: int
+    attempt: UUID
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class BuilderTroubled:
     """The slave can't be used: mark the builder not ok.  Idempotent by content."""
 

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, get_args
 
+from actors import own_disk
 from actors.farm_actor import FarmActor, SettingsChanged, Start
 from actors.messages import BuilderGone, BuildersKnown
+from actors.pause_note import write_note
 from actors.queue_database import QueueDatabase
 from actors.queue_desk import QueueDesk
 from actors.queue_reports import Report
@@ -28,6 +30,7 @@ class QueueActor(FarmActor):
     def begin(self, start: Start) -> None:
         """Read everything and tell the supervisor who is registered; a database that is away is waited for."""
         self._addresses: dict[str, ActorAddress] = {}
+        self.paused("")
         self._desk = QueueDesk(start.settings.limits, start.settings.timers, start.settings.verdicts, self)
         self._desk.begin()
 
@@ -80,6 +83,17 @@ class QueueActor(FarmActor):
     def disconnected(self) -> None:
         """Watch no more."""
         self.watched.clear()
+
+    def paused(self, why: str) -> None:
+        """Leave a note for the command line; without it, the log has said so."""
+        try:
+            write_note(self.settings.pause_file, why)
+        except OSError as error:
+            self.log.warning("%s can't be written: %s", self.settings.pause_file, error.strerror)
+
+    def own_disk_refuses(self) -> str:
+        """Write a little where logs and results go."""
+        return own_disk.refusal(self.settings.logs_directory, self.settings.librarian_directory)
 
     def post(self, letters: Sequence[Letter]) -> None:
         """Post letters to builders' actors and to the supervisor."""

@@ -16,6 +16,7 @@ from actors.bookkeeping import Bookkeeping
 from actors.core.dependencies import Doubt
 from actors.core.dependency_agenda import SweepDue
 from actors.core.outbox import SendDisown
+from actors.core.own_disk import OwnDisk
 from actors.core.timers import Timers
 from actors.core.verdict import VerdictRules
 from actors.messages import BuilderGone
@@ -61,6 +62,12 @@ class Surroundings(Protocol):
     def post(self, letters: Sequence[Letter]) -> None:
         """Post letters, in order."""
 
+    def paused(self, why: str) -> None:
+        """Let people know why nothing is given away, which the database can't be told now; empty: it is over."""
+
+    def own_disk_refuses(self) -> str:
+        """Try out this machine's own disk; return what it refuses, in words, or nothing."""
+
     def wake_after(self, seconds: float, payload: Payload) -> None:
         """Call `QueueDesk.woken` with `payload` in so many seconds."""
 
@@ -82,6 +89,7 @@ class QueueDesk:
         self._due = math.inf  # monotonic seconds of the next turn, for which a timer is under way
         self._last_turn = 0.0
         self._turns = 0
+        self._own_disk = OwnDisk()
         self._last_sweep = self._last_deadlines = surroundings.now()
         self._last_dependencies = -math.inf  # whatever was published while nobody listened
         self._checking = False  # a timer is under way for the next look at builds that wait for dependencies
@@ -174,18 +182,18 @@ class QueueDesk:
             self._due = due
             self._around.wake_after(due - now, due)
 
-    def _take_turn(self) -> None:
-        """Take everything that is there: notifications and reports."""
+    def _take_turn(self) -> bool:
+        """Take everything that is there, notifications and reports; return False if the database did not."""
         self._due = math.inf
         if self._database is None:
-            return
+            return False
         reports = dict(self._inbox)
         try:
             changes = self._database.changes()
             letters = self._take(self._database, tuple(reports.values()), changes)
         except DatabaseUnreachable as error:
             self._lose_database(error)
-            return
+            return False
         for key, report in reports.items():
             if self._inbox.get(key) is report:
                 del self._inbox[key]
@@ -193,6 +201,7 @@ class QueueDesk:
         self._turns += 1
         self._last_turn = self._around.now()
         self._check_soon(0.0)
+        return True
 
     def _take(self, database: ListeningStorage, reports: Sequence[Report], changes: Changes) -> Sequence[Letter]:
         """Take `reports` in one transaction; if the database refuses one of them for good, each in its own."""
@@ -227,6 +236,9 @@ class QueueDesk:
         if now - self._last_dependencies >= self._timers.dependency_sweep:
             self._last_dependencies = now
             self._books.books.agenda.handle(SweepDue())
+        paused = self._books.books.dispatch.farm.paused
+        if self._own_disk.due(paused, now, self._timers.librarian_retry) and not self._around.own_disk_refuses():
+            self._do(lambda: self._books.own_disk_serves(self._around.now()))
         self._check_soon(0.0)
 
     def _check_soon(self, seconds: float) -> None:
@@ -266,12 +278,15 @@ class QueueDesk:
         except DatabaseUnreachable as error:
             self._lose_database(error)
             return
-        if self._away:
-            log.warning("the database is back; dispatch goes on")
-            self._books.books.agenda.handle(SweepDue())  # nobody heard what was published meanwhile
-        self._away, self._retry = "", self._timers.database_retry
+        # Builders say again what they could not say meanwhile: nobody is late before they have had the time for it.
+        self._last_sweep = self._last_deadlines = self._around.now()
         self._around.post(letters)
-        self._take_turn()  # what came meanwhile
+        if self._take_turn():  # what came meanwhile; where there is no room it may answer, and yet take nothing
+            if self._away:
+                log.warning("the database is back; dispatch goes on")
+                self._books.books.agenda.handle(SweepDue())  # nobody heard what was published meanwhile
+                self._around.paused("")
+            self._away, self._retry = "", self._timers.database_retry
 
     def _lose_database(self, error: DatabaseUnreachable) -> None:
         self._disconnect()
@@ -280,7 +295,8 @@ class QueueDesk:
     def _wait_for_database(self, error: DatabaseUnreachable) -> None:
         """Pause: running builds go on, reports wait, nobody is blamed."""
         if not self._away:
-            log.warning("dispatch pauses: %s", error)
+            log.error("dispatch pauses: %s; running builds go on, reports wait", error)
+            self._around.paused(str(error))
         self._away = str(error)
         self._around.wake_after(self._retry, _CONNECT)
         self._retry = min(self._retry * 2, self._timers.database_retry_limit)

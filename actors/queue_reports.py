@@ -11,6 +11,7 @@ from uuid import UUID
 
 from actors import dependency_waits
 from actors import messages as say
+from actors.core import own_disk
 from actors.core.outbox import AttemptReported, BuilderMoved, BuilderSilent, ResultsAwaited
 from actors.core.verdict import BuilderBlame
 from actors.queue_turn import Turn
@@ -25,7 +26,7 @@ AboutBuilder = (
     | say.RuntimeChanged
     | say.BuilderGone  #: by the supervisor
 )
-AboutAttempt = say.AdoptionWanted | say.Started | say.GatheringStarted | say.Finished | say.JobRefused
+AboutAttempt = say.AdoptionWanted | say.Started | say.GatheringStarted | say.Finished | say.JobRefused | say.DiskRefused
 Report = AboutBuilder | AboutAttempt
 
 #: nobody waits for an answer to these, and a crash of the database may forget the last of them
@@ -120,6 +121,9 @@ def _about_attempt(turn: Turn, report: AboutAttempt) -> None:
             turn.not_ready(builder)
             queue.release(attempt)
             turn.closed(attempt)
+        case say.DiskRefused(attempt=attempt, why=why):
+            queue.prolong(attempt, own_disk.WAITS_SECONDS)
+            turn.own_disk_refused(why)
         case _:
             assert_never(report)
 

@@ -51,6 +51,7 @@ from actors.core.outbox import (
     Stage,
 )
 from actors.core.outbox import Order as OutboxOrder
+from actors.core.own_disk import is_own, pause_words
 from actors.core.verdict import DOUBTFUL, Verdict, VerdictRules, verdict
 from actors.queue_storage import Changes, QueueStorage
 from storage.errors import UnknownBuilder
@@ -249,6 +250,21 @@ class Turn:
             return  # as it nearly always is
         if self.database.builders.heal(builder):
             self._builders.add(builder)
+
+    # --- this machine's own disk --------------------------------------------------------------------
+
+    def own_disk_refused(self, why: str) -> None:
+        """Give nothing away any more, and say why, unless that is so already."""
+        if not self.books.dispatch.farm.paused:
+            log.error("dispatch pauses: %s; running builds go on, what they leave waits", why)
+            self._news.append(FarmRead(self.database.farm_states.pause_for_now(pause_words(why))))
+
+    def own_disk_serves(self) -> None:
+        """Give jobs away again, unless a person has said something else meanwhile."""
+        paused = self.books.dispatch.farm.paused
+        if is_own(paused):
+            log.warning("this machine's own disk takes everything again; dispatch goes on")
+            self._news.append(FarmRead(self.database.farm_states.resume_from(paused)))
 
     # --- attempts ---------------------------------------------------------------------------------
 

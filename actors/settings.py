@@ -182,6 +182,11 @@ class Settings(BaseSettings):
         return self.state_directory / "tls"
 
     @property
+    def pause_file(self) -> Path:
+        """Why the running master gives nothing away while its database can't be told (`actors.pause_note`)."""
+        return self.state_directory / "paused"
+
+    @property
     def run_file(self) -> Path:
         """Where the running master is found (pid, ports); absent when none runs."""
         return self.state_directory / "run.json"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from actors.core.explain import Explanation, Snapshot, views
 from actors.core.private import seen_jobs
-from cli.farm import Farm
+from cli.farm import Farm, waiting_master
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
 from storage.farm import FarmStates
@@ -19,7 +21,14 @@ def snapshot(farm: Farm) -> Snapshot:
         farm.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         jobs = seen_jobs(farm.caller, BuildQueue(farm.connection).jobs())
         builders = Builders(farm.connection)
-        return Snapshot(jobs, views(builders.all(), builders.runtimes(), jobs), FarmStates(farm.connection).get())
+        state = FarmStates(farm.connection).get()
+        return Snapshot(jobs, views(builders.all(), builders.runtimes(), jobs), _paused(state, farm))
+
+
+def _paused(state: FarmState, farm: Farm) -> FarmState:
+    """Return the farm's state with what its master on this machine can't write into the database."""
+    note = None if state.paused else waiting_master(farm.settings)
+    return state if note is None else replace(state, paused=f"{note.why} (since {note.since})")
 
 
 def in_short(explanation: Explanation) -> str:

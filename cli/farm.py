@@ -16,6 +16,7 @@ import typer
 from psycopg import Connection
 
 from actors.core.roles import Action, Caller, Subject, permit
+from actors.pause_note import PauseNote, read_note
 from actors.run_file import running_farm
 from actors.settings import Settings
 from cli.caller import caller_of
@@ -102,7 +103,9 @@ def open_farm(context: typer.Context, *, outdated_too: bool = False) -> Iterator
     try:
         missing = () if outdated_too else pending_migrations(dsn)
         connection = connect(dsn, application=login_name(), read_only=True)
-    except (DatabaseUnreachable, SchemaOutdated) as error:
+    except DatabaseUnreachable as error:
+        raise NotReachable(f"{error}{_meanwhile(settings)}") from error
+    except SchemaOutdated as error:
         raise NotReachable(str(error)) from error
     if missing:
         connection.close()
@@ -118,9 +121,30 @@ def open_farm(context: typer.Context, *, outdated_too: bool = False) -> Iterator
         except Refused:
             refused = True  # and so nothing is changed, not even this:
             raise
+        except DatabaseUnreachable as error:
+            if not connection.closed:
+                raise
+            raise NotReachable(f"{error}{_meanwhile(settings)}") from error
         finally:
             if token is not None and not refused:
                 _note_used(connection, token)
+
+
+def waiting_master(settings: Settings) -> PauseNote | None:
+    """Return why the master that runs here gives nothing away, if it can't tell the database."""
+    try:
+        running = running_farm(settings.run_file)
+    except PermissionError:
+        return None
+    return None if running is None else read_note(settings.pause_file)
+
+
+def _meanwhile(settings: Settings) -> str:
+    """Return, to go on after "the database is away", what the master on this machine does about it."""
+    note = waiting_master(settings)
+    if note is None:
+        return ""
+    return f"; the master here waits for it since {note.since}: nothing is given away, running builds go on, their results wait"
 
 
 @contextmanager
@@ -166,7 +190,7 @@ def dsn_of(settings: Settings) -> str:
         if running_farm(settings.run_file) is not None:
             raise NotReachable(
                 f"the farm in {where} runs, but its database is down; the master starts it again as soon as it can: "
-                f"see {where / 'postgres' / 'log'}"
+                f"see {where / 'postgres' / 'log'}{_meanwhile(settings)}"
             )
         raise NotReachable(
             f"no farm runs in {where}: start it with `buildd-master up`, or name another with --state-directory or --database"

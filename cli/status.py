@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from rich.text import Text
 
 from actors.core.explain import Snapshot
+from actors.core.own_disk import way_out
 from actors.core.pair_rules import BuilderView
 from actors.core.roles import Action
 from actors.settings import Settings
@@ -61,7 +62,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         return
     _print_glance(jobs, views, waiting, stuck)
     if seen.farm.paused:
-        words = f"dispatch is paused: {seen.farm.paused}; `buildd-master farm resume` goes on"
+        words = f"dispatch is paused: {seen.farm.paused}; {way_out(seen.farm.paused)}"
         console().print(Text(words, style="#D55E00"), soft_wrap=True)
     if master is None and not farm.settings.database:
         console().print(

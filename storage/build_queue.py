@@ -138,6 +138,13 @@ class BuildQueue(Repository):
         """
         return self._run(_SQL["gathering"], attempt=attempt, seconds=seconds) > 0
 
+    def prolong(self, attempt: UUID, seconds: float) -> None:
+        """The attempt's end waits for something that is nobody's fault: its deadline is `seconds` away or more.
+
+        Nothing happens to an attempt that is closed or being cancelled.
+        """
+        self._run(_SQL["prolong"], attempt=attempt, seconds=seconds)
+
     def record(
         self,
         attempt: UUID,

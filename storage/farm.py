@@ -40,6 +40,16 @@ class FarmStates(Repository):
         self._run(_SQL["pause"], why="")
         return self.get()
 
+    def pause_for_now(self, why: str) -> FarmState:
+        """Give nothing away for a reason that goes by itself; a pause that stands is left as it is."""
+        self._run(_SQL["pause_for_now"], why=why)
+        return self.get()
+
+    def resume_from(self, why: str) -> FarmState:
+        """Give jobs away again if nobody has paused the farm for another reason than `why`."""
+        self._run(_SQL["resume_from"], why=why)
+        return self.get()
+
     def set_minimum_score(self, score: int | None, family: str | None = None) -> FarmState:
         """Let jobs wait whose score without age is less; None: no such fence.
 

@@ -31,6 +31,16 @@ class MemoryFarmStates:
         """See `FarmStates.resume`."""
         return self._put(replace(self.get(), paused=""))
 
+    def pause_for_now(self, why: str) -> FarmState:
+        """See `FarmStates.pause_for_now`."""
+        state = self.get()
+        return state if state.paused else self._put(replace(state, paused=why))
+
+    def resume_from(self, why: str) -> FarmState:
+        """See `FarmStates.resume_from`."""
+        state = self.get()
+        return self._put(replace(state, paused="")) if state.paused == why else state
+
     def set_minimum_score(self, score: int | None, family: str | None = None) -> FarmState:
         """See `FarmStates.set_minimum_score`."""
         check_score(score)

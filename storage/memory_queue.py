@@ -143,6 +143,14 @@ class MemoryBuildQueue:
             self._farm.put("attempt", attempt, replace(row, deadline=deadline))
         return True
 
+    def prolong(self, attempt: UUID, seconds: float) -> None:
+        """See `BuildQueue.prolong`."""
+        row = self._held(attempt)
+        if row is None or self._farm.table("build")[row.build].state == BuildState.CANCELLING:
+            return
+        deadline = max(row.deadline, self._farm.now() + timedelta(seconds=seconds))
+        self._farm.put("attempt", attempt, replace(row, deadline=deadline))
+
     def record(
         self,
         attempt: UUID,

@@ -36,7 +36,7 @@ from actors.core.session import Session, SessionState
 from actors.core.stages import AttemptStage, AttemptStep, next_attempt_stage
 from actors.core.timers import Timers
 from actors.core.translation import log_name, needs_chroot, wire_build
-from actors.messages import Finished, GatheringStarted, ResultStored, Started
+from actors.messages import DiskRefused, Finished, GatheringStarted, ResultStored, Started
 from protocol.messages import (
     Abort,
     Accepted,
@@ -308,7 +308,7 @@ class AttemptInHand:
                     self._kept_log = log
                     self._report(at, out)
             case LibrarianRefused():
-                self._disk_refused(event)
+                self._disk_refused(event, out)
             case ResultKept() | ResultSpoilt() | ChangesRead() | ControlRead():
                 self._result_stored(event, out)
             case _:
@@ -331,7 +331,7 @@ class AttemptInHand:
         if ending is not None:
             self._end(event.at, ending, out)
 
-    def _disk_refused(self, event: LibrarianRefused) -> None:
+    def _disk_refused(self, event: LibrarianRefused, out: list[Order]) -> None:
         self.trouble = event.text
         match event.store:
             case Store.FILES:
@@ -344,6 +344,9 @@ class AttemptInHand:
                     self._gathering.pause(event.at, self.timers.librarian_retry)
             case _:
                 assert_never(event.store)
+        if event.store is not Store.FILES:
+            row = self.session.row
+            out.append(Tell(DiskRefused(row.name, self.session.generation, self.order.attempt, event.text)))
 
     # --- endings ----------------------------------------------------------------------------------
 

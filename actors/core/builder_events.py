@@ -18,6 +18,7 @@ from actors.messages import (
     Assign,
     BuilderTroubled,
     Cancel,
+    DiskRefused,
     Disown,
     FencedOff,
     Finished,
@@ -45,6 +46,7 @@ ToQueueMessage = (
     | GatheringStarted
     | Finished
     | JobRefused
+    | DiskRefused
     | BuilderTroubled
     | ProbePassed
     | RuntimeChanged

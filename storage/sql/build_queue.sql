@@ -212,6 +212,13 @@ SET deadline = CASE
     END
 WHERE id = %(attempt)s AND outcome IS NULL;
 
+-- prolong --
+-- Not of a build that is being cancelled: nobody waits for what it leaves.
+UPDATE attempt SET deadline = greatest(deadline, now() + make_interval(secs => %(seconds)s))
+FROM build
+WHERE attempt.id = %(attempt)s AND attempt.outcome IS NULL
+  AND build.id = attempt.build AND build.state <> 'CANCELLING';
+
 -- hold --
 -- Lock a build, then its attempt: what `record` is about to change.  No row: unknown attempt.
 SELECT attempt.build, attempt.job, attempt.outcome, build.state,

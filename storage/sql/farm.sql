@@ -9,6 +9,12 @@ FROM farm;
 -- pause --
 UPDATE farm SET paused = %(why)s;
 
+-- pause_for_now --
+UPDATE farm SET paused = %(why)s WHERE paused = '';
+
+-- resume_from --
+UPDATE farm SET paused = '' WHERE paused = %(why)s;
+
 -- set_minimum_score --
 UPDATE farm SET minimum_score = %(score)s;
 

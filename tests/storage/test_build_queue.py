@@ -344,6 +344,30 @@ def test_gathering_twice_is_once_and_does_not_undo_a_cancellation(stage: Stage) 
     assert stage.builds.get(job.build).state == BuildState.CANCELLING
 
 
+def test_what_waits_for_something_that_is_nobodys_fault_is_not_late(stage: Stage) -> None:
+    job = stage.job()
+    attempt = stage.claim(job, stage.builder("bob"))
+
+    def seconds_left() -> float:
+        return (stage.queue.attempt(attempt.id).deadline - attempt.started).total_seconds()
+
+    before = seconds_left()
+    with stage.acting("queue"):
+        stage.queue.prolong(attempt.id, before / 2)
+    assert seconds_left() == before
+    with stage.acting("queue"):
+        stage.queue.prolong(attempt.id, 2 * before)
+    assert seconds_left() >= 2 * before
+    with stage.acting("cli"):
+        stage.builds.cancel(job.build)
+    soon = seconds_left()
+    assert soon < before
+    with stage.acting("queue"):
+        stage.queue.prolong(attempt.id, before)
+        stage.queue.prolong(uuid4(), before)
+    assert seconds_left() == soon
+
+
 def test_only_attempts_past_their_deadline_are_overdue(stage: Stage) -> None:
     job = stage.job()
     attempt = stage.claim(job, stage.builder("bob"))

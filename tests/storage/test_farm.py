@@ -15,6 +15,19 @@ def test_a_farm_is_paused_with_a_reason_and_resumed(stage: Stage) -> None:
         assert stage.farm_states.resume() == FarmState()
 
 
+def test_a_pause_that_goes_by_itself_stands_back_behind_a_persons(stage: Stage) -> None:
+    with stage.acting("queue"):
+        assert stage.farm_states.pause_for_now("no room") == FarmState(paused="no room")
+        assert stage.farm_states.pause_for_now("no room at all") == FarmState(paused="no room")
+        assert stage.farm_states.resume_from("something else") == FarmState(paused="no room")
+        assert stage.farm_states.resume_from("no room") == FarmState()
+    with stage.acting("ann"):
+        stage.farm_states.pause("moving")
+    with stage.acting("queue"):
+        assert stage.farm_states.pause_for_now("no room") == FarmState(paused="moving")
+        assert stage.farm_states.resume_from("no room") == FarmState(paused="moving")
+
+
 def test_a_pause_without_a_reason_is_refused(stage: Stage) -> None:
     with stage.acting("ann"), pytest.raises(BadValue, match="say why"):
         stage.farm_states.pause("  ")

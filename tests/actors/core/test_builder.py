@@ -26,6 +26,7 @@ from actors.messages import (
     Assign,
     BuilderTroubled,
     Cancel,
+    DiskRefused,
     Disown,
     FencedOff,
     Finished,
@@ -921,6 +922,9 @@ def test_a_full_disk_pauses_log_and_results_and_blames_nobody(scene: Scene) -> N
         if isinstance(scene.sent()[-1], Fetch):
             scene.slave_says(FetchData(scene.last(Fetch).id, 0, b"a", last=False))
     assert not scene.told(Finished)
+    told = scene.told(DiskRefused)
+    assert (told[0].attempt, told[0].why) == (order.attempt, "no space left on device")
+    assert len(told) > 10, "each time"
     scene.disk.full = False
     scene.pass_time(10)
     scene.hand_out(results)

@@ -1,0 +1,191 @@
+"""The queue actor without its actor, on a real database that goes away, comes back, or answers and can't write."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import psycopg
+import pytest
+
+from actors.core.timers import Timers
+from actors.core.verdict import VerdictRules
+from actors.messages import Assign, Finished, Ready, Recorded
+from actors.queue_database import QueueDatabase
+from actors.queue_desk import Payload, QueueDesk
+from actors.queue_turn import Letter
+from storage.errors import DatabaseUnreachable
+from storage.records import Limits, Outcome
+from storage.repository import in_words
+from tests.fix_desk import NOW
+from tests.fix_storage import Farm
+
+TIMERS = Timers(batch=0.001, librarian_retry=10.0, deadlines=10.0, deadline_grace=1.0)
+NO_ROOM = "could not extend file: No space left on device"
+
+
+class _NoRoom(QueueDatabase):
+    """Answers, and takes nothing."""
+
+    full = False
+
+    def transaction(self, why: str = "") -> AbstractContextManager[object]:
+        return self._transaction(why)
+
+    @contextmanager
+    def _transaction(self, why: str) -> Iterator[None]:
+        with super().transaction(why):
+            yield
+            if _NoRoom.full and not why:  # reading everything writes nothing
+                with in_words():
+                    raise psycopg.errors.DiskFull(NO_ROOM)
+
+
+@dataclass
+class World:
+    """The desk's surroundings, with a clock that tests wind."""
+
+    dsn: str
+    at: float = 1000.0
+    away: bool = False
+    full: bool = False
+    disk: str = ""
+    letters: list[object] = field(default_factory=list)
+    pauses: list[str] = field(default_factory=list)
+    connections: int = 0
+    tried: int = 0
+    _timers: list[tuple[float, int, Payload]] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self.desk = QueueDesk(Limits(wall_seconds=3600), TIMERS, VerdictRules(), self)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, and every timer with it."""
+        until = self.at + seconds
+        while self._timers and self._timers[0][0] <= until:
+            self.at, _, payload = heapq.heappop(self._timers)
+            self.desk.woken(payload)
+        self.at = until
+
+    def lose_database(self) -> None:
+        """Have the database go away, and the desk notice."""
+        self.away = True
+        with psycopg.connect(self.dsn, autocommit=True) as server:
+            server.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name ~ '^queue'"
+            )
+        self.pass_time(1.0)
+
+    def now(self) -> float:
+        return self.at
+
+    def time_of_day(self) -> datetime:
+        return NOW
+
+    def connect(self) -> QueueDatabase:
+        self.connections += 1
+        if self.away:
+            raise DatabaseUnreachable("can't reach the database: it was taken away")
+        return _NoRoom(self.dsn)
+
+    def disconnected(self) -> None:
+        pass
+
+    def post(self, letters: Sequence[Letter]) -> None:
+        self.letters += [letter.message for letter in letters]
+
+    def paused(self, why: str) -> None:
+        self.pauses.append(why)
+
+    def own_disk_refuses(self) -> str:
+        self.tried += 1
+        return self.disk
+
+    def wake_after(self, seconds: float, payload: Payload) -> None:
+        heapq.heappush(self._timers, (self.at + seconds, next(self._numbers), payload))
+
+
+@pytest.fixture
+def world(farm: Farm, shared_database: str) -> Iterator[World]:
+    farm.builder("bob")
+    made = World(shared_database)
+    made.desk.begin()
+    yield made
+    _NoRoom.full = made.away = False
+    made.desk.end()
+
+
+def assigned(world: World, farm: Farm) -> Assign:
+    """Have bob get a job."""
+    farm.job()
+    world.desk.receive(Ready("bob", 1, 1))
+    world.pass_time(0.1)
+    return next(message for message in world.letters if isinstance(message, Assign))
+
+
+def test_a_database_that_comes_back_takes_what_came_meanwhile_and_people_are_told_both_times(
+    world: World, farm: Farm
+) -> None:
+    order = assigned(world, farm).order
+    world.lose_database()
+    assert "it was taken away" in world.pauses[-1] or "does not answer" in world.pauses[-1]
+    world.desk.receive(Finished("bob", 1, 1, order.attempt, Outcome.OK))
+    world.pass_time(60.0)
+    assert not any(isinstance(message, Recorded) for message in world.letters)
+    assert len(world.pauses) == 1
+    world.away = False
+    world.pass_time(TIMERS.database_retry_limit)
+    assert any(isinstance(message, Recorded) for message in world.letters)
+    assert farm.queue.attempt(order.attempt).outcome is Outcome.OK
+    assert world.pauses[1:] == [""]
+
+
+def test_a_database_without_room_is_tried_less_and_less_often_and_said_to_be_back_when_it_takes_something(
+    world: World, farm: Farm, caplog: pytest.LogCaptureFixture
+) -> None:
+    order = assigned(world, farm).order
+    _NoRoom.full = True
+    before = world.connections
+    world.desk.receive(Finished("bob", 1, 1, order.attempt, Outcome.OK))
+    world.pass_time(60.0)
+    assert world.connections - before < 20
+    assert len(world.pauses) == 1
+    assert NO_ROOM in world.pauses[0]
+    assert "is back" not in caplog.text
+    _NoRoom.full = False
+    world.pass_time(TIMERS.database_retry_limit)
+    assert farm.queue.attempt(order.attempt).outcome is Outcome.OK
+    assert world.pauses[1:] == [""]
+    assert "is back" in caplog.text
+
+
+def test_nobody_is_late_who_could_not_say_anything_while_the_database_was_away(world: World, farm: Farm) -> None:
+    order = assigned(world, farm).order
+    world.lose_database()
+    world.pass_time(100.0)
+    farm.sql("UPDATE attempt SET deadline = now() - interval '1 hour'")
+    world.away = False
+    world.pass_time(TIMERS.database_retry_limit + 2.0)
+    world.desk.receive(Finished("bob", 1, 1, order.attempt, Outcome.OK))  # said again, every two seconds
+    world.pass_time(20.0)
+    assert farm.queue.attempt(order.attempt).outcome is Outcome.OK
+
+
+def test_a_pause_for_the_own_disk_ends_when_it_takes_something_even_after_a_restart(world: World, farm: Farm) -> None:
+    farm.sql("UPDATE farm SET paused = %s", "the master's own disk: full")
+    world.disk = "still full"
+    farm.job()
+    world.desk.receive(Ready("bob", 1, 1))
+    world.pass_time(35.0)
+    assert 3 <= world.tried <= 4
+    assert not any(isinstance(message, Assign) for message in world.letters)
+    world.disk = ""
+    world.pass_time(11.0)
+    assert any(isinstance(message, Assign) for message in world.letters)
+    world.pass_time(60.0)
+    assert world.tried <= 5
