@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+from collections import Counter
 
-from cli.given import login_name
+import pytest
+import typer
+from typer.main import get_command
+
+from actors.core.roles import Action
+from cli.app import command_line
+from cli.build_verbs import each
+from cli.errors import Failed
+from cli.farm import Farm as OpenFarm
+from cli.farm import open_farm
+from cli.given import Given, login_name
+from storage.builds import Builds
 from storage.records import BuildState, Outcome
 from tests.fix_cli import Command
 from tests.fix_storage import Farm
@@ -75,6 +86,32 @@ def test_a_cancelled_build_does_not_come_back_by_the_end_of_its_attempt(command:
     with laid_out.acting("queue"):
         laid_out.queue.record(attempt.id, Outcome.LOST, "", build_state=BuildState.NEEDSBUILD, keep_job=True)
     assert state(laid_out, runs) is BuildState.CANCELLED
+
+
+def test_if_somebody_is_quicker_between_trial_and_deed_the_builds_that_were_changed_are_told(
+    command: Command, laid_out: Farm
+) -> None:
+    del command  # sets the environment
+    builds = [laid_out.builds.get(laid_out.job(name).build) for name in ("one", "two", "three")]
+    times = Counter[int]()
+
+    def cancel(farm: OpenFarm, build: int) -> BuildState:
+        times[build] += 1
+        if build == builds[1].id and times[build] == 2:  # not when it is tried
+            laid_out.builds.set_state(builds[2].id, BuildState.SUPERSEDED)
+            build = builds[2].id
+        return Builds(farm.connection).cancel(build)
+
+    here = typer.Context(get_command(command_line(frozenset({"build"}))), obj=Given())
+    with open_farm(here) as farm, pytest.raises(Failed) as failed:
+        each(farm, builds, "test", Action.CHANGE_BUILDS, lambda build: cancel(farm, build))
+    assert str(failed.value).startswith(f"build {builds[2].id} is SUPERSEDED and can't become CANCELLED; ")
+    assert str(failed.value).endswith(f"(changed before that, and only those: builds {builds[0].id})")
+    assert [state(laid_out, build.id) for build in builds] == [
+        BuildState.CANCELLED,
+        BuildState.NEEDSBUILD,
+        BuildState.SUPERSEDED,
+    ]
 
 
 # --- retry ----------------------------------------------------------------------------------------
