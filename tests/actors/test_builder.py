@@ -9,7 +9,9 @@ import os
 import pytest
 import zstandard
 
+from actors import signs
 from actors.attempt_files import AttemptFiles
+from actors.core.hangs import Excuse
 from actors.farm_actor import SettingsChanged
 from actors.messages import (
     Adopt,
@@ -93,6 +95,34 @@ def test_a_build_goes_from_assignment_to_files_in_the_librarian(builder_stage: B
         "Build",
         "Clean",
     ]
+
+
+def test_whatever_touches_the_disk_says_so_meanwhile_or_a_slow_disk_would_be_a_hang(
+    builder_stage: BuilderStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signs, "_here", signs._Here())
+    page = signs.lay_out(15.0)
+    signs.born(signs._FIRST)
+    said: dict[str, set[Excuse]] = {}
+
+    def spied(what: type, name: str) -> None:
+        real = getattr(what, name)
+
+        def spy(*args: object, **kwargs: object) -> object:
+            said.setdefault(name, set()).add(page.sign(signs._FIRST, "bob", 1).excuse)
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(what, name, spy)
+
+    of_files = {name for name in vars(AttemptFiles) if not name.startswith("_")} - {"close"}
+    for name in of_files:
+        spied(AttemptFiles, name)
+    spied(AttemptFiles, "_log_path")  # by `keep_log` in its first step: it is a generator
+    builder, end = built(builder_stage, Script())
+    builder.hear(Recorded("bob", 1, end.attempt))
+    builder.wait_told(Ready)
+    assert of_files <= said.keys()
+    assert {name for name, excuses in said.items() if excuses != {Excuse.DISK}} == set()
 
 
 def test_a_big_chroot_arrives_whole_and_its_progress_can_be_watched(builder_stage: BuilderStage) -> None:

@@ -55,7 +55,8 @@ def farm(shared_farm: FarmUnderTest, bob: SimulatedSlave) -> FarmUnderTest:
 
 
 def start(farm: FarmUnderTest) -> None:
-    farm.start(timers={"hung": HUNG}, crashes=50, fresh_starts=50)
+    # A root that hangs would not stop politely within any time, so it must not be given any.
+    farm.start(timers={"hung": HUNG}, crashes=50, fresh_starts=50, stop_seconds=60)
 
 
 def process_of(farm: FarmUnderTest, name: str) -> int:

@@ -12,7 +12,9 @@ import pytest
 
 from actors import signs
 from actors.core.hangs import Excuse
+from actors.queue_database import QueueDatabase
 from tests.fix_small_farm import wait_until
+from tests.fix_storage import Farm
 
 SLOT = 7
 
@@ -128,3 +130,24 @@ def test_the_page_has_no_descriptor_that_a_process_could_inherit(monkeypatch: py
     before = psutil.Process().num_fds()
     signs.lay_out(limit=6.0)
     assert psutil.Process().num_fds() == before
+
+
+def test_every_journey_to_the_database_is_a_sign_of_life_for_a_turn_may_have_many(
+    page: signs.Page, farm: Farm, shared_database: str
+) -> None:
+    signs.born(SLOT)
+    farm.builder("bob")
+    database = QueueDatabase(shared_database)
+
+    def stamps(journey: Callable[[], object]) -> bool:
+        before = page.sign(SLOT, "queue", 1).at
+        journey()
+        return page.sign(SLOT, "queue", 1).at > before
+
+    def empty() -> None:
+        with database.transaction("a try"):
+            pass
+
+    assert stamps(database.builders.all)
+    assert stamps(empty)
+    database.close()

@@ -137,6 +137,20 @@ def test_a_starter_that_is_killed_while_the_database_is_made_leaves_no_process_a
     server.stop()
 
 
+def test_a_server_that_does_not_stop_when_it_is_told_to_is_killed_with_all_its_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in ("_STOP_SECONDS", "_QUIT_SECONDS"):
+        monkeypatch.setattr(f"storage.embedded.{limit}", 0.1)
+    server = Embedded(tmp_path / "postgres", durable=False)
+    server.start()
+    leader = psutil.Process(server.pid)
+    below = leader.children(recursive=True)
+    leader.suspend()
+    server.stop()
+    assert psutil.wait_procs(below, timeout=10)[1] == []
+
+
 def test_a_directory_that_is_too_long_for_a_socket_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     server = Embedded(tmp_path / ("long" * 30))
     with pytest.raises(EmbeddedDatabaseFailed, match="too long for a socket: choose a shorter state directory"):
