@@ -93,10 +93,10 @@ class Parent(FarmActor):
             if child is None:
                 continue
             pid = page.pid(child.slot)
-            if signs.kill_child(pid):
+            if not signs.kill_child(pid):  # killed as it was born, or the fork failed: Thespian does not tell of that
+                self.child_gone(child.address)
+            elif child.reason != hung.reason:  # else it is told again, until the kernel has it ended
                 child.reason = hung.reason
                 self.log.error(
                     "%s, generation %d, pid %d, is killed: %s", child.name, child.generation, pid, child.reason
                 )
-            else:  # killed as it was born, or the fork failed: Thespian does not tell of such an end
-                self.child_gone(child.address)

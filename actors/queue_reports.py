@@ -86,8 +86,11 @@ def _about_builder(turn: Turn, report: AboutBuilder) -> None:
             turn.books.outbox.handle(BuilderMoved(builder, state))
             turn.database.builders.record_runtime(builder, state, connected=connected)
         case say.BuilderGone(builder, _, failnotes):
+            held = turn.books.outbox.of_builder(builder)
             turn.books.outbox.handle(BuilderSilent(builder))
-            turn.mark_not_ok(builder, failnotes, NotOkKind.CRASH)
+            # Who dies without a word does not say during what.
+            during = f", during attempt {held.attempt}" if held and str(held.attempt) not in failnotes else ""
+            turn.mark_not_ok(builder, failnotes + during, NotOkKind.CRASH)
             turn.database.builders.record_runtime(builder, RuntimeState.DISCONNECTED, connected=False)
         case _:
             assert_never(report)

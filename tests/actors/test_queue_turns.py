@@ -336,13 +336,20 @@ def test_what_a_person_marked_only_a_person_clears(desk: Desk) -> None:
 
 def test_a_crash_marks_the_builder_and_leaves_its_attempt_open_for_adoption(desk: Desk) -> None:
     attempt = desk.assigned()
-    desk.take(BuilderGone("bob", 1, "KeyError: 'x' (builder.py:7 in receive)"))
+    desk.take(BuilderGone("bob", 1, "process ended without a word (signal?)"))
     bob = desk.farm.builders.get("bob")
-    assert (bob.notok_kind, bob.failnotes) == (NotOkKind.CRASH, "KeyError: 'x' (builder.py:7 in receive)")
+    notes = f"process ended without a word (signal?), during attempt {attempt}"
+    assert (bob.notok_kind, bob.failnotes) == (NotOkKind.CRASH, notes)
     assert desk.farm.queue.attempt(attempt).outcome is None
     letters = desk.take(ProbePassed("bob", 2), AdoptionWanted("bob", 2, 3, attempt))
     assert only(Adopt, letters).generation == 2
     assert desk.farm.builders.get("bob").builderok
+
+
+def test_a_crash_whose_news_name_the_attempt_does_not_name_it_twice(desk: Desk) -> None:
+    notes = f"KeyError: 'x' (builder.py:7 in receive), during attempt {desk.assigned()}"
+    desk.take(BuilderGone("bob", 1, notes))
+    assert desk.farm.builders.get("bob").failnotes == notes
 
 
 def test_reports_of_an_earlier_life_are_dropped(desk: Desk) -> None:
