@@ -84,8 +84,7 @@ class QueueDesk:
         self._database: ListeningStorage | None = None
         self._away = ""  # why; empty while the database is there
         self._retry = timers.database_retry
-        # reports that wait for a turn; what is said again takes the place of what was said before
-        self._inbox: dict[tuple[type, str, UUID | None], Report] = {}
+        self._inbox: dict[tuple[type, str, UUID | int | None], Report] = {}  # reports that wait for a turn
         self._due = math.inf  # monotonic seconds of the next turn, for which a timer is under way
         self._last_turn = 0.0
         self._turns = 0
@@ -107,7 +106,9 @@ class QueueDesk:
         """Put a report into the inbox; the turn that takes it comes at once or within milliseconds."""
         if not isinstance(report, BuilderGone) and report.generation < self.generation(report.builder):
             return
-        key = (type(report), report.builder, getattr(report, "attempt", None))
+        # each crash is acknowledged by itself; else what is said again takes the place of what was said before
+        about = report.generation if isinstance(report, BuilderGone) else getattr(report, "attempt", None)
+        key = (type(report), report.builder, about)
         self._inbox.pop(key, None)
         self._inbox[key] = report
         self._plan_turn(hurry=not isinstance(report, UNHURRIED))

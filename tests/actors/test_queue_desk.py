@@ -14,7 +14,7 @@ import pytest
 
 from actors.core.timers import Timers
 from actors.core.verdict import VerdictRules
-from actors.messages import Assign, Finished, Ready, Recorded
+from actors.messages import Assign, BuilderGone, Finished, GoneNoted, Ready, Recorded
 from actors.queue_database import QueueDatabase
 from actors.queue_desk import Payload, QueueDesk
 from actors.queue_turn import Letter
@@ -162,6 +162,19 @@ def test_a_database_without_room_is_tried_less_and_less_often_and_said_to_be_bac
     assert farm.queue.attempt(order.attempt).outcome is Outcome.OK
     assert world.pauses[1:] == [""]
     assert "is back" in caplog.text
+
+
+def test_every_crash_that_was_told_while_the_database_was_away_is_recorded_and_acknowledged(
+    world: World, farm: Farm
+) -> None:
+    world.lose_database()
+    for generation in (1, 2, 2):
+        world.desk.receive(BuilderGone("bob", generation, f"crash {generation}"))
+    world.away = False
+    world.pass_time(TIMERS.database_retry_limit)
+    noted = [message for message in world.letters if isinstance(message, GoneNoted)]
+    assert noted == [GoneNoted("bob", 1), GoneNoted("bob", 2)]
+    assert farm.builders.get("bob").failnotes == "crash 2"
 
 
 def test_nobody_is_late_who_could_not_say_anything_while_the_database_was_away(world: World, farm: Farm) -> None:
