@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, get_args
 
 from actors import own_disk
+from actors.core.hangs import Excuse
 from actors.farm_actor import FarmActor, SettingsChanged, Start
 from actors.messages import BuilderGone, BuildersKnown
 from actors.pause_note import write_note
@@ -19,6 +20,7 @@ from actors.queue_database import QueueDatabase
 from actors.queue_desk import QueueDesk
 from actors.queue_reports import Report
 from actors.queue_turn import Letter
+from actors.signs import waiting
 
 if TYPE_CHECKING:
     from thespian.actors import ActorAddress
@@ -93,7 +95,8 @@ class QueueActor(FarmActor):
 
     def own_disk_refuses(self) -> str:
         """Write a little where logs and results go."""
-        return own_disk.refusal(self.settings.logs_directory, self.settings.librarian_directory)
+        with waiting(Excuse.DISK):
+            return own_disk.refusal(self.settings.logs_directory, self.settings.librarian_directory)
 
     def post(self, letters: Sequence[Letter]) -> None:
         """Post letters to builders' actors and to the supervisor."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -137,3 +138,4 @@ class Watching(RuleBasedStateMachine):
 
 
 TestWatching = Watching.TestCase
+TestWatching.settings = settings(max_examples=25, stateful_step_count=30)
