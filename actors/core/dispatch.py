@@ -396,10 +396,11 @@ class Dispatch:
             self._standing.close(kind)
 
     def _take_share(self, job: Job) -> None:
-        """Count `job` as one that runs, for its owner's other jobs; once."""
+        """Count `job` as one that runs, for its owner's other jobs; once, and for whoever owns its archive now."""
         whose = owner(job)
-        if not whose or job.id in self._taking:
+        if whose == self._taking.get(job.id, NOBODY):
             return
+        self._give_back(job.id)
         self._taking[job.id] = whose
         self._running[whose] += 1
         self._weigh(whose)

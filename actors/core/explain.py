@@ -13,7 +13,7 @@ from functools import cached_property
 
 from actors.core.dispatch import BuilderReady, BuildersRead, Claim, Dispatch, FarmRead, JobsRead, candidates, waits
 from actors.core.job_rules import held, no_capable_builder, paused
-from actors.core.pair_rules import MANUAL, BuilderView, capable, occupied, reason, registered, withheld
+from actors.core.pair_rules import MANUAL, BuilderView, capable, excluded, occupied, reason, registered, withheld
 from actors.core.reasons import Reason, ReasonCode
 from actors.core.score import Score, score
 from actors.core.standing import Kind, kind_of
@@ -121,8 +121,11 @@ class Snapshot:
         could = []
         for queue in self._queues.values():
             for job in queue:
-                why = held(job, self.farm) or registered(job, view.builder)
-                why = why or self._excluded(job, view.builder)
+                why = (
+                    held(job, self.farm)
+                    or registered(job, view.builder)
+                    or excluded(job, view.builder, alone=self._capable(job) == 1)
+                )
                 if why is None:
                     could.append(job)
                 else:
@@ -143,10 +146,6 @@ class Snapshot:
 
     def _job_reason(self, job: Job) -> Reason | None:
         return held(job, self.farm) or paused(self.farm) or (None if self._capable(job) else no_capable_builder(job))
-
-    def _excluded(self, job: Job, builder: Builder) -> Reason | None:
-        why = reason(job, BuilderView(builder, RuntimeState.IDLE, connected=True), alone=self._capable(job) == 1)
-        return why if why is not None and why.code is ReasonCode.PAIR_EXCLUDED else None
 
     def _answers(self, job: Job) -> tuple[BuilderAnswer, ...]:
         """Return every builder's answer; jobs of one kind get the same, but for those that are given away now."""

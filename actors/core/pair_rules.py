@@ -120,9 +120,16 @@ def _tags_missing(job: Job, view: BuilderView) -> Reason | None:
     return None
 
 
-def _pair_excluded(job: Job, view: BuilderView) -> Reason | None:
-    until = next((one.until for one in job.excluded if one.builder == view.builder.name), None)
-    if until is None:
+def excluded(job: Job, builder: Builder, *, alone: bool) -> Reason | None:
+    """Return why `job` does not go to `builder` again for a while (rule 7); None: nothing of the kind happened there.
+
+    Args:
+        job: a waiting job.
+        builder: that could run it.
+        alone: it is the only capable builder of the job, and so never excluded.
+    """
+    until = next((one.until for one in job.excluded if one.builder == builder.name), None)
+    if until is None or alone:
         return None
     return Reason(
         ReasonCode.PAIR_EXCLUDED,
@@ -196,10 +203,13 @@ def reason(job: Job, view: BuilderView, *, alone: bool = False) -> Reason | None
         view: the builder.
         alone: it is the only capable builder of the job, and so never excluded.
     """
-    found = withheld(view.builder) or registered(job, view.builder)
-    if found is None and not alone:
-        found = _pair_excluded(job, view)  # 7
-    return found or occupied(view)
+    builder = view.builder
+    return (
+        withheld(builder)
+        or registered(job, builder)
+        or excluded(job, builder, alone=alone)  # 7
+        or occupied(view)
+    )
 
 
 def occupied(view: BuilderView) -> Reason | None:

@@ -2,7 +2,7 @@
 
 A job's score is its base (urgency, component, pocket, archive; or the operator's manual score instead) plus its age.
 As all jobs age alike, the order of two jobs never changes by time: `rank` is computed once and sorted by.
-Which builder may run a job stands in `actors.core.reasons`; who gets which in `actors.core.dispatch`.
+Which builder may run a job stands in `actors.core.pair_rules`; who gets which in `actors.core.dispatch`.
 """
 
 from __future__ import annotations

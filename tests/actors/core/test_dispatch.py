@@ -292,6 +292,14 @@ def test_an_owner_whose_jobs_have_ended_is_handicapped_no_more() -> None:
     assert claims(farm.handle(BuilderReady("bob"))) == [Pair(2, "bob")]
 
 
+def test_what_runs_counts_for_who_owns_its_archive_now() -> None:
+    running = a_job(1, trusted=False, owner="ann", builder="frog", state=BuildState.BUILDING)
+    waiting = (a_job(2, trusted=False, owner="ann"), a_job(3, trusted=False, owner="ben", hours=0.5))
+    farm = a_farm(a_builder("bob", trusted=False), jobs=(running, *waiting))
+    farm.handle(JobsRead((replace(running, owner="ben"),), frozenset({1})))  # the archive has changed hands
+    assert claims(farm.handle(BuilderReady("bob"))) == [Pair(2, "bob")]
+
+
 def test_trusted_archives_are_exempt_from_fair_share() -> None:
     running = a_job(1, owner="team", builder="frog", state=BuildState.BUILDING)
     farm = a_farm(a_builder("bob"), jobs=(running, a_job(2, owner="team"), a_job(3, owner="other", hours=0.1)))

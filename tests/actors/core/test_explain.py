@@ -267,6 +267,15 @@ def test_a_builder_learns_why_it_is_idle_and_what_it_could_take() -> None:
     )
 
 
+@pytest.mark.parametrize("fields", [{"builderok": False}, {"quarantined_until": EPOCH}])
+def test_a_builder_that_gets_nothing_does_not_say_that_it_could_take_what_failed_there(fields: dict[str, Any]) -> None:
+    jobs = (a_job(1), a_job(2, excluded=(Exclusion("bob", EPOCH),)))
+    found = Snapshot(jobs, (idle("bob", **fields), idle("zoe"))).explain_builder("bob")
+    assert found is not None
+    assert [job.id for job in found.could_take] == [1]
+    assert found.refused == ((ReasonCode.PAIR_EXCLUDED, 1),)
+
+
 def test_a_builder_that_is_ready_learns_which_job_it_gets_now() -> None:
     found = Snapshot((a_job(1), a_job(2, manual_score=9000)), (idle(),)).explain_builder("bob")
     assert found is not None
