@@ -220,7 +220,14 @@ $$
 
 def on_postgresql(connection: psycopg.Connection[Any]) -> Farm:
     """Return a set-up stage on an empty database."""
-    one = Farm(
+    one = over(connection)
+    one.set_up()
+    return one
+
+
+def over(connection: psycopg.Connection[Any]) -> Farm:
+    """Return the stage on a database as it is."""
+    return Farm(
         Builders(connection),
         BuildQueue(connection),
         Builds(connection),
@@ -237,8 +244,6 @@ def on_postgresql(connection: psycopg.Connection[Any]) -> Farm:
         lambda who, why: acting(connection, who, why),
         connection,
     )
-    one.set_up()
-    return one
 
 
 def every_row(connection: psycopg.Connection[Any]) -> dict[str, list[Any]]:
