@@ -73,8 +73,8 @@ class FarmOfEverything:
             self.arches.append((arch, series, distribution))
             for pocket in self.one_of([[], ["SECURITY", "UPDATES"], *[["RELEASE", "UPDATES"]] * 8]):
                 self.execute(
-                    "INSERT INTO chroot (distroarchseries, pocket, alias) VALUES (%s, %s, %s)",
-                    *(arch, pocket, self.tarball),
+                    "INSERT INTO chroot (distroarchseries, pocket, alias, held_back) VALUES (%s, %s, %s, %s)",
+                    *(arch, pocket, self.tarball, self.one_of(["apt can't be run in it"] + [""] * 14)),
                 )
 
     def add_archives(self, distribution: int, people: Sequence[int]) -> None:

@@ -100,7 +100,11 @@ class NaiveFarm:
             "urgency": source["urgency"],
             "component": newest[0]["component"] if newest else source["component"],
             "published": bool(live),
-            "chroots": [row["pocket"] for row in self.tables["chroot"] if row["distroarchseries"] == arch["id"]],
+            "chroots": {
+                row["pocket"]: row["held_back"]
+                for row in self.tables["chroot"]
+                if row["distroarchseries"] == arch["id"]
+            },
             "tags": set(archive["tags"]) | set(build["tags"]),
             "contents": [
                 self.find("library_content", "sha256", file["sha256"])
@@ -206,6 +210,8 @@ class NaiveFarm:
 
     def held(self, job: Row) -> str | None:
         if job["pocket"] not in job["chroots"] and "RELEASE" not in job["chroots"]:
+            return "no_chroot"
+        if job["chroots"][job["pocket"] if job["pocket"] in job["chroots"] else "RELEASE"]:  # §5: held back
             return "no_chroot"
         if job["archive"]["purpose"] != "PPA" and job["pocket"] not in OPEN[job["status"]]:
             return "pocket_closed"

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from storage.api_tokens import ApiTokens
 from tests.farm_of_everything import FarmOfEverything
 from tests.fix_cli import Command
 from tests.fix_farm import PROJECT
@@ -43,9 +44,10 @@ def code(reason: dict[str, Any] | None) -> str | None:
     return None if reason is None else reason["code"]
 
 
-def compared(command: Command, naive: NaiveFarm) -> dict[int, Row]:
+def compared(command: Command, naive: NaiveFarm, token: str | None = None) -> dict[int, Row]:
     """Return the answers about all jobs, which both give."""
-    told = {one["job"]: in_short(one) for one in command("queue", "--limit", "1000", "--json").json["jobs"]}
+    document = command("queue", "--limit", "1000", "--json", token=token).json
+    told = {one["job"]: in_short(one) for one in document["jobs"]}
     assert told.keys() == {job["id"] for job in naive.jobs}
     for job in naive.jobs:
         assert told[job["id"]] == naive.explain(job), job
@@ -76,6 +78,16 @@ def test_while_dispatch_is_paused_the_answers_are_those_of_the_text_too(
     told = compared(command, NaiveFarm(connection))
     assert {one["reason"] for one in told.values()} == {None, "dispatch_paused"} | OF_JOBS - {"no_capable_builder"}
     assert {one["eligible_now"] for one in told.values()} == {None}
+
+
+def test_a_stranger_who_may_not_read_a_private_archive_gets_the_same_places_and_codes(
+    command: Command, connection: psycopg.Connection[Any]
+) -> None:
+    FarmOfEverything(connection, 98)
+    connection.execute("INSERT INTO person (name) VALUES ('mallory')")
+    token, _ = ApiTokens(connection).create("mallory", None)
+    compared(command, NaiveFarm(connection), token)
+    assert "private source" in command("queue", "--limit", "1000", "--json").out
 
 
 def test_explain_prints_of_one_job_what_the_queue_prints_of_it(

@@ -50,6 +50,8 @@ CHANGES: Final[Sequence[LiteralString]] = (
     "UPDATE publication SET component = 'partner' WHERE id = %(publication)s",
     "DELETE FROM publication WHERE id = %(publication)s",
     "UPDATE source_release SET urgency = 'emergency' WHERE id = %(publication)s",
+    "UPDATE chroot SET held_back = 'nothing can be installed in it' WHERE id %% 5 = %(n)s %% 5",
+    "UPDATE chroot SET held_back = '' WHERE id %% 5 = %(n)s %% 5",
     "DELETE FROM chroot WHERE id %% 5 = %(n)s %% 5",
     """INSERT INTO chroot (distroarchseries, pocket, alias)
        SELECT id, 'RELEASE', (SELECT min(id) FROM library_alias) FROM distroarchseries ON CONFLICT DO NOTHING""",
