@@ -66,12 +66,24 @@ def _maker(hint: Any) -> Callable[[Any], Any] | None:  # noqa: ANN401 - a type h
         if isinstance(element, type) and is_dataclass(element):
             make = _from_json(element)
             return lambda rows: tuple(make(row) for row in rows)
-        return tuple
+        return _flat
     if isinstance(hint, type) and is_dataclass(hint):
         return _from_json(hint)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return hint
     return None
+
+
+def _flat(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Return an array's values in one row: PostgreSQL lets any array be written as one of arrays, or with nulls."""
+    if not any(value is None or isinstance(value, list) for value in values):
+        return tuple(values)
+    return tuple(
+        one
+        for value in values
+        if value is not None
+        for one in (_flat(value) if isinstance(value, list) else (value,))
+    )
 
 
 def _from_json(record: type[Any]) -> Callable[[dict[str, Any]], Any]:

@@ -17,7 +17,7 @@ SELECT job.id, job.build, source.name AS source, source.version, arch.family, ar
        series.status AS series_status,
        coalesce(place.live, false) AS published,
        CASE WHEN archive.tags <> '{}' OR build.tags <> '{}'
-            THEN ARRAY(SELECT DISTINCT tag FROM unnest(archive.tags || build.tags) AS tag ORDER BY tag)
+            THEN ARRAY(SELECT unnest(archive.tags) AS tag UNION SELECT unnest(build.tags) ORDER BY tag)
             ELSE '{}'::text[] END AS tags,
        job.assigned,
        CASE WHEN job.cooling_until > now() THEN job.cooling_until END AS cooling_until,
@@ -112,9 +112,11 @@ WITH pick AS (
       AND CASE WHEN job.assigned IS NULL THEN NOT builder.manual ELSE job.assigned = builder.name END
       AND builder.trusted = archive.trusted
       AND arch.family = ANY (builder.families)
-      AND archive.tags <@ (builder.tags || builder.restricted_tags)
-      AND build.tags <@ (builder.tags || builder.restricted_tags)
-      AND builder.restricted_tags <@ (archive.tags || build.tags)
+      AND CASE WHEN archive.tags <> '{}' OR build.tags <> '{}' OR builder.restricted_tags <> '{}'
+               THEN ARRAY(SELECT unnest(archive.tags) UNION SELECT unnest(build.tags))
+                    <@ ARRAY(SELECT unnest(builder.tags) UNION SELECT unnest(builder.restricted_tags))
+                AND builder.restricted_tags <@ ARRAY(SELECT unnest(archive.tags) UNION SELECT unnest(build.tags))
+               ELSE true END
     ORDER BY pick.place
     FOR NO KEY UPDATE OF job, build, builder SKIP LOCKED
 ), claimed AS (

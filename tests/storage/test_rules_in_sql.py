@@ -9,7 +9,8 @@ import pytest
 
 from storage.check import check
 from storage.librarian import Librarian
-from storage.records import BuildState, NotOkBy, NotOkKind, Outcome
+from storage.limits import Limits
+from storage.records import BuildState, NotOkBy, NotOkKind, Outcome, Pick
 from storage.transitions import MOVES
 from tests.fix_storage import Farm
 
@@ -265,3 +266,34 @@ def test_a_time_that_nobody_could_read_is_refused(farm: Farm, statement: Literal
     farm.job()
     with pytest.raises(psycopg.errors.CheckViolation):
         farm.sql(statement)
+
+
+def test_arrays_of_arrays_mean_their_words_to_whoever_reads_or_claims(farm: Farm) -> None:
+    # PostgreSQL lets every array column hold arrays of arrays, and joins them with flat ones only if they fit.
+    job = farm.job()
+    farm.builder("bob")
+    farm.sql("UPDATE archive SET tags = '{{kvm},{gpu}}' WHERE id = (SELECT archive FROM build WHERE id = %s)", job.build)
+    farm.sql("UPDATE build SET tags = '{big,gpu}', dependencies = '{{one},{NULL}}' WHERE id = %s", job.build)
+    farm.sql(
+        "UPDATE builder SET families = '{{x86},{amd64}}', tags = '{{kvm},{big}}', restricted_tags = '{gpu}'"
+        " WHERE name = 'bob'"
+    )
+    bob = farm.builders.get("bob")
+    assert (bob.families, bob.tags) == (("x86", "amd64"), ("kvm", "big"))
+    assert farm.queue.job(job.id).tags == ("big", "gpu", "kvm")
+    assert farm.builds.get(job.build).dependencies == ("one",)
+    assert farm.claim(job, "bob").builder == "bob"
+
+
+@pytest.mark.parametrize(
+    ("tags", "restricted", "asked"), [("{{kvm}}", "{}", "{{kvm},{gpu}}"), ("{{kvm}}", "{{gpu},{fast}}", "{{gpu},{kvm}}")]
+)
+def test_tags_in_arrays_of_arrays_still_keep_a_job_from_a_builder(
+    farm: Farm, tags: str, restricted: str, asked: str
+) -> None:
+    job = farm.job()
+    farm.builder("bob")
+    farm.sql("UPDATE builder SET tags = %s, restricted_tags = %s", tags, restricted)
+    farm.sql("UPDATE build SET tags = %s", asked)
+    with farm.acting("queue"):
+        assert farm.queue.claim((Pick(job.id, "bob", 1),), Limits(wall_seconds=3600)) == ()
