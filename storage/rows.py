@@ -79,10 +79,7 @@ def _flat(values: Sequence[Any]) -> tuple[Any, ...]:
     if not any(value is None or isinstance(value, list) for value in values):
         return tuple(values)
     return tuple(
-        one
-        for value in values
-        if value is not None
-        for one in (_flat(value) if isinstance(value, list) else (value,))
+        one for value in values if value is not None for one in (_flat(value) if isinstance(value, list) else (value,))
     )
 
 

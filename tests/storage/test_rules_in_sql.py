@@ -272,7 +272,9 @@ def test_arrays_of_arrays_mean_their_words_to_whoever_reads_or_claims(farm: Farm
     # PostgreSQL lets every array column hold arrays of arrays, and joins them with flat ones only if they fit.
     job = farm.job()
     farm.builder("bob")
-    farm.sql("UPDATE archive SET tags = '{{kvm},{gpu}}' WHERE id = (SELECT archive FROM build WHERE id = %s)", job.build)
+    farm.sql(
+        "UPDATE archive SET tags = '{{kvm},{gpu}}' WHERE id = (SELECT archive FROM build WHERE id = %s)", job.build
+    )
     farm.sql("UPDATE build SET tags = '{big,gpu}', dependencies = '{{one},{NULL}}' WHERE id = %s", job.build)
     farm.sql(
         "UPDATE builder SET families = '{{x86},{amd64}}', tags = '{{kvm},{big}}', restricted_tags = '{gpu}'"
@@ -286,7 +288,8 @@ def test_arrays_of_arrays_mean_their_words_to_whoever_reads_or_claims(farm: Farm
 
 
 @pytest.mark.parametrize(
-    ("tags", "restricted", "asked"), [("{{kvm}}", "{}", "{{kvm},{gpu}}"), ("{{kvm}}", "{{gpu},{fast}}", "{{gpu},{kvm}}")]
+    ("tags", "restricted", "asked"),
+    [("{{kvm}}", "{}", "{{kvm},{gpu}}"), ("{{kvm}}", "{{gpu},{fast}}", "{{gpu},{kvm}}")],
 )
 def test_tags_in_arrays_of_arrays_still_keep_a_job_from_a_builder(
     farm: Farm, tags: str, restricted: str, asked: str
