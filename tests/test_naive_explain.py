@@ -87,7 +87,7 @@ def test_a_stranger_who_may_not_read_a_private_archive_gets_the_same_places_and_
     connection.execute("INSERT INTO person (name) VALUES ('mallory')")
     token, _ = ApiTokens(connection).create("mallory", None)
     compared(command, NaiveFarm(connection), token)
-    assert "private source" in command("queue", "--limit", "1000", "--json").out
+    assert "private source" in command("queue", "--limit", "1000", "--json", token=token).out
 
 
 def test_explain_prints_of_one_job_what_the_queue_prints_of_it(
