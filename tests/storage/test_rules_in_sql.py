@@ -9,8 +9,7 @@ import pytest
 
 from storage.check import check
 from storage.librarian import Librarian
-from storage.limits import Limits
-from storage.records import BuildState, NotOkBy, NotOkKind, Outcome, Pick
+from storage.records import BuildState, Limits, NotOkBy, NotOkKind, Outcome, Pick
 from storage.transitions import MOVES
 from tests.fix_storage import Farm
 
