@@ -16,6 +16,7 @@ RELOADED: Final = frozenset(
     {
         "builders_per_nursery",
         "log_level",
+        "webhook",
         "timers",
         "limits",
         "verdicts",

@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from actors.core.receiver import read_receiver
 from actors.core.timers import Timers
 from actors.core.verdict import VerdictRules
 from storage.errors import BadValue
@@ -27,6 +28,7 @@ _SECTIONS = {
     "limits": Limits.__dataclass_fields__,
     "verdicts": VerdictRules.__dataclass_fields__,
 }
+_SECRET = frozenset({"database", "webhook"})  #: may hold a password: a bad value is not repeated
 FILE_VARIABLE = "BUILDD_MASTER_SETTINGS"  #: names the TOML file
 #: Of the command line, for who acts: no settings.
 _NO_SETTINGS: Final = frozenset({FILE_VARIABLE, f"{PREFIX}PERSON", f"{PREFIX}TOKEN", f"{PREFIX}TOKEN_FILE"})
@@ -73,6 +75,7 @@ class Settings(BaseSettings):
     database: str = Field(default="", repr=False)  #: DSN; empty: PostgreSQL embedded in the state directory
     user: str = "buildd-master"  #: system user that a master started as root becomes; empty: stays root
     enroll_listen: str = ""  #: HOST:PORT where slaves on other machines enrol, as `0.0.0.0:8220`; empty: nowhere
+    webhook: str = Field(default="", repr=False)  #: URL where people are told what only they can mend; empty: nobody is
     admin_port: int = Field(default=0, ge=0, le=65535)  #: of the actor system, on loopback; 0: a free one
     builders_per_nursery: int = Field(default=32, ge=1, le=200)
     limits: Limits = Limits(
@@ -100,6 +103,13 @@ class Settings(BaseSettings):
     def _address(cls, value: str) -> str:
         if value:
             place_of(value)
+        return value
+
+    @field_validator("webhook")
+    @classmethod
+    def _receiver(cls, value: str) -> str:
+        if value:
+            read_receiver(value)
         return value
 
     @field_validator("timers", "verdicts", mode="before")
@@ -310,7 +320,7 @@ def _fault(error: dict[str, Any], given: dict[str, Any], content: dict[str, Any]
     if error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
         return f"{key}: no such setting ({where})"
     text = str(error["msg"]).removeprefix("Value error, ")
-    value = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
+    value = "" if isinstance(error["input"], dict) or key in _SECRET else f" = {error['input']!r}"
     return f"{key}{value}: {text[:1].lower()}{text[1:]} ({where})"
 
 

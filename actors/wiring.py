@@ -31,6 +31,7 @@ from actors.farm_actor import Alive, Cast, FarmAwaited, FarmUp, Here, SettingsCh
 from actors.ports import free_port, port_refused
 from actors.run_file import RunningFarm, write_run_file
 from actors.transport import adopt_orphans, raise_open_files, secure, write_key
+from actors.webhook import WebhookProcess
 from storage.database import MasterLock, acting, connect, shown
 from storage.embedded import Embedded
 from storage.errors import AnotherMaster, StorageError
@@ -97,6 +98,7 @@ class Farm:
         self._check_due = 0.0  #: monotonic seconds
         self._dsn = ""
         self._enrolment: EnrolmentServer | None = None
+        self._webhook = WebhookProcess()
         self._certificates_due = 0.0  #: monotonic seconds
 
     def start(self) -> FarmUp:
@@ -156,6 +158,7 @@ class Farm:
             self._check_due = time.monotonic() + min(_CHECK_SECONDS, every)
             self._keep_server()
             self._keep_certificates()
+            self._webhook.keep()
             self._bury_orphans()
             if not self._keep_lock():
                 return Halt.LOCK_LOST
@@ -166,6 +169,7 @@ class Farm:
         """Give every actor these settings; return whether the supervisor has taken them."""
         self.settings = settings
         set_log_level(settings.log_level)
+        self._webhook.take_up(settings, self._dsn)
         if self._page is not None and settings.timers.hung != self._hangs.limit:
             self._page.set_limit(settings.timers.hung)
             self._hangs.handle(LimitChanged(time.monotonic(), settings.timers.hung))
@@ -195,6 +199,8 @@ class Farm:
             message = f"the queue actor crashes: {self.up.trouble}; see the log above"
             raise CannotStart(message)
         self._start_enrolment()
+        self._open.callback(self._webhook.stop)
+        self._webhook.take_up(self.settings, dsn)
         supervisor_port = here.address.addressDetails.sockname[1]
         write_run_file(self.settings.run_file, RunningFarm(os.getpid(), port, supervisor_port, shown(dsn)))
 
@@ -347,7 +353,7 @@ class Farm:
 
     def _bury_orphans(self) -> None:
         """Take the exit status of adopted processes, as a killed database server leaves them."""
-        own = {child.pid for child in (self._embedded, self._enrolment) if child is not None}
+        own = {child.pid for child in (self._embedded, self._enrolment, self._webhook) if child is not None}
         with suppress(ChildProcessError):
             while (gone := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
                 if gone.si_pid in own:

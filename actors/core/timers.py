@@ -31,6 +31,9 @@ class Timers:
     clean: float = 120.0  #: for the slave to be IDLE again
     librarian_retry: float = 10.0  #: after the master's own disk refused something
     hung: float = 15.0  #: an actor's process that gives no sign of life for so long is killed and started again
+    webhook_answer: float = 10.0  #: the webhook's receiver takes what it is told within this
+    webhook_retry: float = 5.0  #: before it is told again; doubles
+    webhook_retry_limit: float = 600.0  #: doubles no further than this
     # the queue actor's own
     batch: float = 0.002  #: what arrives within this time shares one commit
     reports_batch: float = 0.05  #: the same for reports that nobody waits for

@@ -1040,6 +1040,20 @@ CREATE TABLE public.team_member (
     created timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE public.webhook (
+    one boolean DEFAULT true NOT NULL,
+    cursor bigint NOT NULL,
+    told bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    CONSTRAINT webhook_cursor_check CHECK ((cursor >= 0)),
+    CONSTRAINT webhook_one_check CHECK (one)
+);
+
+COMMENT ON TABLE public.webhook IS 'At most one row; none: nobody was ever to be told.  No events: it would follow its own tail.';
+
+COMMENT ON COLUMN public.webhook.cursor IS 'Event: of all up to this one people were told what was worth it.';
+
+COMMENT ON COLUMN public.webhook.told IS 'Events after it of which they were told as well: the log is numbered before it is committed.';
+
 ALTER TABLE ONLY public.api_token
     ADD CONSTRAINT api_token_hash_key UNIQUE (hash);
 
@@ -1165,6 +1179,9 @@ ALTER TABLE ONLY public.team_member
 
 ALTER TABLE ONLY public.team
     ADD CONSTRAINT team_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.webhook
+    ADD CONSTRAINT webhook_pkey PRIMARY KEY (one);
 
 CREATE INDEX api_token_person_idx ON public.api_token USING btree (person);
 

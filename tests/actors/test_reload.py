@@ -20,6 +20,7 @@ OTHERS: dict[str, object] = {
     "database": "host=db.internal",
     "user": "farmer",
     "admin_port": 4711,
+    "webhook": "https://hooks.example/farm",
     "enroll_listen": "0.0.0.0:8220",
     "builders_per_nursery": 16,
     "limits": {"wall_seconds": 3600, "memory_bytes": 1 << 30},

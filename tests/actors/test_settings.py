@@ -120,6 +120,14 @@ def test_a_password_in_the_dsn_is_not_shown(file: Path) -> None:
     assert "geheim" not in repr(load_settings(file))
 
 
+def test_a_receiver_of_the_webhook_is_checked_and_no_secret_of_it_is_shown(file: Path) -> None:
+    file.write_text('webhook = "https://me:geheim@hooks.example/geheim"\n')
+    assert "geheim" not in repr(load_settings(file))
+    file.write_text('webhook = "ftp://me:geheim@hooks.example"\n')
+    assert refusal(file).startswith("webhook: must be a URL, as https://hooks.example/farm or ")
+    assert "geheim" not in refusal(file)
+
+
 def test_limits_are_written_as_people_write_them_and_the_rest_stays(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
