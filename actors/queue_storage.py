@@ -95,7 +95,7 @@ class Changes:
 
     def __bool__(self) -> bool:
         """Return whether anything has to be read again."""
-        return any(getattr(self, one.name) for one in fields(self))
+        return any(getattr(self, name) for name in _CHANGES)
 
     def add(self, payload: str) -> None:
         """Take in one notification: `{"table": …, "op": …, "ids": […] or null}`.
@@ -105,11 +105,12 @@ class Changes:
         try:
             told = json.loads(payload)
             table, op, ids = told["table"], told["op"], told["ids"]
-            self._add(str(table), str(op), None if ids is None else list(ids))
+            self.note(str(table), str(op), None if ids is None else list(ids))
         except (ValueError, TypeError, KeyError):
             self.all_jobs = self.all_builders = self.all_attempts = self.farm = True
 
-    def _add(self, table: str, op: str, ids: list[Any] | None) -> None:
+    def note(self, table: str, op: str, ids: list[Any] | None) -> None:
+        """Take in that rows of `table` were changed; `ids` says which, where it is known."""
         if table == "library_content" and op != "DELETE":
             self.new_files = True
         elif ids is not None and table in _NAMED:
@@ -118,6 +119,9 @@ class Changes:
         else:
             for which in _WHOLE.get(table, ()):  # the others are nothing that dispatch looks at
                 setattr(self, which, True)
+
+
+_CHANGES: Final = tuple(one.name for one in fields(Changes))
 
 
 class QueueRows(Protocol):

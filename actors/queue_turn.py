@@ -154,7 +154,8 @@ class Turn:
             if changes.sources or changes.archives:
                 asked |= self.database.queue.jobs_of(sorted(changes.sources), sorted(changes.archives))
         jobs = self._read_jobs(asked)
-        if changes.all_attempts or any(str(held.attempt) in changes.attempts for held in self.books.outbox.held):
+        told = changes.attempts
+        if changes.all_attempts or (told and any(str(held.attempt) in told for held in self.books.outbox.held)):
             self._read_attempts(jobs)
         self._cancel_asked(jobs)
         self._read_builders(None if changes.all_builders else changes.builders)

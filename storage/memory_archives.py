@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -180,7 +180,9 @@ class MemoryArchives:
 
     def series(self) -> tuple[DistroArchSeries, ...]:
         """See `Archives.series`."""
-        rows = self._farm.table("distroarchseries").values()
+        return self._in_order(self._farm.table("distroarchseries").values())
+
+    def _in_order(self, rows: Iterable[DistroArchSeries]) -> tuple[DistroArchSeries, ...]:
         status = self._farm.table("distroseries")
         return tuple(
             replace(one, status=status.get((one.distribution, one.series), SeriesStatus.DEVELOPMENT))
@@ -379,7 +381,8 @@ class MemoryArchives:
             raise UnknownComponent(component, known=sorted(known))
 
     def _series_of(self, distribution: str, series: str) -> tuple[DistroArchSeries, ...]:
-        return tuple(one for one in self.series() if (one.distribution, one.series) == (distribution, series))
+        rows: Iterable[DistroArchSeries] = self._farm.table("distroarchseries").values()
+        return self._in_order([one for one in rows if (one.distribution, one.series) == (distribution, series)])
 
     def _chroot(self, row: ChrootRow) -> Chroot:
         alias = MemoryLibrary(self._farm).alias(row.alias)

@@ -6,21 +6,15 @@ the repositories.  Knows the columns that it looks at, and no rule.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from storage.records import Job, Outcome
+from storage.records import Attempt, BuildState, Job, Outcome
 
-#: table → index of it, and what a row is found by there; many rows may be found by the same
-_SHARED: Final[Mapping[str, tuple[str, Callable[[Any], Hashable]]]] = {
-    "source_release": ("sources_by_name", lambda row: (row.name, row.version)),
-    "build": ("builds_by_source", lambda row: row.source),
-    "publication": ("places_by_source", lambda row: row.source),
-}
-#: further tables that a `Job` is read from
-_OF_JOBS: Final = frozenset({"archive", "chroot", "distroarchseries", "distroseries", "library_content", "source_file"})
+_NAMES: Final = re.compile(r"(?:^|[|,])\s*([a-z0-9][a-z0-9+.-]*)")  #: as the database's `relation_names` finds them
 
 
 class Indexes:
@@ -35,7 +29,9 @@ class Indexes:
         attempts_by_build, attempts_by_builder: all attempts, in the order in which they came.
         releases_by_name: all releases of a name.
         chroot_results: how often which builder's attempts in a chroot ended how.
-        jobs_seen: what was read of a job and is still so (see `storage.memory_queue`).
+        packages_by_offer: binary packages by all names by which they may be depended on.
+        builds_by_need: builds that wait for dependencies, by the names in these; all of them by the empty one.
+        jobs_seen, attempts_seen: what was read of a job or an open attempt and is still so (`storage.memory_queue`).
     """
 
     def __init__(self) -> None:
@@ -51,49 +47,98 @@ class Indexes:
         self.attempts_by_builder: defaultdict[str, list[UUID]] = defaultdict(list)
         self.releases_by_name: defaultdict[str, list[int]] = defaultdict(list)
         self.chroot_results: defaultdict[int, Counter[tuple[str, Outcome]]] = defaultdict(Counter)
+        self.packages_by_offer: defaultdict[str, list[int]] = defaultdict(list)
+        self.builds_by_need: defaultdict[str, list[int]] = defaultdict(list)
         self.jobs_seen: dict[int, Job] = {}
+        self.attempts_seen: dict[UUID, Attempt] = {}
 
     def note(self, table: str, key: Hashable, before: Any, row: Any) -> None:  # noqa: ANN401 - rows of any table
         """Take in that a row of a table is another now; None: there is none."""
-        shared = _SHARED.get(table)
-        if shared is not None and (before is None or row is None):
-            name, found_by = shared
-            _keep(getattr(self, name), found_by(row or before), key, there=row is not None)
-        if table == "source_release" and (before is None or row is None):
-            _keep(self.releases_by_name, (row or before).name, key, there=row is not None)
-        if table == "attempt":
-            self._note_attempt(key, before, row)
-        elif table == "buildqueue":
-            if before is not None:
-                self.jobs_by_build.pop(before.build, None)
-            if row is not None:
-                self.jobs_by_build[row.build] = row.id
-            self.jobs_seen.pop((row or before).id, None)
-        elif table == "build":
-            self._forget_job(row or before)
-        elif table in {"publication", "source_release"}:
-            one = row or before
-            for build in self.builds_by_source.get(one.id if table == "source_release" else one.source, ()):
-                self.jobs_seen.pop(self.jobs_by_build.get(build, 0), None)
-        elif table in _OF_JOBS and (table != "library_content" or before is not None):  # files that come: those jobs
-            self.jobs_seen.clear()  # are read again and again
+        noted = _NOTED.get(table)
+        if noted is not None:
+            noted(self, key, before, row)
 
-    def _note_attempt(self, key: Hashable, before: Any, row: Any) -> None:  # noqa: ANN401 - rows of `attempt`
+    def _note_attempt(self, key: Any, before: Any, row: Any) -> None:  # noqa: ANN401 - rows of `attempt`
+        self.attempts_seen.pop(key, None)
         for index, column in ((self.open_by_build, "build"), (self.open_by_builder, "builder")):
             _keep_open(index, column, before, row)
         for one, there in ((before, False), (row, True)):
-            if one is not None and one.excluded_until is not None:
+            if one is None:
+                continue
+            if one.excluded_until is not None:
                 _keep(self.exclusions, one.build, key, there=there)
-        for one, there in ((before, False), (row, True)):
-            if one is not None and one.outcome is not None:
+                self.jobs_seen.pop(one.job, None)
+            if one.outcome is not None:
                 self.chroot_results[one.chroot][one.builder, one.outcome] += 1 if there else -1
-        if before is None or row is None:
-            _keep(self.attempts_by_build, (row or before).build, key, there=row is not None)
-            _keep(self.attempts_by_builder, (row or before).builder, key, there=row is not None)
-        self.jobs_seen.pop((row or before).job, None)
+        _keep_both(self.attempts_by_build, "build", key, before, row)
+        _keep_both(self.attempts_by_builder, "builder", key, before, row)
 
-    def _forget_job(self, build: Any) -> None:  # noqa: ANN401 - a row of `build`
-        self.jobs_seen.pop(self.jobs_by_build.get(build.id, 0), None)
+    def _note_job(self, _key: Hashable, before: Any, row: Any) -> None:  # noqa: ANN401 - rows of `buildqueue`
+        if before is not None:
+            self.jobs_by_build.pop(before.build, None)
+        if row is not None:
+            self.jobs_by_build[row.build] = row.id
+        self.jobs_seen.pop((row or before).id, None)
+
+    def _note_build(self, key: Hashable, before: Any, row: Any) -> None:  # noqa: ANN401 - rows of `build`
+        _keep_both(self.builds_by_source, "source", key, before, row)
+        for one, there in ((before, False), (row, True)):
+            if one is not None and one.dependencies and one.state == BuildState.MANUALDEPWAIT:
+                for name in ("", *relation_names(one.dependencies)):
+                    _keep(self.builds_by_need, name, key, there=there)
+        self.jobs_seen.pop(self.jobs_by_build.get((row or before).id, 0), None)
+
+    def _note_source(self, key: Hashable, before: Any, row: Any) -> None:  # noqa: ANN401 - rows of `source_release`
+        one = row or before
+        if before is None or row is None:
+            _keep(self.sources_by_name, (one.name, one.version), key, there=row is not None)
+        _keep_both(self.releases_by_name, "name", key, before, row)
+        self._forget_jobs_of(one.id)
+
+    def _note_files(self, key: Any, _before: Any, _row: Any) -> None:  # noqa: ANN401 - rows of `source_file`
+        self._forget_jobs_of(key)
+
+    def _note_publication(self, key: Hashable, before: Any, row: Any) -> None:  # noqa: ANN401 - rows of `publication`
+        _keep_both(self.places_by_source, "source", key, before, row)
+        self._forget_jobs_of((row or before).source)
+
+    def _note_package(self, key: Hashable, before: Any, row: Any) -> None:  # noqa: ANN401 - rows of `binary_package`
+        for one, there in ((before, False), (row, True)):
+            for name in () if one is None else one.offers:
+                _keep(self.packages_by_offer, name, key, there=there)
+
+    def _note_content(self, _key: Hashable, before: Any, _row: Any) -> None:  # noqa: ANN401 - rows of `library_content`
+        if before is not None:  # jobs that wait for files that come are read again and again
+            self.jobs_seen.clear()
+
+    def _forget_jobs(self, _key: Hashable, _before: Any, _row: Any) -> None:  # noqa: ANN401 - rows of any table
+        self.jobs_seen.clear()
+
+    def _forget_jobs_of(self, source: int) -> None:
+        for build in self.builds_by_source.get(source, ()):
+            self.jobs_seen.pop(self.jobs_by_build.get(build, 0), None)
+
+
+_NOTED: Final[Mapping[str, Callable[[Indexes, Hashable, Any, Any], None]]] = {
+    "attempt": Indexes._note_attempt,  # noqa: SLF001 - its own
+    "buildqueue": Indexes._note_job,  # noqa: SLF001
+    "build": Indexes._note_build,  # noqa: SLF001
+    "source_release": Indexes._note_source,  # noqa: SLF001
+    "source_file": Indexes._note_files,  # noqa: SLF001
+    "publication": Indexes._note_publication,  # noqa: SLF001
+    "binary_package": Indexes._note_package,  # noqa: SLF001
+    "library_content": Indexes._note_content,  # noqa: SLF001
+    # a `Job` is read from these, too
+    **dict.fromkeys(
+        ("archive", "chroot", "distroarchseries", "distroseries"),
+        Indexes._forget_jobs,  # noqa: SLF001
+    ),
+}
+
+
+def relation_names(relations: Iterable[str]) -> frozenset[str]:
+    """Return the package names in relations, as the database's function of this name does."""
+    return frozenset(name for relation in relations for name in _NAMES.findall(relation))
 
 
 def _keep(index: defaultdict[Any, list[Any]], name: Hashable, key: Hashable, *, there: bool) -> None:
@@ -104,6 +149,12 @@ def _keep(index: defaultdict[Any, list[Any]], name: Hashable, key: Hashable, *, 
     index[name].remove(key)
     if not index[name]:
         del index[name]
+
+
+def _keep_both(index: defaultdict[Any, list[Any]], column: str, key: Hashable, before: Any, row: Any) -> None:  # noqa: ANN401 - rows of any table
+    """Keep a row findable by a column of it that never changes."""
+    if before is None or row is None:
+        _keep(index, getattr(row or before, column), key, there=row is not None)
 
 
 def _keep_open(index: dict[Any, UUID], column: str, before: Any, after: Any) -> None:  # noqa: ANN401 - rows of `attempt`

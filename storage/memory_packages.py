@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 from storage.errors import UnknownSeries
+from storage.memory_indexes import relation_names
 from storage.memory_rows import AttemptRow, BuildRow, JobRow, MemoryFarm
 from storage.package_words import check_index, check_package, without_repeats
 from storage.records import (
@@ -26,8 +25,6 @@ from storage.records import (
     Settled,
     Settlement,
 )
-
-_NAMES: Final = re.compile(r"(?:^|[|,])\s*([a-z0-9][a-z0-9+.-]*)")  #: as the database's `relation_names` finds them
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ class MemoryBinaryPackages:
         wanted = set(names)
         return tuple(
             _published(row)
-            for row in self._rows()
+            for row in self._offering(wanted)
             if (row.archive, row.series) == (place.archive, place.series)
             and row.name in wanted
             and row.build is not None
@@ -96,9 +93,7 @@ class MemoryBinaryPackages:
         """See `BinaryPackages.offered`."""
         wanted, places, suites = set(names), set(archives), set(series)
         return tuple(
-            _published(row)
-            for row in self._rows()
-            if row.archive in places and row.series in suites and row.offers & wanted
+            _published(row) for row in self._offering(wanted) if row.archive in places and row.series in suites
         )
 
     def import_index(self, archive: Archive, series: str, index: str, packages: Iterable[BinaryPackage]) -> Imported:
@@ -136,7 +131,7 @@ class MemoryBinaryPackages:
         build: int | None = None,
         index: str | None = None,
     ) -> tuple[int, ...]:
-        keys = {_key(row) for row in self._rows()}
+        keys = {_key(row) for row in self._offering({one.name for one in packages})}
         added = []
         for one in packages:
             number = self._farm.number("binary_package")
@@ -147,6 +142,12 @@ class MemoryBinaryPackages:
                 self._farm.put("binary_package", number, row)
                 added.append(number)
         return tuple(added)
+
+    def _offering(self, names: Iterable[str]) -> list[BinaryPackageRow]:
+        """Return the packages that may be depended on by one of these names, in the order in which they came."""
+        rows: dict[int, BinaryPackageRow] = self._farm.table("binary_package")
+        numbers = {number for name in names for number in self._farm.packages_by_offer.get(name, ())}
+        return [rows[number] for number in sorted(numbers)]
 
     def _rows(self) -> tuple[BinaryPackageRow, ...]:
         return tuple(self._farm.table("binary_package").values())
@@ -180,7 +181,10 @@ class MemoryDependencyWaits:
         rows = self._farm.table("binary_package")
         published: list[BinaryPackageRow] = [rows[number] for number in packages if number in rows]
         found = []
-        for row in self._waiting():
+        builds = self._farm.table("build")
+        offered = {name for one in published for name in one.offers}
+        named = {build for name in offered for build in self._farm.builds_by_need.get(name, ())}
+        for row in (builds[build] for build in sorted(named)):
             wait, names = self._wait(row), relation_names(row.dependencies)
             if any(
                 one.offers & names and one.archive in wait.archives and one.series == wait.series for one in published
@@ -207,15 +211,17 @@ class MemoryDependencyWaits:
         return tuple(settled)
 
     def _waiting(self) -> list[BuildRow]:
-        rows: Iterable[BuildRow] = self._farm.table("build").values()
-        waiting = (row for row in rows if row.state == BuildState.MANUALDEPWAIT and row.dependencies)
-        return sorted(waiting, key=lambda row: row.id)
+        rows: dict[int, BuildRow] = self._farm.table("build")
+        return [
+            rows[build] for build in sorted({one for needed in self._farm.builds_by_need.values() for one in needed})
+        ]
 
     def _wait(self, row: BuildRow) -> DependencyWait:
         farm = self._farm
         series: DistroArchSeries = farm.table("distroarchseries")[row.distroarchseries]
         archives: Iterable[Archive] = farm.table("archive").values()
-        tries: list[AttemptRow] = [one for one in farm.table("attempt").values() if one.build == row.id]
+        attempts: dict[UUID, AttemptRow] = farm.table("attempt")
+        tries = [attempts[one] for one in farm.attempts_by_build.get(row.id, ())]
         return DependencyWait(
             build=row.id,
             architecture=series.architecture,
@@ -234,11 +240,6 @@ class MemoryDependencyWaits:
             missed=sum(one.outcome == Outcome.DEPFAIL for one in tries),
             now=farm.now(),
         )
-
-
-def relation_names(relations: Iterable[str]) -> frozenset[str]:
-    """Return the package names in relations, as the database's function of this name does."""
-    return frozenset(name for relation in relations for name in _NAMES.findall(relation))
 
 
 def _content(package: BinaryPackage | BinaryPackageRow) -> tuple[object, ...]:

@@ -118,7 +118,7 @@ class MemoryBuildQueue:
 
     def open_attempts(self) -> tuple[Attempt, ...]:
         """See `BuildQueue.open_attempts`."""
-        return tuple(map(attempt_of, self._open()))
+        return tuple(map(self._seen, self._open()))
 
     def started(self, attempt: UUID) -> bool:
         """See `BuildQueue.started`."""
@@ -235,7 +235,7 @@ class MemoryBuildQueue:
         """See `BuildQueue.overdue`."""
         limit = self._farm.now() - timedelta(seconds=grace_seconds)
         rows = self._farm.table("attempt")
-        late = [row for held in self._farm.open_by_build.values() if (row := rows[held]).deadline <= limit]
+        late = [row for row in map(rows.__getitem__, self._farm.open_by_build.values()) if row.deadline <= limit]
         return tuple(map(attempt_of, sorted(late, key=lambda row: (row.deadline, row.id))))
 
     def _cool_down(self, job: int, seconds: float | None) -> None:
@@ -248,6 +248,13 @@ class MemoryBuildQueue:
             until = self._farm.now() + timedelta(seconds=seconds)
             cooled = replace(row, cooling_until=until, given_back=row.given_back + 1)
         self._farm.put("buildqueue", job, cooled)
+
+    def _seen(self, row: AttemptRow) -> Attempt:
+        """Return the record of an open attempt; it is made once of each state of its row."""
+        seen = self._farm.attempts_seen.get(row.id)
+        if seen is None:
+            seen = self._farm.attempts_seen[row.id] = attempt_of(row)
+        return seen
 
     def _open(self) -> list[AttemptRow]:
         rows = self._farm.table("attempt")
@@ -305,7 +312,8 @@ class MemoryBuildQueue:
         if seen is not None:
             return seen
         job = self._read(row)
-        if not job.files_missing and job.cooling_until is None and not job.excluded:  # time changes none of the rest
+        timed = row.cooling_until is not None or row.build in self._farm.exclusions
+        if not job.files_missing and not timed:  # nothing changes the rest but another row
             self._farm.jobs_seen[row.id] = job
         return job
 

@@ -243,13 +243,14 @@ class MemoryFarm(Indexes):
                 self._set(table, key, row)
             self.events.cut(before[3])
             raise
+        else:
+            if before[4] is not None:
+                before[4].extend(journal)
+            elif self.watchers:
+                for table, _key, row, after in journal:
+                    self._tell(table, row, after)
         finally:
             self.who, self.why, self.cause, _, self._journal = before
-        if self._journal is not None:
-            self._journal.extend(journal)
-            return
-        for table, _key, row, after in journal if self.watchers else ():
-            self._tell(table, row, after)
 
     def put(self, table: str, key: Hashable, row: Any) -> None:  # noqa: ANN401 - a row of any table
         """Insert, change or (None) delete a row, and write the event."""

@@ -154,9 +154,9 @@ class MemoryVerdicts:
         return tuple(sorted(row.id for row in rows))
 
     def _latest(self, builder: str) -> Iterator[AttemptRow]:
-        rows = self._farm.table("attempt")
-        closed = [rows[one] for one in self._farm.attempts_by_builder.get(builder, ()) if rows[one].outcome is not None]
-        return iter(sorted(closed, key=lambda row: row.ended or row.started, reverse=True))
+        rows: dict[UUID, AttemptRow] = self._farm.table("attempt")  # a builder's attempts end in the order they began
+        attempts = reversed(self._farm.attempts_by_builder.get(builder, ()))
+        return (row for one in attempts if (row := rows[one]).outcome is not None)
 
     def _of_build(self, build: int) -> Iterator[AttemptRow]:
         rows = self._farm.table("attempt")

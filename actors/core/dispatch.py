@@ -270,7 +270,8 @@ class Dispatch:
 
     # --- what is known ---
 
-    def _read_jobs(self, jobs: Iterable[Job], asked: Iterable[int]) -> list[Order]:
+    def _read_jobs(self, jobs: Iterable[Job], asked: Iterable[int], *, anew: bool = False) -> list[Order]:
+        """Take in what was read; what is as it was is passed over, unless the job must stand in its lane `anew`."""
         read = {job.id: job for job in jobs}
         for gone in set(asked) - read.keys():
             job_gone = self._jobs.pop(gone, None)
@@ -283,8 +284,11 @@ class Dispatch:
         superseded: set[int] = set()
         claiming = set(self._claiming.values())
         for job in read.values():
-            if job.id in self._jobs:
-                self._unlist(self._jobs[job.id])
+            known = self._jobs.get(job.id)
+            if known is not None and not anew and job.published and job.has_chroot and (known is job or known == job):
+                continue
+            if known is not None:
+                self._unlist(known)
             self._jobs[job.id] = job
             self._job_of[job.build] = job.id
             if job.files_missing:
@@ -367,7 +371,7 @@ class Dispatch:
             else:
                 self._set_aside.add(pair.builder)
                 orders.append(SetAside(pair))
-        orders += self._read_jobs(event.jobs, {pair.job for pair in event.lost})
+        orders += self._read_jobs(event.jobs, {pair.job for pair in event.lost}, anew=True)
         self._read_builders(event.builders, {pair.builder for pair in event.lost})
         return orders
 

@@ -266,6 +266,10 @@ class Outbox:
         attempt = self._by_job.get(job)
         return self._held[attempt] if attempt else None
 
+    def owes(self, builder: str) -> bool:
+        """Return whether `builder` has not acknowledged something yet."""
+        return builder in self._unanswered
+
     @property
     def held(self) -> tuple[Held, ...]:
         """Return all open attempts."""

@@ -40,6 +40,7 @@ class Standing:
 
     _builders: dict[str, Builder] = field(default_factory=dict)
     _ready: set[str] = field(default_factory=set)  #: said so by their actors, whatever their rows say
+    _seen_ready: frozenset[str] | None = None  #: the same, until one comes or goes
     _sides: defaultdict[tuple[str, bool], set[str]] = field(default_factory=lambda: defaultdict(set))
     _plain: defaultdict[tuple[str, bool], set[str]] = field(default_factory=lambda: defaultdict(set))
     _tagged: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -54,7 +55,9 @@ class Standing:
     @property
     def ready(self) -> frozenset[str]:
         """Return those whose slaves wait for a job."""
-        return frozenset(self._ready)
+        if self._seen_ready is None:
+            self._seen_ready = frozenset(self._ready)
+        return self._seen_ready
 
     @property
     def served(self) -> Iterable[Kind]:
@@ -104,6 +107,7 @@ class Standing:
         builder = self._builders.get(name)
         if builder is None:
             self._ready.discard(name)
+            self._seen_ready = None
             return
         self.leave(name)
         del self._builders[name]
@@ -120,6 +124,7 @@ class Standing:
         if name in self._ready:
             return
         self._ready.add(name)
+        self._seen_ready = None
         for kind in self._serves(name):
             insort(self._idle.setdefault(kind, []), name)
 
@@ -128,6 +133,7 @@ class Standing:
         if name not in self._ready:
             return
         self._ready.remove(name)
+        self._seen_ready = None
         for kind in self._serves(name):
             idle = self._idle[kind]
             del idle[bisect_left(idle, name)]

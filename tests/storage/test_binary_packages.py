@@ -10,7 +10,7 @@ import pytest
 
 from storage.database import connect
 from storage.errors import BadValue, UnknownSeries
-from storage.memory_packages import relation_names
+from storage.memory_indexes import relation_names
 from storage.records import (
     Archive,
     Attempt,

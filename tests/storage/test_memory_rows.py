@@ -18,9 +18,16 @@ def test_watchers_are_told_of_rows_once_they_are_committed() -> None:
     rows = MemoryFarm()
     stage = on_memory(rows)
     told: list[tuple[str, Any, Any]] = []
-    rows.watchers.append(lambda table, before, after: told.append((table, before, after)))
+    who: set[str] = set()
+
+    def watch(table: str, before: Any, after: Any) -> None:
+        told.append((table, before, after))
+        who.add(rows.who)
+
+    rows.watchers.append(watch)
     stage.builder("bob")
     assert [table for table, _before, _after in told] == ["builder", "builder_runtime"]
+    assert who == {"stage"}
     told.clear()
     with suppress(Stopped), stage.acting("test"):
         stage.builder("alice")
