@@ -85,7 +85,7 @@ def list_builds(
             took(one),
             ago(one.ended or one.started or one.created),
         )
-    rows.show("no builds: `buildd-master submit PACKAGE` makes some")
+    rows.show("no builds: `buildd-master submit PACKAGE` makes some" if in_state is None else f"no build is {in_state}")
 
 
 @app.command("show")

@@ -12,8 +12,6 @@ from storage.builders import Builders
 from storage.farm import FarmStates
 from storage.records import Builder, BuilderRuntime, FarmState, Job
 
-_PLAIN = frozenset({"family_mismatch", "trust_mismatch", "assigned_elsewhere"})  #: not worth a word in one line
-
 
 def snapshot(farm: Farm) -> Snapshot:
     """Return all jobs and builders as of one moment, as the caller may see them."""
@@ -43,7 +41,7 @@ def in_short(explanation: Explanation) -> str:
     reasons = [
         f"{answer.builder}: {answer.reason.words}"
         for answer in explanation.builders
-        if answer.reason is not None and answer.reason.code not in _PLAIN
+        if answer.reason is not None and answer.capable
     ]
     place = f"{explanation.position} of {explanation.queue_length} for {job.family}"
     return f"{place}; {'; '.join(reasons[:3])}" if reasons else place

@@ -62,7 +62,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         return
     _print_glance(jobs, views, waiting, stuck)
     if seen.farm.paused:
-        words = f"dispatch is paused: {seen.farm.paused}; {way_out(seen.farm.paused)}"
+        words = f"dispatch is paused: {' '.join(seen.farm.paused.split())}; {way_out(seen.farm.paused)}"
         console().print(Text(words, style="#D55E00"), soft_wrap=True)
     if master is None and not farm.settings.database:
         console().print(

@@ -17,7 +17,9 @@ def print_story(events: Sequence[Event]) -> None:
         return
     rows = Rows("WHEN", "WHO", "WHAT", "WHY", fold=("WHAT", "WHY"))
     for event in events:
-        rows.add(when(event.at), event.who, _changes(event.what, event.after), event.why)
+        kind, _, name = event.subject.partition(":")
+        whose = f"{name}: " if kind == "family" else ""  # they stand in the farm's story
+        rows.add(when(event.at), event.who, whose + _changes(event.what, event.after), event.why)
     console().print()
     rows.show()
 

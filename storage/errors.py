@@ -66,9 +66,15 @@ class UnknownBuilder(Unknown):
 
 
 class UnknownFamily(Unknown):
-    """No such row in `processor_family`, or no family has the architecture tag."""
+    """No such row in `processor_family`."""
 
     what = "processor family"
+
+
+class UnknownArchitecture(UnknownFamily):
+    """No processor family has the architecture tag."""
+
+    what = "architecture"
 
 
 class UnknownSeries(Unknown):

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
-from storage.errors import BadValue, SlaveTaken, UnknownArchive, UnknownFamily, UnknownSeries
+from storage.errors import BadValue, SlaveTaken, UnknownArchitecture, UnknownArchive, UnknownFamily, UnknownSeries
 from storage.records import (
     Archive,
     ArchivePurpose,
@@ -214,12 +214,12 @@ def family_of(architecture: str, families: Sequence[ProcessorFamily]) -> str:
     """Return the family that an architecture tag belongs to.
 
     Raises:
-        UnknownFamily: none has it.
+        UnknownArchitecture: none has it.
     """
     for family in families:
         if architecture in family.architectures:
             return family.name
-    raise UnknownFamily(architecture, known=(tag for family in families for tag in family.architectures))
+    raise UnknownArchitecture(architecture, known=(tag for family in families for tag in family.architectures))
 
 
 def check_architectures(architectures: Mapping[str, str], families: Iterable[ProcessorFamily]) -> None:
@@ -302,7 +302,7 @@ def named_archive(distribution: str, name: str, every: Sequence[Archive]) -> Arc
     for one in every:
         if (one.distribution, one.name) == (distribution, name):
             return one
-    raise UnknownArchive(f"{distribution} {name}", known=(f"{one.distribution} {one.name}" for one in every))
+    raise UnknownArchive(f"{distribution}/{name}", known=(f"{one.distribution}/{one.name}" for one in every))
 
 
 def build_exists(there: Build) -> str:

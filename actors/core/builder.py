@@ -49,6 +49,7 @@ from actors.core.builder_events import (
     TimeCame,
     TimersChanged,
 )
+from actors.core.fit import misfit
 from actors.core.remains import Remains
 from actors.core.runtime_telling import RuntimeTelling, runtime_state
 from actors.core.session import Session, SessionState
@@ -237,6 +238,9 @@ class BuilderCore:
             self._held = None
             self._refuse(order.attempt, f"the slave builds for {', '.join(offered)}, not for {order.architecture}")
             self._pause_until = self._ready_at = self._at + self.timers.ready_again
+            unfit = misfit(self.row, welcome) if welcome is not None else ""
+            if unfit:  # its families were changed while it was connected
+                self._distrust(NotOkKind.MISFIT, f"does not fit: {unfit}")
         else:
             self._held = None
             self._step(Step.TAKE)

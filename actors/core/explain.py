@@ -26,6 +26,7 @@ class BuilderAnswer:
 
     builder: str
     reason: Reason | None  #: None: it would get the job now
+    capable: bool = True  #: it could have the job some day, by family, trust, tags and assignment
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,9 @@ class Snapshot:
     def _ask(self, job: Job) -> tuple[BuilderAnswer, ...]:
         alone = self._capable(job) == 1
         return tuple(
-            BuilderAnswer(view.builder.name, reason(job, self._as_seen_by(view, job), alone=alone))
+            BuilderAnswer(
+                view.builder.name, reason(job, self._as_seen_by(view, job), alone=alone), capable(job, view.builder)
+            )
             for view in self.builders
         )
 

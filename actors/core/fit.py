@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from protocol.messages import VERSION, RefusalCode, Refused, Welcome
@@ -32,14 +33,23 @@ def address(url: str) -> tuple[str, int] | None:
     return host, DEFAULT_PORT if port is None else port
 
 
-def misfit(builder: Builder, welcome: Welcome) -> str:
-    """Return why the slave that said `welcome` can't serve as `builder`; empty if it can."""
+def misfit(builder: Builder, welcome: Welcome, *, wholly: bool = True) -> str:
+    """Return why the slave that said `welcome` can't serve as `builder`; empty if it can.
+
+    Args:
+        builder: its row.
+        welcome: what the slave says of itself.
+        wholly: it must build for all that the builder's families mean, as jobs are matched by these; else one
+            architecture is enough: a build in hand is not lost because the row was changed.
+    """
     if welcome.version != VERSION:
         return f"speaks protocol version {welcome.version}, this master {VERSION}"
-    if not set(builder.architectures) & set(welcome.architectures):
+    lacking = sorted(set(builder.architectures).difference(welcome.architectures))
+    if lacking and (wholly or len(lacking) == len(set(builder.architectures))):
         return (
-            f"wrong architecture: it builds for {_words(welcome.architectures)},"
-            f" but the builder's families need one of {_words(builder.architectures)}"
+            f"wrong architecture: it builds for {_words(welcome.architectures)}, but the builder's families need"
+            f" {_words(lacking)}: start it with --architecture for each, or have its families changed by"
+            f" `buildd-master builder set {builder.name} --family`"
         )
     if BUILD_TYPE not in welcome.build_types:
         return f"does not know the build type {BUILD_TYPE}, only {_words(welcome.build_types)}"
@@ -54,5 +64,5 @@ def refusal(refused: Refused) -> str:
     return f"{_REFUSALS[refused.code]}: {refused.code.value}{said}"
 
 
-def _words(values: tuple[str, ...]) -> str:
+def _words(values: Sequence[str]) -> str:
     return ", ".join(values) or "nothing"

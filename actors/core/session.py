@@ -233,7 +233,7 @@ class Session:
         before, self.row = self.row, row
         moved = before.url != row.url or needs_tls(before) != needs_tls(row)
         unfit = self.open and (
-            (self.welcome is not None and misfit(row, self.welcome))
+            (self.welcome is not None and misfit(row, self.welcome, wholly=False))
             or (self.shown is not None and unlisted(row, self.shown))
         )
         if moved or unfit:

@@ -106,3 +106,18 @@ def test_a_build_that_ended_has_no_job_to_say_something_of(command: Command, lai
         ran = command("build", verb, build, what)
         assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
         assert f"is CHROOTWAIT and not in the queue; `buildd-master build retry {build}` puts it there" in ran.err
+
+
+def test_the_queue_names_only_builders_that_could_ever_have_the_job(command: Command, laid_out: Farm) -> None:
+    laid_out.job()
+    laid_out.builder("bob")
+    laid_out.builder("frog", family="arm64")
+    laid_out.builder("eve", trusted=False)
+    laid_out.sql("UPDATE builder SET builderok = false, failnotes = 'no disk'")
+    (waiting,) = command("queue").out.splitlines()[1:]
+    assert waiting.endswith("  1 of 1 for x86; bob: not ok: no disk")
+
+
+def test_a_list_of_a_state_that_no_build_has_says_so(command: Command, laid_out: Farm) -> None:
+    laid_out.job()
+    assert command("build", "list", "--state", "manualdepwait").err == "no build is MANUALDEPWAIT\n"

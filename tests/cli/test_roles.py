@@ -345,9 +345,9 @@ def test_an_unknown_archive_is_not_answered_with_the_names_of_private_ones(
     assert "there are: ubuntu/cprov/ppa, ubuntu/primary" in unknown.err
     assert "ubuntu/cprov/secret" in command("submit", dsc, "--archive", "cprov/none", token=roles.cprov).err
     for verb in (("publications", "ubuntu/cprov/none"), ("unpublish", "ubuntu/cprov/none", "foo")):
-        assert "there are: ubuntu cprov/ppa, ubuntu primary)" in command("archive", *verb, token=roles.mallory).err
+        assert "there are: ubuntu/cprov/ppa, ubuntu/primary)" in command("archive", *verb, token=roles.mallory).err
     retry = ("build", "retry", "--state", "CHROOTWAIT", "--archive", "ubuntu/cprov/none")
-    assert "there are: ubuntu cprov/ppa, ubuntu primary" in command(*retry, token=roles.mallory).err
+    assert "there are: ubuntu/cprov/ppa, ubuntu/primary" in command(*retry, token=roles.mallory).err
     refused = command("submit", dsc, "--archive", "cprov/secret", token=roles.mallory)
     assert f"changing the builds of a private archive {REFUSED}, or its owner" in refused.err
 

@@ -110,3 +110,8 @@ def test_a_builder_has_restricted_tags(hoary: Command) -> None:
         ran = hoary("builder", "set", "bob", *arguments)
         assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1), ran
         assert words in ran.err
+
+
+def test_an_architecture_that_nobody_knows_is_called_one(hoary: Command) -> None:
+    ran = hoary("series", "add", "ubuntu/breezy", "--arch", "vax")
+    assert (ran.code, ran.err.startswith("buildd-master: no architecture 'vax' here (there are: amd64, ")) == (2, True)

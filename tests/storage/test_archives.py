@@ -178,7 +178,7 @@ def test_a_series_or_architecture_that_is_not_there_can_not_be_changed(stage: St
 
 
 def test_an_unknown_archive_is_named_beside_those_there_are(stage: Stage) -> None:
-    with pytest.raises(UnknownArchive, match=r"'ubuntu partner'.*ubuntu cprov/ppa, ubuntu primary"):
+    with pytest.raises(UnknownArchive, match=r"'ubuntu/partner'.*ubuntu/cprov/ppa, ubuntu/primary"):
         stage.archives.archive("ubuntu", "partner")
 
 

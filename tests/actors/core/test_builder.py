@@ -427,6 +427,29 @@ def test_an_order_for_an_architecture_the_slave_lacks_is_refused(scene: Scene) -
     ready(scene)
     scene.assign(an_order(architecture="amd64"))
     assert "not for amd64" in the_refusal(scene).why
+    assert not scene.told(BuilderTroubled)  # its families do not say that it had it
+
+
+def test_a_builder_whose_families_were_changed_to_what_its_slave_lacks_is_not_ok_at_the_first_such_order(
+    scene: Scene,
+) -> None:
+    ready(scene)
+    scene.change_row(families=("amd64", "x86"), architectures=("amd64", "i386"))
+    assert not [order for order in scene.orders if isinstance(order, Disconnect)]
+    scene.assign(an_order(architecture="amd64"))
+    assert "not for amd64" in the_refusal(scene).why
+    (trouble,) = scene.told(BuilderTroubled)
+    assert (trouble.kind, scene.core.stage) == (NotOkKind.MISFIT, Stage.AWAY)
+    assert "it builds for i386, but the builder's families need amd64" in trouble.failnotes
+    assert "`buildd-master builder set bob --family`" in trouble.failnotes
+
+
+def test_a_build_in_hand_goes_on_though_its_builder_is_given_a_family_that_the_slave_lacks(scene: Scene) -> None:
+    order = scene.begin_building()
+    scene.change_row(families=("amd64", "x86"), architectures=("amd64", "i386"))
+    assert scene.core.work is not None
+    assert scene.core.work.order.attempt == order.attempt
+    assert not scene.told(BuilderTroubled)
 
 
 def test_an_order_for_an_earlier_life_is_refused(scene: Scene) -> None:

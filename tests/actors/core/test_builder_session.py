@@ -167,6 +167,16 @@ def test_a_slave_that_does_not_fit_makes_the_builder_not_ok_and_the_notes_say_wh
     assert not scene.told(Ready)
 
 
+def test_a_slave_that_builds_for_some_of_its_builders_families_only_does_not_fit() -> None:
+    # Jobs are matched by family: it would be given those for amd64 again and again, and idle after each refusal.
+    scene = Scene(bob(families=("amd64", "x86"), architectures=("amd64", "i386")))
+    scene.begin()
+    scene.grant()
+    scene.connect()
+    scene.slave_says(scene.welcome(architectures=("i386",)))
+    assert "it builds for i386, but the builder's families need amd64" in the_trouble(scene).failnotes
+
+
 def test_a_slave_without_isolation_serves_no_untrusted_builder() -> None:
     scene = Scene(bob(trusted=False))
     scene.begin()
