@@ -18,7 +18,7 @@ from storage.filetypes import mimetype_of
 from storage.limits import said
 from storage.queries import load
 from storage.records import Attempt, BuildOrder, BuildState, Job, Limits, Outcome, Pick, Recording, Result
-from storage.repository import Repository, in_words, possible
+from storage.repository import Repository, in_words, portions, possible
 from storage.transitions import path_to
 from storage.words import check_score
 
@@ -61,8 +61,11 @@ class BuildQueue(Repository):
         Returns:
             The jobs that are gone.
         """
-        with in_words():
-            return frozenset(job for (job,) in self._conn.execute(_SQL["supersede"], {"jobs": list(jobs)}))
+        gone: set[int] = set()
+        for some in portions(jobs):  # a source of many series may have thousands
+            with in_words():
+                gone |= {job for (job,) in self._conn.execute(_SQL["supersede"], {"jobs": some})}
+        return frozenset(gone)
 
     def claim(self, picks: Sequence[Pick], limits: Limits) -> tuple[Attempt, ...]:
         """Give jobs to builders: those picks that still hold become attempts (architecture §5).

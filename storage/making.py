@@ -6,9 +6,9 @@ and `queue` for one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 from psycopg.types.json import Jsonb
 
@@ -27,13 +27,11 @@ from storage.events import Events
 from storage.limits import LimitChanges, check_limits
 from storage.queries import load
 from storage.records import Build, BuildState, Pocket
-from storage.repository import Repository, in_words
+from storage.repository import Repository, in_words, portions
 from storage.words import build_exists, check_tags
 
 _SQL = load("making")
 _BUILDS = load("builds")["builds"]
-
-_AT_ONCE: Final = 1000  #: rows of one statement: with their events and jobs a small part of a statement's time
 
 
 class Making(Repository):
@@ -47,7 +45,11 @@ class Making(Repository):
 
     def builds(self, builds: Sequence[int]) -> tuple[Build, ...]:
         """Return builds in the order of these ids; unknown ones are left out."""
-        rows = {one.id: one for one in self._rows(Build, _BUILDS, ids=list(builds), state=None, limit=None)}
+        rows = {
+            one.id: one
+            for some in portions(builds)
+            for one in self._rows(Build, _BUILDS, ids=some, state=None, limit=None)
+        }
         return tuple(rows[build] for build in builds if build in rows)
 
     def create(
@@ -91,7 +93,7 @@ class Making(Repository):
         if stranger is not None:
             raise BadValue("the series is of another distribution than the archive: give an archive of the series' own")
         made: dict[int, int] = {}
-        for some in _portions(tuple(series)):
+        for some in portions(tuple(series)):
             made |= self._pairs(
                 _SQL["create"],
                 source=source,
@@ -115,7 +117,7 @@ class Making(Repository):
             UnknownBuild: no such row.
             ImpossibleMove: one is FULLYBUILT; the transaction has jobs of others and is to be undone.
         """
-        for some in _portions(builds):
+        for some in portions(builds):
             states = {build: BuildState(state) for build, state in self._pairs(_SQL["hold"], builds=some).items()}
             for build in some:
                 if build not in states:
@@ -152,8 +154,3 @@ class Making(Repository):
         """Return rows of two columns as a dictionary."""
         with in_words():
             return dict(self._conn.execute(query, params).fetchall())
-
-
-def _portions(ids: Sequence[int]) -> Iterator[list[int]]:
-    for start in range(0, len(ids), _AT_ONCE):
-        yield list(ids[start : start + _AT_ONCE])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 
+from actors.core.pockets import OPEN
 from actors.core.roles import NEEDS, NEEDS_IF_PRIVATE, Action, Role
 from actors.core.timers import Timers
 from actors.core.verdict import VerdictRules, verdict
@@ -13,7 +14,7 @@ from actors.reload import RELOADED
 from actors.settings import Settings
 from cli import build_verbs, job_verbs, quarantine, whole_farm
 from storage.limits import parse
-from storage.records import BuildState, Outcome
+from storage.records import BuildState, Outcome, Pocket, SeriesStatus
 from storage.transitions import MOVES
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -94,3 +95,14 @@ def test_what_needs_which_role_stands_in_the_documents() -> None:
             if roles is not None:
                 needs = ", or ".join(_ROLES[role] for role in roles if role is not Role.ANYBODY) or "nothing"
                 assert [told[to] for to in told if to.startswith(f"{action.value}{article}")] == [needs], action
+
+
+def test_the_documents_say_which_pockets_a_status_opens() -> None:
+    table = (DOCS / "archives.md").read_text().partition("| status | open pockets |")[2].partition("\n\n")[0]
+    documented: dict[SeriesStatus, set[Pocket]] = {}
+    for row in table.strip().splitlines()[1:]:
+        states, pockets = (cell.replace("(a new series)", "").strip() for cell in row.strip("| ").split("|"))
+        named = {"all": list(Pocket), "none": []}.get(pockets)
+        opened = {Pocket(word) for word in (pockets.split(", ") if named is None else named)}
+        documented |= {SeriesStatus(state.strip()): opened for state in states.split(",")}
+    assert documented == OPEN

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from storage import making
+from storage import repository
 from storage.errors import (
     BadValue,
     BuildExists,
@@ -31,7 +31,7 @@ def wide(stage: Stage, many: int = 5) -> tuple[int, int, list[int]]:
 def test_builds_are_made_and_queued_in_the_order_given_however_many_one_statement_takes(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(making, "_AT_ONCE", 2)
+    monkeypatch.setattr(repository, "_AT_ONCE", 2)
     source, archive, series = wide(stage)
     wanted = {one: number % 2 == 0 for number, one in enumerate(reversed(series))}
     with stage.acting("ann"):
@@ -47,6 +47,18 @@ def test_builds_are_made_and_queued_in_the_order_given_however_many_one_statemen
     assert {number: one.id for number, one in stage.making.there(source, archive).items()} == dict(
         zip(wanted, made, strict=True)
     )
+
+
+def test_all_jobs_of_a_source_that_counts_no_more_go_however_many_one_statement_takes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "_AT_ONCE", 2)
+    source, archive, series = wide(stage)
+    with stage.acting("ann"):
+        stage.making.queue(stage.making.create(source, archive, Pocket.RELEASE, dict.fromkeys(series, False)))
+        jobs = [job.id for job in stage.queue.jobs()]
+        assert stage.queue.supersede(jobs) == frozenset(jobs)
+    assert stage.queue.jobs() == ()
 
 
 def test_builds_that_can_not_be_made_are_refused(stage: Stage) -> None:

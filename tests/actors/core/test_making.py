@@ -72,6 +72,10 @@ def test_arch_indep_packages_are_built_on_the_nominated_architecture_though_the_
     assert made("i386 all", "amd64", "i386") == {"amd64": True, "i386": False}
 
 
+def test_the_hint_all_means_no_architecture_even_if_one_is_called_so() -> None:
+    assert not means("all", "all", TABLE)
+
+
 def test_an_architecture_that_was_not_asked_for_is_left_out() -> None:
     assert made("any all", "amd64", "i386", only=frozenset({"i386"})) == {"i386": False}
 

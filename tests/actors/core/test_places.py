@@ -140,6 +140,8 @@ def test_a_series_whose_status_closes_the_pocket_to_uploads_is_refused_and_the_o
         "the pocket RELEASE is closed to uploads in debian/bookworm (CURRENT): say --pocket with SECURITY or UPDATES or"
         " PROPOSED or BACKPORTS, or change the status with `buildd-master series set`"
     )
+    beside_an_open_one = Wish("debian/primary", ("trixie", "bookworm"))
+    assert chosen(beside_an_open_one, bookworm=SeriesStatus.CURRENT) == refused
     wish = Wish("debian/primary", ("bookworm",), pocket=Pocket.UPDATES)
     assert isinstance(chosen(wish, bookworm=SeriesStatus.CURRENT), Places)
     refused = chosen(wish, bookworm=SeriesStatus.OBSOLETE)
