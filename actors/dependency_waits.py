@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, assert_never
 
 from debian.debian_support import DpkgArchTable
 
-from actors.core.dependencies import Doubt, Shelf, judge, names_awaited, superseded
+from actors.core.dependencies import Doubt, Judgement, Shelf, judge, names_awaited, superseded
 from actors.core.dependency_agenda import MOST_BUILDS, MOST_LINES, Asked, AskWhoAwaits, Look, Looked, Moved, Published
 from storage.errors import DatabaseUnreachable, StorageError
-from storage.records import DependencyWait, Outcome, PublishedPackage, Settlement
+from storage.records import DependencyWait, Outcome, Settlement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from actors import messages as say
-    from actors.queue_storage import QueueStorage
+    from actors.queue_storage import PackageRows, QueueStorage
     from actors.queue_turn import Books, Turn
 
 log = logging.getLogger("buildd_master.actors.queue")
@@ -91,9 +91,21 @@ def _table() -> DpkgArchTable | None:
         return None
 
 
+def judgements(packages: PackageRows, waits: Sequence[DependencyWait], doubt: Doubt) -> tuple[Judgement, ...]:
+    """Check the dependencies of each of these builds, with what is published now."""
+    names = names_awaited(waits)
+    archives = {archive for wait in waits for archive in wait.archives}
+    shelf = Shelf(packages.offered(names, archives, {wait.series for wait in waits}) if names else ())
+    return tuple(judge(wait, shelf, doubt, fits) for wait in waits)
+
+
 def _look(database: QueueStorage, books: Books, look: Look) -> tuple[int, ...]:
     waits = database.waits.waits(look.builds, after=look.after, most_builds=MOST_BUILDS, most_lines=MOST_LINES)
-    settlements = _settlements(waits, _offered(database, waits), books.doubt)
+    settlements = tuple(
+        Settlement(wait.build, wait.dependencies, judgement.remaining, judgement.why)
+        for wait, judgement in zip(waits, judgements(database.packages, waits, books.doubt), strict=True)
+        if judgement.remaining != wait.dependencies
+    )
     jobs: list[int] = []
     try:
         if settlements:
@@ -108,24 +120,3 @@ def _look(database: QueueStorage, books: Books, look: Look) -> tuple[int, ...]:
     if jobs:
         log.info("%d builds are queued again: what they waited for is there", len(jobs))
     return tuple(jobs)
-
-
-def _offered(database: QueueStorage, waits: Iterable[DependencyWait]) -> tuple[PublishedPackage, ...]:
-    waits = tuple(waits)
-    names = names_awaited(waits)
-    if not names:
-        return ()
-    archives = {archive for wait in waits for archive in wait.archives}
-    return database.packages.offered(names, archives, {wait.series for wait in waits})
-
-
-def _settlements(
-    waits: Iterable[DependencyWait], offered: Iterable[PublishedPackage], doubt: Doubt
-) -> tuple[Settlement, ...]:
-    shelf = Shelf(offered)
-    found = ((wait, judge(wait, shelf, doubt, fits)) for wait in waits)
-    return tuple(
-        Settlement(wait.build, wait.dependencies, judgement.remaining, judgement.why)
-        for wait, judgement in found
-        if judgement.remaining != wait.dependencies
-    )

@@ -22,6 +22,7 @@ from cli.errors import Failed
 from cli.farm import Farm, open_farm
 from cli.finding import find_build
 from cli.following import log_path, wait_until_ended
+from cli.lacking import lack_of
 from cli.limits import words
 from cli.log_reading import LiveLog, kept_log
 from cli.output import AsJson, ago, console, duration, note, plain, print_json, since, state, when
@@ -98,6 +99,7 @@ def show_build(context: typer.Context, build: Id, as_json: AsJson = False) -> No
         open_to = readable(farm.caller, whole)
         files = builds.files(build) if open_to else ()
         story = Events(farm.connection).story(f"build:{build}")[-LAST:] if open_to else ()
+        lack = lack_of(farm, whole)
         job = None
         with suppress(NotQueued):
             job = builds.job(build)
@@ -108,6 +110,7 @@ def show_build(context: typer.Context, build: Id, as_json: AsJson = False) -> No
                 "job": job and {"id": job.id, "manual_score": job.manual_score, "assigned": job.assigned},
                 "attempts": [attempt_document(each) for each in attempts],
                 "files": files_document(files),
+                "lacks": [] if lack is None else lack.documents,
                 "events": plain(story),
             }
         )
@@ -121,8 +124,8 @@ def show_build(context: typer.Context, build: Id, as_json: AsJson = False) -> No
         facts.add("why", one.why)
     if not one.state.final:
         facts.add("job", job_words(one, job))
-    if one.dependencies:
-        facts.add("missing", "\n".join(one.dependencies))
+    if lack is not None:
+        facts.add("waits for", lack.words)
     facts.add("created", f"{when(one.created)} ({since(one.created)} ago)")
     if one.builder:
         facts.add("builder", one.builder)

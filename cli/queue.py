@@ -13,6 +13,7 @@ from actors.core.reasons import Reason
 from cli.errors import BadInput, Failed
 from cli.explaining import in_short, snapshot
 from cli.farm import open_farm
+from cli.lacking import Lack, lack_behind, show_lack
 from cli.output import AsJson, console, note, print_json, say, since, state
 from cli.tables import Rows
 from storage.errors import UnknownBuilder, UnknownJob
@@ -76,23 +77,35 @@ def explain_job(
 ) -> None:
     """Say why a job is not building, or why a builder is idle.
 
-    Of a job: its place in the queue, its own reason, and one line for each builder.  Of a builder: what keeps it from
-    work, and what it could take.
+    Of a job: its place in the queue, its own reason, and one line for each builder; of one that is gone because its
+    build waits for dependencies, which they are.  Of a builder: what keeps it from work, and what it could take.
     """
     if (job is None) == (builder is None):
         raise BadInput("explain what? give the number of a job, or --builder NAME")
     with open_farm(context) as farm:
         seen = snapshot(farm)
+        found = None if job is None else seen.explain(job)
+        lack = lack_behind(farm, job) if job is not None and found is None else None
     if builder is not None:
         idle = seen.explain_builder(builder)
         if idle is None:
             raise UnknownBuilder(builder)
         _show_builder(idle, as_json=as_json)
     elif job is not None:
-        found = seen.explain(job)
+        if lack is not None:
+            _show_lack(lack, as_json=as_json)
+            return
         if found is None:
             raise _gone(seen.jobs, job)
         _show_job(seen_explanation(farm.caller, found), as_json=as_json)
+
+
+def _show_lack(lack: Lack, *, as_json: bool) -> None:
+    if as_json:
+        one = lack.build
+        print_json({"job": None, "build": one.id, "state": one.state, "why": one.why, "lacks": lack.documents})
+    else:
+        show_lack(lack)
 
 
 def _show_job(found: Explanation, *, as_json: bool) -> None:

@@ -47,6 +47,11 @@ class DependencyWaits(Repository):
             rows = self._conn.execute(_SQL["awaiting"], {"packages": sorted(packages)}).fetchall()
         return tuple(build for (build,) in rows)
 
+    def of_job(self, job: int) -> int | None:
+        """Return the build in MANUALDEPWAIT that had this job last; None: none had."""
+        found = self._values(_SQL["of_job"], job=job)
+        return found[0] if found else None
+
     def settle(self, settlements: Sequence[Settlement]) -> tuple[Settled, ...]:
         """Store what remains of each build's dependencies, and queue those again of which nothing does.
 

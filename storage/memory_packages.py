@@ -192,6 +192,13 @@ class MemoryDependencyWaits:
                 found.append(row.id)
         return tuple(found)
 
+    def of_job(self, job: int) -> int | None:
+        """See `DependencyWaits.of_job`."""
+        attempts: Iterable[AttemptRow] = self._farm.table("attempt").values()
+        had = {row.build for row in attempts if row.job == job}
+        builds = self._farm.table("build")
+        return next((build for build in had if builds[build].state == BuildState.MANUALDEPWAIT), None)
+
     def settle(self, settlements: Sequence[Settlement]) -> tuple[Settled, ...]:
         """See `DependencyWaits.settle`."""
         settled = []

@@ -35,6 +35,12 @@ JOIN distroarchseries AS arch ON arch.id = build.distroarchseries AND arch.distr
 WHERE package.id = ANY (%(packages)s) AND package.archive = ANY (archives_seen(build.archive))
 ORDER BY build.id;
 
+-- of_job --
+SELECT build.id
+FROM attempt JOIN build ON build.id = attempt.build
+WHERE attempt.job = %(job)s AND build.state = 'MANUALDEPWAIT'
+LIMIT 1;
+
 -- because --
 -- What follows happens because of this.
 SELECT set_config('farm.why', %(why)s, true);

@@ -34,6 +34,7 @@ def missed(desk: Desk, *dependencies: str, name: str = "foo", archive: str = "pr
     job = desk.farm.job(name, archive)
     attempt = only(Assign, desk.ready(builder)).order.attempt
     end(desk, attempt, Outcome.DEPFAIL, builder, dependencies=reported(dependencies))
+    check(desk)
     return job.build
 
 
@@ -165,6 +166,8 @@ def test_a_mass_import_is_heard_of_and_hundreds_are_worked_off_in_slices(desk: D
     )
     desk.farm.sql("UPDATE build SET state = 'MANUALDEPWAIT', dependencies = '{p7,absent}' WHERE id %% 2 = 0")
     desk.farm.sql("UPDATE build SET state = 'MANUALDEPWAIT', dependencies = '{p7}' WHERE id %% 2 = 1")
+    desk.take()
+    check(desk)
     imported(desk, *(BinaryPackage(f"p{number}", "1", "i386") for number in range(150)))
     desk.take()
     slices = 0

@@ -78,6 +78,15 @@ def test_a_build_that_failed_publishes_nothing(stage: Stage) -> None:
     assert stage.packages.place(attempt.id) is None
 
 
+def test_a_build_that_is_cancelled_as_it_ends_publishes_nothing(stage: Stage) -> None:
+    attempt = stage.claim(stage.job(), stage.builder("bob"))
+    with stage.acting("me"):
+        stage.builds.cancel(attempt.build)
+    end(stage, attempt)
+    assert stage.queue.attempt(attempt.id).outcome == Outcome.OK
+    assert stage.packages.place(attempt.id) is None
+
+
 def test_what_is_published_is_found_by_its_name_and_by_what_it_provides(stage: Stage) -> None:
     place = built(stage)
     numbers = publish(stage, place, FOO, DOC)

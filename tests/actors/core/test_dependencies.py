@@ -276,6 +276,12 @@ def test_a_rebuilt_version_takes_the_place_of_itself() -> None:
     assert superseded([a_package("foo", "1", id=7)], [same]) == ((7,), (same,))
 
 
+def test_versions_that_can_not_be_compared_stand_beside_each_other() -> None:
+    for there, new in (("1_2", "1"), ("1", "1_2")):
+        one = BinaryPackage("foo", new, "i386")
+        assert superseded([a_package("foo", there)], [one]) == ((), (one,))
+
+
 def test_an_older_version_is_not_published_over_a_newer_one() -> None:
     older, other = BinaryPackage("foo", "1", "i386"), BinaryPackage("bar", "1", "i386")
     assert superseded([a_package("foo", "2", id=7)], [older, other]) == ((), (other,))

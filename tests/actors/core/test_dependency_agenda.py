@@ -64,6 +64,13 @@ def test_packages_lead_to_the_builds_that_await_them(packages: frozenset[int], a
     assert set(seen) == {awaited[one] for one in packages if one in awaited}
 
 
+def test_more_packages_than_are_asked_for_at_once_are_all_asked_for() -> None:
+    agenda = Agenda()
+    agenda.handle(Published(frozenset(range(1, 2 * MOST_PACKAGES + 2))))
+    awaited = {1: 1, MOST_PACKAGES + 1: 2, 2 * MOST_PACKAGES + 1: 3}
+    assert set(work_off(agenda, {1, 2, 3, 4}, awaited, 50)) == {1, 2, 3}
+
+
 def test_builds_that_something_came_for_go_before_the_sweep() -> None:
     agenda = Agenda()
     agenda.handle(SweepDue())
