@@ -92,6 +92,7 @@ class QueueDesk:
         self._last_sweep = self._last_deadlines = surroundings.now()
         self._last_dependencies = -math.inf  # whatever was published while nobody listened
         self._checking = False  # a timer is under way for the next look at builds that wait for dependencies
+        self._check_from = -math.inf  # and it comes no sooner
 
     def begin(self) -> None:
         """Read everything and say who is registered; a database that is away is waited for."""
@@ -254,7 +255,8 @@ class QueueDesk:
 
     def _check_soon(self, seconds: float) -> None:
         """Look at the next builds that wait for dependencies, if there are any, in so many seconds."""
-        if self._books.books.agenda.due and not self._checking and self._database is not None:
+        due = self._books.books.agenda.due and self._around.now() >= self._check_from
+        if due and not self._checking and self._database is not None:
             self._checking = True
             self._around.wake_after(seconds, _DEPENDENCIES)
 
@@ -262,16 +264,21 @@ class QueueDesk:
         """Look at some of them; the next come after as long a time for everybody else as these took."""
         self._checking = False
         began = self._around.now()
-        self._do(lambda: self._books.check_dependencies(began))
+        if not self._do(lambda: self._books.check_dependencies(began)):
+            # It may be this very look that takes the database too long: dispatch comes first.
+            self._check_from = self._around.now() + self._timers.sweep
         self._check_soon(self._around.now() - began)
 
-    def _do(self, turn: Callable[[], Sequence[Letter]]) -> None:
+    def _do(self, turn: Callable[[], Sequence[Letter]]) -> bool:
+        """Take a turn without reports; return False if that lost the database."""
         if self._database is None:
-            return
+            return True
         try:
             self._around.post(turn())
         except DatabaseUnreachable as error:
             self._lose_database(error)
+            return False
+        return True
 
     # --- the database -----------------------------------------------------------------------------
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterator, Sequence
+import select
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,8 +20,9 @@ from actors.messages import Assign, BuilderGone, Finished, GoneNoted, Ready, Rec
 from actors.queue_database import QueueDatabase
 from actors.queue_desk import Payload, QueueDesk
 from actors.queue_turn import Letter
+from storage.dependency_waits import DependencyWaits
 from storage.errors import DatabaseUnreachable
-from storage.records import Limits, Outcome
+from storage.records import BinaryPackage, BuildState, Limits, Outcome, Settled
 from storage.repository import in_words
 from tests.fix_desk import NOW
 from tests.fix_storage import Farm
@@ -57,6 +60,7 @@ class World:
     letters: list[object] = field(default_factory=list)
     pauses: list[str] = field(default_factory=list)
     connections: int = 0
+    listening: list[int] = field(default_factory=list)
     tried: int = 0
     _timers: list[tuple[float, int, Payload]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -91,10 +95,12 @@ class World:
         self.connections += 1
         if self.away:
             raise DatabaseUnreachable("can't reach the database: it was taken away")
-        return _NoRoom(self.dsn)
+        database = _NoRoom(self.dsn)
+        self.listening = [database.fileno()]
+        return database
 
     def disconnected(self) -> None:
-        pass
+        self.listening = []
 
     def post(self, letters: Sequence[Letter]) -> None:
         self.letters += [letter.message for letter in letters]
@@ -120,9 +126,9 @@ def world(farm: Farm, shared_database: str) -> Iterator[World]:
     made.desk.end()
 
 
-def assigned(world: World, farm: Farm) -> Assign:
+def assigned(world: World, farm: Farm, name: str = "foo") -> Assign:
     """Have bob get a job."""
-    farm.job()
+    farm.job(name)
     world.desk.receive(Ready("bob", 1, 1))
     world.pass_time(0.1)
     return next(message for message in world.letters if isinstance(message, Assign))
@@ -202,3 +208,85 @@ def test_a_pause_for_the_own_disk_ends_when_it_takes_something_even_after_a_rest
     assert any(isinstance(message, Assign) for message in world.letters)
     world.pass_time(60.0)
     assert world.tried <= 5
+
+
+# --- builds that wait for dependencies --------------------------------------------------------------
+
+
+def lacking(world: World, farm: Farm, *dependencies: str) -> int:
+    """Let a build end for want of these; return it."""
+    order = assigned(world, farm).order
+    lacks = Finished("bob", 1, 1, order.attempt, Outcome.DEPFAIL, dependencies=dependencies, slave_usable=False)
+    world.desk.receive(lacks)
+    world.pass_time(5.0)
+    return order.build
+
+
+def publish(farm: Farm, *packages: BinaryPackage) -> None:
+    with farm.acting("me"):
+        farm.packages.import_index(farm.archives.archive("ubuntu", "primary"), "hoary", "i386", packages)
+
+
+def hear_until(world: World, fact: Callable[[], bool]) -> None:
+    """Let the desk hear what is on its way to it, until a fact; its own clock all but stands still."""
+    deadline = time.monotonic() + 10.0
+    while not fact():
+        assert time.monotonic() < deadline
+        select.select(world.listening, [], [], 0.05)
+        world.desk.notified()
+        world.pass_time(0.001)
+
+
+LIBFOO = BinaryPackage("libfoo", "1", "i386")
+
+
+def test_what_is_published_is_looked_at_as_soon_as_it_is_heard_of(world: World, farm: Farm) -> None:
+    build = lacking(world, farm, "libfoo")
+    publish(farm, LIBFOO)
+    began = world.at
+    hear_until(world, lambda: farm.builds.get(build).state is BuildState.NEEDSBUILD)
+    assert world.at - began < 5.0
+
+
+def test_everybody_who_waits_is_looked_at_every_five_minutes(world: World, farm: Farm) -> None:
+    build = lacking(world, farm, "libfoo")
+    farm.conn.execute("ALTER TABLE binary_package DISABLE TRIGGER tell_inserted")
+    try:
+        publish(farm, LIBFOO)
+    finally:
+        farm.conn.execute("ALTER TABLE binary_package ENABLE TRIGGER tell_inserted")
+    world.pass_time(TIMERS.dependency_sweep - 20.0)
+    assert farm.builds.get(build).state is BuildState.MANUALDEPWAIT
+    world.pass_time(20.0)
+    assert farm.builds.get(build).state is BuildState.NEEDSBUILD
+
+
+def test_what_was_published_while_the_database_was_away_is_looked_at_when_it_is_back(world: World, farm: Farm) -> None:
+    build = lacking(world, farm, "libfoo")
+    world.lose_database()
+    publish(farm, LIBFOO)
+    world.away = False
+    world.pass_time(10.0)
+    assert farm.builds.get(build).state is BuildState.NEEDSBUILD
+
+
+def test_a_look_that_takes_the_database_too_long_does_not_keep_dispatch_from_its_work(
+    world: World, farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = lacking(world, farm, "libfoo")
+    too_long = DatabaseUnreachable("the database can't do that now: canceling statement due to statement timeout")
+
+    def settle(_: object, __: object) -> tuple[Settled, ...]:
+        raise too_long
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DependencyWaits, "settle", settle)
+        publish(farm, LIBFOO)
+        before = world.connections
+        hear_until(world, lambda: bool(world.pauses))
+        world.pass_time(180.0)
+        assert world.connections - before <= 4
+        world.letters.clear()
+        assert assigned(world, farm, "other").order.build != build
+    world.pass_time(70.0)
+    assert farm.builds.get(build).state is not BuildState.MANUALDEPWAIT

@@ -86,6 +86,11 @@ def test_only_builds_that_say_what_they_miss_are_checked(stage: Stage) -> None:
     assert stage.waits.waits() == ()
 
 
+def test_a_build_that_waits_for_nothing_that_can_be_read_is_checked_too(stage: Stage) -> None:
+    build = missing(stage, "Unable to correct problems")
+    assert [wait.build for wait in stage.waits.waits()] == [build]
+
+
 def test_builds_come_by_id_after_one_and_no_more_than_asked_for(stage: Stage) -> None:
     builds = [missing(stage, *("a", "b", "c")[: number + 1], name=f"foo{number}") for number in range(3)]
 
