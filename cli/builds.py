@@ -134,7 +134,7 @@ def show_build(context: typer.Context, build: Id, as_json: AsJson = False) -> No
     if attempts:
         facts.add("limits", words(attempts[-1].limits, attempts[-1].limits_from))
     if one.ended:
-        facts.add("ended", f"{when(one.ended)}, took {took(one)}")
+        facts.add("ended", when(one.ended) + (f", took {took(one)}" if one.started else ""))
     facts.show()
     print_attempts(attempts)
     if files:

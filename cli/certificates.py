@@ -153,7 +153,7 @@ def list_certificates(context: typer.Context, as_json: AsJson = False) -> None:
     rows = Rows("HOLDER", "STATE", "EXPIRES", "SERIAL", less=("SERIAL",))
     for one in found:
         rows.add(one.name, state_of(one, now), when(one.not_after), one.serial)
-    rows.show()
+    rows.show("no certificates: `buildd-master ca issue BUILDER` is for slaves on other machines")
     for one in expiring(found, now):
         warn(warning(one, now))
 

@@ -15,6 +15,7 @@ from storage.records import BuilderRuntime, BuildResult, BuildState, Evidence, O
 
 _COMPLETED: Final = frozenset({Outcome.OK, Outcome.PACKAGEFAIL, Outcome.DEPFAIL})
 _FAILED: Final = frozenset({Outcome.BUILDERFAIL, Outcome.LOST, Outcome.ABORTED})
+_FAILED_HERE: Final = _FAILED | {Outcome.CHROOTFAIL}  #: one that left the job where it was had been the builder's
 _RESULTS: Final = _COMPLETED | {Outcome.UNVERIFIED, Outcome.TIMEOUT}
 _TRYING: Final = frozenset({BuildState.NEEDSBUILD, BuildState.BUILDING, BuildState.GATHERING})
 _LATELY: Final = 5
@@ -42,7 +43,7 @@ class MemoryVerdicts:
             builder=this.builder,
             failures_in_row=self._runtime(this.builder).failures_in_row,
             after_completed=before is not None and before.outcome in _COMPLETED,
-            failed_here=any(row.builder == this.builder and row.outcome in _FAILED for row in mine),
+            failed_here=any(row.builder == this.builder and row.outcome in _FAILED_HERE for row in mine),
             charged_on=tuple(row.builder for row in charged),
             chroot_works_elsewhere=bool(elsewhere & _COMPLETED),
             chroot_fails_elsewhere=Outcome.CHROOTFAIL in elsewhere,

@@ -40,7 +40,7 @@ def misfit(builder: Builder, welcome: Welcome, *, wholly: bool = True) -> str:
         builder: its row.
         welcome: what the slave says of itself.
         wholly: it must build for all that the builder's families mean, as jobs are matched by these; else one
-            architecture is enough: a build in hand is not lost because the row was changed.
+            architecture is enough: a build that its slave has is not lost because the row was changed.
     """
     if welcome.version != VERSION:
         return f"speaks protocol version {welcome.version}, this master {VERSION}"

@@ -140,7 +140,7 @@ class Session:
         return False
 
     def _welcomed(self, at: float, welcome: Welcome, out: list[Order]) -> None:
-        why = misfit(self.row, welcome)
+        why = misfit(self.row, welcome, wholly=not welcome.status.attempt)
         if why:
             self.distrust(at, NotOkKind.MISFIT, f"does not fit: {why}", out)
             return

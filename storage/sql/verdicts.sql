@@ -16,7 +16,8 @@ SELECT this.builder,
                  LIMIT 1), false) AS after_completed,
        EXISTS (SELECT FROM attempt AS before
                WHERE before.build = this.build AND before.job = this.job AND before.builder = this.builder
-                 AND before.outcome IN ('BUILDERFAIL', 'LOST', 'ABORTED')) AS failed_here,
+                 -- a chroot failure that left the job where it was had been the builder's
+                 AND before.outcome IN ('BUILDERFAIL', 'LOST', 'ABORTED', 'CHROOTFAIL')) AS failed_here,
        ARRAY(SELECT before.builder::text FROM attempt AS before
              WHERE before.build = this.build AND before.job = this.job AND before.charged
              ORDER BY before.ended) AS charged_on,

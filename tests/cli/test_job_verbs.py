@@ -121,3 +121,10 @@ def test_the_queue_names_only_builders_that_could_ever_have_the_job(command: Com
 def test_a_list_of_a_state_that_no_build_has_says_so(command: Command, laid_out: Farm) -> None:
     laid_out.job()
     assert command("build", "list", "--state", "manualdepwait").err == "no build is MANUALDEPWAIT\n"
+
+
+def test_a_build_that_ended_without_beginning_took_no_time(command: Command, laid_out: Farm) -> None:
+    job = laid_out.job()
+    command("build", "cancel", job.build)
+    (ended,) = [line for line in command("build", "show", job.build).out.splitlines() if line.startswith("ended")]
+    assert "took" not in ended

@@ -90,6 +90,13 @@ def test_the_evidence_tells_how_the_chroot_does_elsewhere(farm_of_two: Stage) ->
     assert (known.chroot_works_elsewhere, known.chroot_fails_elsewhere) == (True, True)
 
 
+def test_a_chroot_failure_that_was_the_builders_counts_as_one_of_the_job_there(farm_of_two: Stage) -> None:
+    # Else the only capable builder would be given that job again and again, and no other ever.
+    stage, job = farm_of_two, farm_of_two.job()
+    ended(stage, job, "bob", Outcome.CHROOTFAIL, BuildState.NEEDSBUILD, keep=True)
+    assert stage.verdicts.evidence(stage.claim(job, "bob").id).failed_here
+
+
 def test_failures_are_counted_and_quarantine_and_release_are_seen_with_the_builder(farm_of_two: Stage) -> None:
     stage = farm_of_two
     with stage.acting("queue"):

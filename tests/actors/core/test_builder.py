@@ -449,6 +449,7 @@ def test_a_build_in_hand_goes_on_though_its_builder_is_given_a_family_that_the_s
     scene.change_row(families=("amd64", "x86"), architectures=("amd64", "i386"))
     assert scene.core.work is not None
     assert scene.core.work.order.attempt == order.attempt
+    assert not [order for order in scene.orders if isinstance(order, Disconnect)]
     assert not scene.told(BuilderTroubled)
 
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from actors.core.builder_events import Connect, Disconnect, Greet, QueueReplaced, TimersChanged
 from actors.core.session import SessionState
 from actors.core.timers import Timers
-from actors.messages import BuilderTroubled, ProbePassed, Ready, RuntimeChanged, SessionOpened, SessionWanted
+from actors.messages import (
+    AdoptionWanted,
+    BuilderTroubled,
+    ProbePassed,
+    Ready,
+    RuntimeChanged,
+    SessionOpened,
+    SessionWanted,
+)
 from protocol.messages import (
     Echo,
     EchoReply,
@@ -175,6 +184,14 @@ def test_a_slave_that_builds_for_some_of_its_builders_families_only_does_not_fit
     scene.connect()
     scene.slave_says(scene.welcome(architectures=("i386",)))
     assert "it builds for i386, but the builder's families need amd64" in the_trouble(scene).failnotes
+
+
+def test_such_a_slave_is_not_turned_away_with_the_build_that_it_has() -> None:
+    scene = Scene(bob(families=("amd64", "x86"), architectures=("amd64", "i386")))
+    scene.begin()
+    scene.open_session(building(uuid4()))
+    assert scene.told(AdoptionWanted)
+    assert not scene.told(BuilderTroubled)
 
 
 def test_a_slave_without_isolation_serves_no_untrusted_builder() -> None:
