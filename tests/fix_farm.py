@@ -170,7 +170,11 @@ class FarmUnderTest:
         assert self.process is not None
         process, self.process = self.process, None
         with process:
-            return process.wait(seconds)
+            try:
+                return process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()  # or leaving would wait for it without end
+                raise
 
     def close(self) -> None:
         """Leave nothing behind, whatever the test did."""
