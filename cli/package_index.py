@@ -116,15 +116,24 @@ def _stanzas(file: BinaryIO) -> Iterator[Deb822]:
 
 
 def _lines(text: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of the fields that matter, and those that part stanzas."""
-    wanted = False
+    """Yield the lines of the fields that matter, and those that part stanzas.
+
+    Raises:
+        _Damaged: there is no such field in a file that is not empty, as in a page that tells of an error.
+    """
+    wanted = found = foreign = False
     for line in text:
         if line[0] not in " \t":
             wanted = line.lower().startswith(_FIELDS)
+            found = found or wanted
             if wanted or line == "\n":
                 yield line
+            else:
+                foreign = True
         elif wanted:
             yield line
+    if foreign and not found:
+        raise _Damaged("no line in it is one of an index of binary packages")
 
 
 def _unpacked(file: BinaryIO) -> io.RawIOBase:
@@ -152,7 +161,7 @@ def _unpack(kind: Callable[[], _Decompressor], packed: Iterator[bytes]) -> Itera
 
 
 class _Damaged(Exception):
-    """The compressed file is not whole.  No `EOFError`: the library takes that for an end like any other."""
+    """The file is not whole, or something else.  No `EOFError`: the library takes that for an end like any other."""
 
 
 class _Decompressor(Protocol):

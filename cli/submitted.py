@@ -28,7 +28,7 @@ def lines(done: Submitted, pocket: Pocket) -> list[str]:
     else:
         source = f"{done.taken[0].build.source} {done.taken[0].build.version}"
         sums = Counter(_word(one, pocket) for one in done.taken)
-        shown = [f"{count} builds of {source}: {word}" for word, count in sums.items()]
+        shown = [f"{count} {'build' if count == 1 else 'builds'} of {source}: {word}" for word, count in sums.items()]
     if done.superseded:
         shown.append(f"superseded: {places(done.superseded)}; {waiting(done.waiting)}")
     return shown

@@ -48,8 +48,7 @@ def misfit(builder: Builder, welcome: Welcome, *, wholly: bool = True) -> str:
     if lacking and (wholly or len(lacking) == len(set(builder.architectures))):
         return (
             f"wrong architecture: it builds for {_words(welcome.architectures)}, but the builder's families need"
-            f" {_words(lacking)}: start it with --architecture for each, or have its families changed by"
-            f" `buildd-master builder set {builder.name} --family`"
+            f" {_words(lacking)}; `buildd-master builder set {builder.name} --family` changes them"
         )
     if BUILD_TYPE not in welcome.build_types:
         return f"does not know the build type {BUILD_TYPE}, only {_words(welcome.build_types)}"

@@ -91,7 +91,7 @@ def _cooling_down(job: Job, _farm: FarmState) -> Reason | None:
         return None
     return Reason(
         ReasonCode.COOLING_DOWN,
-        f"given back by its slave; waits until {moment(job.cooling_until)}",
+        f"was given back, or failed on the only builder for it; waits until {moment(job.cooling_until)}",
         (("until", job.cooling_until.isoformat()), ("times", job.given_back)),
     )
 

@@ -65,7 +65,7 @@ def answer(job: Job, *builders: BuilderView, others: tuple[Job, ...] = (), pause
         (
             {"cooling_until": EPOCH, "given_back": 2},
             ReasonCode.COOLING_DOWN,
-            "given back by its slave; waits until 2026-03-01 12:00:00 UTC",
+            "was given back, or failed on the only builder for it; waits until 2026-03-01 12:00:00 UTC",
         ),
         (
             {"tags": ("big", "gpu")},
