@@ -11,7 +11,7 @@ export PYTHONPYCACHEPREFIX := $(STATE)/cache/pycache
 fast := -n 2 --dist loadfile -m 'not slow and not deb'
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo test test-fast lint format deb test-deb bench clean
+.PHONY: help demo test test-fast lint format deb test-deb bench chaos chaos-table clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -45,6 +45,12 @@ test-deb: .state/for-test deb ## our own farm builds them, a fresh chroot instal
 bench: .state/for-test ## dispatch latency and throughput, and one decision of the matcher: one JSON line each
 	@$(python) -m bench dispatch --builders 20 --jobs 500 --json
 	@$(python) -m bench matcher --json
+
+chaos: .state/for-test ## a monkey plays with a real farm, 300 jobs: `make chaos SEED=7` (as root it fills disks, too; 2 min)
+	@$(python) -m tests.chaos run --seed $(or $(SEED),1)
+
+chaos-table: ## the figures of all runs of chaos, into docs/reliability.md
+	@$(python) -m tests.chaos table --into docs/reliability.md
 
 clean: ## remove .state/ (nothing of it is running)
 	@rm -rf $(STATE)

@@ -62,10 +62,10 @@ class Session:
         """Push the log of `attempt` from `offset` on."""
         self._log = (attempt, offset)
 
-    def push_log(self, log: bytearray) -> None:
-        """Push what is new in `log`, if this session asked for it."""
-        while self._log is not None and not self.closed and self._log[1] < len(log):
-            attempt, offset = self._log
+    def push_log(self, attempt: str, log: bytearray) -> None:
+        """Push what is new in the `log` of `attempt`, if this session asked for it."""
+        while self._log is not None and self._log[0] == attempt and not self.closed and self._log[1] < len(log):
+            offset = self._log[1]
             piece = bytes(log[offset : offset + CHUNK])
             self.say(Log(attempt, offset, piece))
             self._log = (attempt, offset + len(piece))

@@ -252,7 +252,7 @@ class SimulatedSlave:
             case PushLog(number, attempt, offset):
                 if number in self._sessions:
                     self._sessions[number].follow_log(attempt, offset)
-                    self._push_log()
+                    self._push_log(attempt)
             case KeepCertificate():
                 pass  # it speaks plain TCP only
             case _:
@@ -303,7 +303,7 @@ class SimulatedSlave:
             self._tell(PhaseEntered(order.attempt, phase, time.monotonic()))
             self._log += conduct.log[number * step : (number + 1) * step]
             self._tell(LogGrew(order.attempt, len(self._log)))
-            self._push_log()
+            self._push_log(order.attempt)
             if conduct.seconds:
                 await asyncio.sleep(conduct.seconds / len(conduct.phases))
         if conduct.hangs:
@@ -329,9 +329,9 @@ class SimulatedSlave:
         self._building = None
         self._tell(BuildEnded(attempt, WireOutcome.ABORTED, "aborted", time.monotonic()))
 
-    def _push_log(self) -> None:
+    def _push_log(self, attempt: str) -> None:
         for session in tuple(self._sessions.values()):
-            session.push_log(self._log)
+            session.push_log(attempt, self._log)
 
 
 if __name__ == "__main__":

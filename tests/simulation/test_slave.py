@@ -189,6 +189,21 @@ def test_a_restart_ends_the_build_that_ran(slave_host: SlaveHost) -> None:
     assert master.log == b"simulated build\n"
 
 
+def test_who_follows_one_log_is_not_sent_another_by_its_name(slave_host: SlaveHost) -> None:
+    conducts = (Conduct(log=b"short\n"), Conduct(log=b"longer than the one before\n"))
+    slave = slave_host.add("bob", Script(conducts=conducts, has_everything=True))
+    with master_of(slave) as master:
+        first, *rest = order()
+        master.ask(Build, first, *rest)
+        master.say(LogFrom(first, 0))
+        master.wait_state(SlaveState.WAITING)
+        assert isinstance(master.ask(Clean, first), Accepted)
+        second, *rest = order()
+        master.ask(Build, second, *rest)
+        master.wait_state(SlaveState.WAITING)
+        assert master.log == b"short\n"
+
+
 # -- misbehaviour ----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "on", [Hello, EnsurePresent, Build, Fetch, Clean, Welcome, Present, Accepted, FetchData, Status]
