@@ -32,9 +32,14 @@ class BuildQueue(Repository):
         """Return jobs, waiting and running, by id.
 
         Args:
-            ids: only these; those that are gone are left out.
+            ids: only these; those that are gone are left out.  All of them come in several statements if they are
+                many: one whose rows change meanwhile, or that is new, is told of by the database to who listens.
         """
-        return self._rows(Job, _SQL["jobs"], ids=None if ids is None else possible(ids))
+        if ids is None:
+            with in_words():
+                ids = [job for (job,) in self._conn.execute(_SQL["every_job"])]
+        wanted = sorted(set(possible(ids)))
+        return tuple(job for some in portions(wanted) for job in self._rows(Job, _SQL["jobs"], ids=some))
 
     def job(self, job: int) -> Job:
         """Return one job.

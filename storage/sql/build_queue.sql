@@ -1,7 +1,10 @@
 -- Jobs and attempts; see storage/build_queue.py.
 
+-- every_job --
+SELECT id FROM buildqueue ORDER BY id;
+
 -- jobs --
--- Everything that dispatch looks at; all jobs, or those of `ids`.
+-- Everything that dispatch looks at, of the jobs `ids`.
 SELECT job.id, job.build, source.name AS source, source.version, arch.family, archive.trusted,
        archive.name AS archive,
        distribution.name || '/' || series.name || '/' || arch.architecture AS distroarchseries,
@@ -51,7 +54,7 @@ LEFT JOIN LATERAL (
     ORDER BY chroot.pocket = 'RELEASE'
     LIMIT 1
 ) AS tarball ON true
-WHERE job.id = ANY (coalesce(%(ids)s::bigint[], ARRAY(SELECT id FROM buildqueue)))
+WHERE job.id = ANY (%(ids)s::bigint[])
 ORDER BY job.id;
 
 -- jobs_of --

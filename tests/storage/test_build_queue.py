@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from storage.build_queue import BuildQueue
 from storage.errors import BadValue, ImpossibleMove, UnknownAttempt, UnknownJob
 from storage.records import BuildState, Limits, NotOkKind, Outcome, Pick, Pocket, Recording
-from tests.fix_storage import Stage, left, stored
+from storage.repository import Repository
+from tests.fix_storage import Farm, Stage, left, stored
 
 
 def test_a_queued_build_is_a_job_without_builder_or_start_time(stage: Stage) -> None:
@@ -400,3 +403,21 @@ def test_a_manual_score_is_kept_until_it_is_taken_back(stage: Stage) -> None:
         stage.queue.set_manual_score(job.id, 2_000_000)
     with pytest.raises(UnknownJob, match="999"), stage.acting("cli"):
         stage.queue.set_manual_score(999, 1)
+
+
+def test_however_many_jobs_are_read_no_statement_reads_all_of_them(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A statement that outlives its time is taken for a database that is away: the farm would never start again.
+    monkeypatch.setattr("storage.repository._AT_ONCE", 2)
+    jobs = [farm.job(f"foo{number}") for number in range(5)]
+    read: list[int] = []
+
+    def rows(self: BuildQueue, record: Any, query: bytes, **params: Any) -> Any:
+        read.append(len(params["ids"]))
+        return Repository._rows(self, record, query, **params)
+
+    monkeypatch.setattr(BuildQueue, "_rows", rows)
+    assert [job.id for job in farm.queue.jobs()] == [job.id for job in jobs]
+    assert [job.id for job in farm.queue.jobs([jobs[4].id, jobs[0].id, jobs[4].id, 99, jobs[1].id])] == [
+        jobs[place].id for place in (0, 1, 4)
+    ]
+    assert read == [2, 2, 1, 2, 2]
