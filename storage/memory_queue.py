@@ -246,7 +246,7 @@ class MemoryBuildQueue:
             cooled = replace(row, cooling_until=None, given_back=0) if row.given_back else row
         else:
             until = self._farm.now() + timedelta(seconds=seconds)
-            cooled = replace(row, cooling_until=until, given_back=row.given_back + 1)
+            cooled = replace(row, cooling_until=until, given_back=min(row.given_back, 1_000_000) + 1)
         self._farm.put("buildqueue", job, cooled)
 
     def _seen(self, row: AttemptRow) -> Attempt:

@@ -91,6 +91,7 @@ _ROWS: Final[dict[Outcome, _Row]] = {
 DOUBTFUL: Final = frozenset({outcome for outcome, row in _ROWS.items() if row.charge} | {Outcome.CHROOTFAIL})
 
 _LONGEST_COOLING: Final = 86_400.0  #: seconds
+_MOST_COUNTED: Final = 1_000_000  #: failures in a row; whatever was written into the row, its end can be recorded
 
 
 def cooling_seconds(first: float, given_back: int) -> float:
@@ -162,7 +163,7 @@ def verdict(
 
 def _on_the_ladder(means: Verdict, evidence: Evidence, capable: int, rules: VerdictRules, words: list[str]) -> Verdict:
     """Let the builder climb (dispatch-rules §6): clean, quarantine, not ok; the only capable one goes no further."""
-    failures = evidence.failures_in_row + 1
+    failures = min(evidence.failures_in_row, _MOST_COUNTED) + 1
     means = replace(means, failures=failures)
     times = f"{failures} failures in a row"
     if failures == 1:

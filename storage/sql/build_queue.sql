@@ -271,7 +271,7 @@ WHERE id = %(attempt)s AND outcome IS NULL;
 -- A job that was given back waits for a while; one that ended otherwise and is kept begins to count anew.
 UPDATE buildqueue
 SET cooling_until = now() + make_interval(secs => %(seconds)s::double precision),
-    given_back = CASE WHEN %(seconds)s::double precision IS NULL THEN 0 ELSE given_back + 1 END
+    given_back = CASE WHEN %(seconds)s::double precision IS NULL THEN 0 ELSE least(given_back, 1000000) + 1 END
 WHERE id = %(job)s AND (given_back > 0 OR %(seconds)s::double precision IS NOT NULL);
 
 -- move --

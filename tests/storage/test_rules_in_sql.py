@@ -7,6 +7,7 @@ from typing import LiteralString
 import psycopg
 import pytest
 
+from actors.core.verdict import verdict
 from storage.check import check
 from storage.librarian import Librarian
 from storage.records import BuildState, Limits, NotOkBy, NotOkKind, Outcome, Pick
@@ -299,3 +300,20 @@ def test_tags_in_arrays_of_arrays_still_keep_a_job_from_a_builder(
     farm.sql("UPDATE build SET tags = %s", asked)
     with farm.acting("queue"):
         assert farm.queue.claim((Pick(job.id, "bob", 1),), Limits(wall_seconds=3600)) == ()
+
+
+def test_counts_that_plain_sql_set_to_the_largest_do_not_keep_an_attempt_from_ending(farm: Farm) -> None:
+    job = farm.job()
+    farm.sql("UPDATE buildqueue SET given_back = 2147483647")
+    attempt = farm.claim(job, farm.builder("bob"))
+    farm.sql(
+        "INSERT INTO builder_runtime (builder, state, connected, failures_in_row)"
+        " VALUES ('bob', 'IDLE', true, 2147483647) ON CONFLICT (builder) DO UPDATE SET failures_in_row = 2147483647"
+    )
+    means = verdict(Outcome.BUILDERFAIL, BuildState.BUILDING, farm.verdicts.evidence(attempt.id), capable=1)
+    with farm.acting("queue"):
+        farm.verdicts.count_failure("bob", means.failures, means.quarantine, "broken")
+        farm.queue.record(
+            attempt.id, Outcome.BUILDERFAIL, "", build_state=means.build, keep_job=True, cool_seconds=60.0
+        )
+    assert farm.queue.job(job.id).builder is None
