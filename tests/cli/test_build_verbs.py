@@ -171,7 +171,7 @@ RETRY_WHAT: list[tuple[list[str], str]] = [
     (["--state", "BUILDING"], "--state takes one of FAILEDTOBUILD"),
     (["--state", "BROKEN"], "'BROKEN' is not one of"),
     (["--state", "CHROOTWAIT", "--archive", "primary"], "write DISTRIBUTION/ARCHIVE"),
-    (["--state", "CHROOTWAIT", "--archive", "ubuntu/nowhere"], "no archive 'ubuntu nowhere' here"),
+    (["--state", "CHROOTWAIT", "--archive", "ubuntu/nowhere"], "no archive 'ubuntu/nowhere' here"),
     (
         ["--state", "CHROOTWAIT", "--series", "ubuntu/warty"],
         "no series 'ubuntu/warty' here (there are: ubuntu/hoary)",

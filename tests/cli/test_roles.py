@@ -164,7 +164,8 @@ def test_who_has_no_role_changes_nothing_by_any_command(
         ran = run_tried(name, roles, command, dsc, roles.mallory)
         after = every_row(roles.stage.conn)
         if comes == LOOKS:
-            assert (ran.code, ran.err) == (0, "") or name == "doctor", (name, ran.err)
+            refused = ran.code != 0 or REFUSED in ran.err  # an empty list may say how it gets longer
+            assert not refused or name == "doctor", (name, ran.err)
             del before["api_token"], after["api_token"]  # when the token was used last
         else:
             assert (ran.code, ran.out) == (2, ""), name

@@ -178,7 +178,7 @@ def test_what_is_not_published_can_not_be_withdrawn(wide: Command, source: Sourc
         (("debian/primary", "absent"), "no source package release 'absent' here"),
         (("debian/primary", "tiny", "--version", "2.0"), "'tiny 2.0' here (there are: 1.0 in sid RELEASE)"),
         (("debian/primary", "tiny", "--series", "trixie"), "(there are: 1.0 in sid RELEASE)"),
-        (("debian/nowhere", "tiny"), "no archive 'debian nowhere'"),
+        (("debian/nowhere", "tiny"), "no archive 'debian/nowhere'"),
         (("primary", "tiny"), "'primary' names no archive"),
     ):
         ran = wide("archive", "unpublish", *arguments)
