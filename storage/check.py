@@ -32,7 +32,7 @@ INVARIANTS: Final = {
     5: "every waiting job has a reason, or would be dispatched now",
     6: "every FULLYBUILT build has files, and the librarian has them all",
     7: "every closed attempt has exactly one outcome",
-    8: "the last event of every build, job and builder tells its state",
+    8: "the last event of every build, job, builder and chroot tells its state",
 }
 
 _SQL = load("check")

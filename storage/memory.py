@@ -208,7 +208,7 @@ class MemoryBuilders:
         """Return the row with what is in force of its runtime."""
         runtime: BuilderRuntime = self._farm.table("builder_runtime")[row.name]
         now = self._farm.now()
-        if runtime.quarantined_until is None and runtime.frozen_until is None:
+        if runtime.quarantined_until is None and runtime.frozen_until is None and not runtime.failures_in_row:
             return row  # as nearly all are
         quarantined = runtime.quarantined_until is not None and runtime.quarantined_until > now
         frozen = runtime.frozen_until is not None and runtime.frozen_until > now

@@ -34,7 +34,10 @@ class Verdicts(Repository):
 
     def count_failure(self, builder: str, failures: int, quarantine: float | None, why: str) -> None:
         """Write how often in a row a builder has failed; with seconds of `quarantine`, until when it gets nothing."""
-        self._run(_SQL["count_failure"], builder=builder, failures=failures, seconds=quarantine, why=why)
+        given = {"builder": builder, "failures": failures, "seconds": quarantine, "why": why}
+        if not self._run(_SQL["count_failure"], **given):  # no actor spoke of it yet
+            self._run(_SQL["have_runtime"], builder=builder)
+            self._run(_SQL["count_failure"], **given)
 
     def completed(self, builder: str) -> None:
         """A builder completed a build: it has not failed in a row."""

@@ -23,7 +23,11 @@ UNION ALL
 SELECT format('build %%s is %%s, with %%s open attempts', build.id, build.state, count(attempt.id))
 FROM build LEFT JOIN attempt ON attempt.build = build.id AND attempt.outcome IS NULL
 GROUP BY build.id
-HAVING (build.state IN ('BUILDING', 'GATHERING', 'CANCELLING')) <> (count(attempt.id) > 0);
+HAVING (build.state IN ('BUILDING', 'GATHERING', 'CANCELLING')) <> (count(attempt.id) > 0)
+UNION ALL
+SELECT format('job %%s is there, and its build %%s is %%s', job.id, build.id, build.state)
+FROM buildqueue AS job JOIN build ON build.id = job.build
+WHERE build.state NOT IN ('NEEDSBUILD', 'BUILDING', 'GATHERING', 'CANCELLING');
 
 -- trust --
 SELECT format('attempt %%s was claimed as %%s, its build %%s is %%s', attempt.id,
@@ -43,12 +47,20 @@ WHERE outcome IS NULL AND deadline < now() - interval '1 minute'
 UNION ALL
 SELECT format('builder %%s is %%s, which should have ended at %%s', builder, state, deadline)
 FROM builder_runtime
-WHERE deadline < now() - interval '1 minute';
+WHERE deadline < now() - interval '1 minute'
+UNION ALL
+SELECT format('attempt %%s on %%s is being cancelled, and may go on until %%s', attempt.id, attempt.builder, attempt.deadline)
+FROM attempt JOIN build ON build.id = attempt.build
+WHERE attempt.outcome IS NULL AND build.state = 'CANCELLING' AND attempt.deadline > now() + interval '70 seconds';
 
 -- built_without_files --
 SELECT format('build %%s is FULLYBUILT without a file', id)
 FROM build
-WHERE state = 'FULLYBUILT' AND NOT EXISTS (SELECT FROM build_file WHERE build_file.build = build.id);
+WHERE state = 'FULLYBUILT' AND NOT EXISTS (SELECT FROM build_file WHERE build_file.build = build.id)
+UNION ALL
+SELECT format('package %%s %%s is published by build %%s, which is %%s', package.name, package.version, build.id, build.state)
+FROM binary_package AS package JOIN build ON build.id = package.build
+WHERE build.state <> 'FULLYBUILT';
 
 -- built_files --
 SELECT build.id, alias.filename::text, alias.content::text
@@ -68,29 +80,58 @@ SELECT format('attempt %%s was closed %%s times: %%s', attempt.id, count(*),
 FROM attempt
 JOIN event ON event.subject = 'attempt:' || attempt.id AND event.after ->> 'outcome' IS NOT NULL
 GROUP BY attempt.id
-HAVING count(*) > 1;
+HAVING count(*) > 1
+UNION ALL
+SELECT format('attempt %%s: outcome is %%s, and it is %%s', attempt.id, coalesce(outcome, 'none'), blame.told)
+FROM attempt
+CROSS JOIN LATERAL (VALUES
+    ('charged to the job', charged, outcome IN ('GIVENBACK', 'BUILDERFAIL', 'LOST', 'ABORTED', 'CHROOTFAIL')),
+    ('the builder''s fault', builder_induced, outcome = 'PACKAGEFAIL'),
+    ('judged', verdict <> '', outcome IS NOT NULL),
+    ('kept from its builder', excluded_until IS NOT NULL, outcome IS NOT NULL)
+) AS blame (told, given, due)
+WHERE blame.given AND blame.due IS NOT TRUE;
 
 -- events_tell --
-WITH fact AS (
-    SELECT 'build:' || id AS subject, 'state' AS name, state::text AS value FROM build
+-- `untold`: a value that needs no event; of what a row has beside its first fact, any: one line tells that it is unknown.
+WITH fact (subject, name, value, untold) AS (
+    SELECT 'build:' || id, 'state', to_jsonb(state), NULL::jsonb FROM build
     UNION ALL
-    SELECT 'job:' || id, 'builder', builder::text FROM buildqueue
+    SELECT 'build:' || id, 'suspect', coalesce(to_jsonb(suspect), 'null'), coalesce(to_jsonb(suspect), 'null') FROM build
     UNION ALL
-    SELECT 'builder:' || name, 'builderok', builderok::text FROM builder
+    SELECT 'job:' || id, one.name, to_jsonb(job) -> one.name, CASE WHEN one.name <> 'builder' THEN to_jsonb(job) -> one.name END
+    FROM buildqueue AS job,
+         (VALUES ('builder'), ('assigned'), ('manual_score'), ('cooling_until'), ('given_back')) AS one (name)
     UNION ALL
-    SELECT 'builder:' || name, 'trusted', trusted::text FROM builder
+    SELECT 'builder:' || builder.name, one.name, to_jsonb(builder) -> one.name,
+           CASE WHEN one.name <> 'builderok' THEN to_jsonb(builder) -> one.name END
+    FROM builder, (VALUES ('builderok'), ('notok_by'), ('notok_kind'), ('trusted'), ('manual')) AS one (name)
+    UNION ALL
+    SELECT 'builder:' || builder, one.name, to_jsonb(builder_runtime) -> one.name, one.untold
+    FROM builder_runtime, (VALUES ('quarantined_until', 'null'::jsonb), ('frozen_until', 'null'), ('failures_in_row', '0'))
+         AS one (name, untold)
+    UNION ALL
+    SELECT 'chroot:' || id, 'held_back', to_jsonb(held_back), NULL FROM chroot
+    UNION ALL
+    SELECT 'farm:' || id, 'paused', to_jsonb(paused), '""' FROM farm
 )
-SELECT format('%%s: %%s is %%s, the last event says %%s', fact.subject, fact.name, coalesce(fact.value, 'none'),
-              CASE WHEN last.told IS NULL THEN 'nothing' ELSE coalesce(last.value, 'none') END)
+SELECT format('%%s: %%s is %%s, the last event says %%s', fact.subject, fact.name,
+              coalesce(nullif(fact.value #>> '{}', ''), 'none'),
+              CASE WHEN last.told IS NULL THEN 'nothing' ELSE coalesce(nullif(last.value #>> '{}', ''), 'none') END)
 FROM fact
 LEFT JOIN LATERAL (
-    SELECT true AS told, event.after ->> fact.name AS value
+    SELECT true AS told, coalesce(event.after -> fact.name, fact.untold, 'null') AS value
     FROM event
     WHERE event.subject = fact.subject AND (event.after ? fact.name OR event.what = 'delete')
     ORDER BY event.id DESC
     LIMIT 1
 ) AS last ON true
-WHERE last.told IS NULL OR last.value IS DISTINCT FROM fact.value
+WHERE CASE
+    WHEN last.told IS NULL THEN fact.value IS DISTINCT FROM fact.untold
+    WHEN fact.name LIKE '%%\_until' THEN  -- written with the time zone of whoever wrote it
+        (fact.value #>> '{}')::timestamptz IS DISTINCT FROM (last.value #>> '{}')::timestamptz
+    ELSE fact.value IS DISTINCT FROM last.value
+END
 UNION ALL
 SELECT format('%%s: it is gone, and no event says so', first.subject)
 FROM event AS first

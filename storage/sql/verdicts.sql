@@ -30,14 +30,17 @@ SELECT this.builder,
 FROM this;
 
 -- count_failure --
-INSERT INTO builder_runtime AS runtime (builder, state, connected, failures_in_row, quarantined_until, quarantine_why)
-SELECT name, 'DISCONNECTED', false, %(failures)s, now() + make_interval(secs => %(seconds)s::double precision),
-       CASE WHEN %(seconds)s::double precision IS NULL THEN '' ELSE %(why)s END
-FROM builder WHERE name = %(builder)s
-ON CONFLICT (builder) DO UPDATE
-SET failures_in_row = excluded.failures_in_row,
-    quarantined_until = coalesce(excluded.quarantined_until, runtime.quarantined_until),
-    quarantine_why = coalesce(nullif(excluded.quarantine_why, ''), runtime.quarantine_why);
+-- An update, and never an insert: that would be no event.  No row: no runtime, or no builder.
+UPDATE builder_runtime
+SET failures_in_row = %(failures)s,
+    quarantined_until = coalesce(now() + make_interval(secs => %(seconds)s::double precision), quarantined_until),
+    quarantine_why = CASE WHEN %(seconds)s::double precision IS NULL THEN quarantine_why ELSE %(why)s END
+WHERE builder = %(builder)s;
+
+-- have_runtime --
+INSERT INTO builder_runtime (builder, state, connected)
+SELECT name, 'DISCONNECTED', false FROM builder WHERE name = %(builder)s
+ON CONFLICT (builder) DO NOTHING;
 
 -- completed --
 UPDATE builder_runtime SET failures_in_row = 0 WHERE builder = %(builder)s AND failures_in_row > 0;
