@@ -41,10 +41,10 @@ def ended(turn: Turn, report: say.Finished) -> None:
     if not report.packages:
         return
     packages = turn.database.packages
-    place = packages.place(report.attempt)
+    place = packages.place(report.attempt, (one.name for one in report.packages))
     if place is None:
         return  # it was being cancelled
-    gone, new = superseded(packages.left_by_builds(place, (one.name for one in report.packages)), report.packages)
+    gone, new = superseded(place.earlier, report.packages)
     if new:
         turn.books.agenda.handle(Published(frozenset(packages.publish(place, new, gone))))
 

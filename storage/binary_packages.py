@@ -25,19 +25,14 @@ _SQL = load("binary_packages")
 class BinaryPackages(Repository):
     """What is published."""
 
-    def place(self, attempt: UUID) -> Place | None:
-        """Return where the build of `attempt` publishes; None if it is not FULLYBUILT by this attempt."""
-        return self._row(Place, _SQL["place"], attempt=attempt)
+    def place(self, attempt: UUID, names: Iterable[str] = ()) -> Place | None:
+        """Return where the build of `attempt` publishes; None if it is not FULLYBUILT by this attempt.
 
-    def left_by_builds(self, place: Place, names: Iterable[str]) -> tuple[PublishedPackage, ...]:
-        """Return what builds have left in that archive and series, of these names, oldest first."""
-        return self._rows(
-            PublishedPackage,
-            _SQL["left_by_builds"],
-            archive=place.archive,
-            series=place.series,
-            names=sorted(set(names)),
-        )
+        Args:
+            attempt: which.
+            names: of packages; what builds have left there of these comes along, oldest first.
+        """
+        return self._row(Place, _SQL["place"], attempt=attempt, names=sorted(set(names)))
 
     def publish(
         self, place: Place, packages: Sequence[BinaryPackage], superseded: Sequence[int] = ()

@@ -18,6 +18,7 @@ from storage.records import (
     BuildState,
     DependencyWait,
     DistroArchSeries,
+    EarlierPackage,
     Imported,
     Outcome,
     Place,
@@ -55,7 +56,7 @@ class MemoryBinaryPackages:
         """Work on `farm`."""
         self._farm = farm
 
-    def place(self, attempt: UUID) -> Place | None:
+    def place(self, attempt: UUID, names: Iterable[str] = ()) -> Place | None:
         """See `BinaryPackages.place`."""
         row: AttemptRow | None = self._farm.table("attempt").get(attempt)
         if row is None or row.outcome != Outcome.OK:
@@ -63,19 +64,14 @@ class MemoryBinaryPackages:
         build: BuildRow = self._farm.table("build")[row.build]
         if build.state != BuildState.FULLYBUILT:
             return None
-        series: DistroArchSeries = self._farm.table("distroarchseries")[build.distroarchseries]
-        return Place(build.id, build.archive, series.series)
-
-    def left_by_builds(self, place: Place, names: Iterable[str]) -> tuple[PublishedPackage, ...]:
-        """See `BinaryPackages.left_by_builds`."""
+        series: str = self._farm.table("distroarchseries")[build.distroarchseries].series
         wanted = set(names)
-        return tuple(
-            _published(row)
-            for row in self._offering(wanted)
-            if (row.archive, row.series) == (place.archive, place.series)
-            and row.name in wanted
-            and row.build is not None
+        earlier = tuple(
+            EarlierPackage(one.id, one.name, one.version, one.architecture)
+            for one in self._offering(wanted)
+            if (one.archive, one.series) == (build.archive, series) and one.name in wanted and one.build is not None
         )
+        return Place(build.id, build.archive, series, earlier)
 
     def publish(
         self, place: Place, packages: Sequence[BinaryPackage], superseded: Sequence[int] = ()

@@ -585,12 +585,23 @@ class PublishedPackage:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierPackage:
+    """A binary package that a build has left before."""
+
+    id: int
+    name: str
+    version: str
+    architecture: str
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where a build publishes what it leaves."""
 
     build: int
     archive: int
     series: str
+    earlier: tuple[EarlierPackage, ...] = ()  #: what is there, of the names asked for; what comes from outside is not
 
 
 @dataclass(frozen=True, slots=True)

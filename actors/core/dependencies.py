@@ -18,7 +18,7 @@ from typing import Final
 
 from actors.core.relations import ALL, Fits, Relation, offers, read, version_of
 from protocol.shapes import fit_text
-from storage.records import BinaryPackage, DependencyWait, PublishedPackage
+from storage.records import BinaryPackage, DependencyWait, EarlierPackage, PublishedPackage
 
 MOST_REPORTED: Final = 1000  #: dependencies of one build that are kept; a native slave reports 100
 _GROWTH: Final = 4  #: doubt lasts so many times longer with each attempt that ended so
@@ -132,7 +132,7 @@ def judge(wait: DependencyWait, shelf: Shelf, doubt: Doubt, fits: Fits) -> Judge
 
 
 def superseded(
-    there: Iterable[PublishedPackage], new: Sequence[BinaryPackage]
+    there: Iterable[EarlierPackage], new: Sequence[BinaryPackage]
 ) -> tuple[tuple[int, ...], tuple[BinaryPackage, ...]]:
     """Say how what a build leaves changes what builds have left before it, in one archive and series.
 
@@ -148,7 +148,7 @@ def superseded(
     return gone, published
 
 
-def _yields(one: BinaryPackage | PublishedPackage, to: BinaryPackage | PublishedPackage, *, same: bool) -> bool:
+def _yields(one: BinaryPackage | EarlierPackage, to: BinaryPackage | EarlierPackage, *, same: bool) -> bool:
     if one.name != to.name or to.architecture not in {one.architecture, ALL}:
         return False
     mine, others = version_of(one.version), version_of(to.version)

@@ -1,23 +1,19 @@
 -- Binary packages: what is published; see storage/binary_packages.py.
 
 -- place --
--- Where the build of an attempt publishes.  No row: it is not FULLYBUILT by this attempt.
-SELECT build.id AS build, build.archive, series.name AS series
+-- Where the build of an attempt publishes, and what builds have left there of these names.  No row: it is not
+-- FULLYBUILT by this attempt.
+SELECT build.id AS build, build.archive, series.name AS series,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('id', package.id, 'name', package.name, 'version', package.version,
+                                                     'architecture', package.architecture) ORDER BY package.id), '[]')
+        FROM binary_package AS package
+        WHERE package.archive = build.archive AND package.distroseries = arch.distroseries
+          AND package.name = ANY (%(names)s) AND package.build IS NOT NULL) AS earlier
 FROM attempt
 JOIN build ON build.id = attempt.build
 JOIN distroarchseries AS arch ON arch.id = build.distroarchseries
 JOIN distroseries AS series ON series.id = arch.distroseries
 WHERE attempt.id = %(attempt)s AND attempt.outcome = 'OK' AND build.state = 'FULLYBUILT';
-
--- left_by_builds --
--- What builds have left in one archive and series, of these names.
-SELECT package.id, package.archive, series.name AS series, package.name, package.version, package.architecture,
-       package.provides, package.build, package.created
-FROM binary_package AS package
-JOIN distroseries AS series ON series.id = package.distroseries
-WHERE package.archive = %(archive)s AND series.name = %(series)s AND package.name = ANY (%(names)s)
-  AND package.build IS NOT NULL
-ORDER BY package.id;
 
 -- publish --
 -- In the place of those `superseded`.  Rows: the new ones.

@@ -16,6 +16,7 @@ from storage.records import (
     Attempt,
     BinaryPackage,
     BuildState,
+    EarlierPackage,
     Imported,
     Outcome,
     Place,
@@ -36,13 +37,14 @@ def end(
         stage.queue.record(attempt.id, outcome, "", build_state=state, keep_job=False, results=results)
 
 
-def built(stage: Stage, name: str = "foo", archive: str = "primary", builder: str = "bob") -> Place:
-    """Build something and return where it publishes."""
+def built(stage: Stage, name: str = "foo", archive: str = "primary", *names: str) -> Place:
+    """Build something; return where it publishes, and what is there of these names."""
+    builder = "bob" if archive == "primary" else "eve"
     if builder not in {one.name for one in stage.builders.all()}:
         stage.builder(builder, trusted=archive == "primary")
     attempt = stage.claim(stage.job(name, archive), builder)
     end(stage, attempt)
-    place = stage.packages.place(attempt.id)
+    place = stage.packages.place(attempt.id, names)
     assert place is not None
     return place
 
@@ -98,7 +100,7 @@ def test_what_is_published_is_found_by_its_name_and_by_what_it_provides(stage: S
 
 
 def test_packages_of_another_archive_or_series_are_not_offered(stage: Stage) -> None:
-    publish(stage, built(stage, archive="cprov/ppa", builder="eve"), FOO)
+    publish(stage, built(stage, archive="cprov/ppa"), FOO)
     assert offered(stage, "foo") == []
     assert offered(stage, "foo", archive="cprov/ppa") == ["foo 1.0-1 i386"]
     ppa = stage.archives.archive("ubuntu", "cprov/ppa").id
@@ -107,18 +109,17 @@ def test_packages_of_another_archive_or_series_are_not_offered(stage: Stage) -> 
 
 def test_a_package_takes_the_place_of_those_it_supersedes(stage: Stage) -> None:
     (old, doc) = publish(stage, built(stage), FOO, DOC)
-    newer = built(stage, "foo2")
-    there = stage.packages.left_by_builds(newer, ["foo", "bar"])
-    assert [one.id for one in there] == [old]
+    newer = built(stage, "foo2", "primary", "foo", "bar")
+    assert newer.earlier == (EarlierPackage(old, "foo", "1.0-1", "i386"),)
     (new,) = publish(stage, newer, BinaryPackage("foo", "2.0", "i386"), gone=(old,))
-    assert [one.id for one in stage.packages.left_by_builds(newer, ["foo", "foo-doc"])] == [doc, new]
+    assert [one.id for one in built(stage, "foo3", "primary", "foo", "foo-doc").earlier] == [doc, new]
+    assert built(stage, "foo", "cprov/ppa", "foo", "foo-doc").earlier == ()
 
 
 def test_what_comes_from_outside_is_none_of_the_builds(stage: Stage) -> None:
-    place = built(stage)
     with stage.acting("me"):
         stage.packages.import_index(primary(stage), "hoary", "i386", [FOO])
-    assert stage.packages.left_by_builds(place, ["foo"]) == ()
+    assert built(stage, "foo", "primary", "foo").earlier == ()
 
 
 def test_the_same_package_twice_is_published_once(stage: Stage) -> None:

@@ -20,7 +20,7 @@ from actors.core.dependencies import (
     reported,
     superseded,
 )
-from storage.records import BinaryPackage, DependencyWait, PublishedPackage
+from storage.records import BinaryPackage, DependencyWait, EarlierPackage, PublishedPackage
 from tests.actors.core.test_relations import VERSIONS
 from tests.fix_packages import NOON, PPA, PRIMARY, a_package, a_wait, exactly
 
@@ -258,12 +258,16 @@ def test_a_build_that_never_had_an_attempt_doubts_nothing() -> None:
 # --- what makes way for what ------------------------------------------------------------------------
 
 
+def earlier(name: str, version: str, number: int = 7, architecture: str = "i386") -> EarlierPackage:
+    return EarlierPackage(number, name, version, architecture)
+
+
 def test_a_newer_version_takes_the_place_of_an_older_one_of_its_architecture_or_of_any_if_it_is_for_all() -> None:
     there = [
-        a_package("foo", "1.9", id=1),
-        a_package("foo", "1.9", id=2, architecture="amd64"),
-        a_package("foo", "1.9", id=3, architecture="all"),
-        a_package("bar", "1", id=4),
+        earlier("foo", "1.9", 1),
+        earlier("foo", "1.9", 2, "amd64"),
+        earlier("foo", "1.9", 3, "all"),
+        earlier("bar", "1", 4),
     ]
     new = BinaryPackage("foo", "1.10", "i386")
     assert superseded(there, [new]) == ((1,), (new,))
@@ -273,17 +277,17 @@ def test_a_newer_version_takes_the_place_of_an_older_one_of_its_architecture_or_
 
 def test_a_rebuilt_version_takes_the_place_of_itself() -> None:
     same = BinaryPackage("foo", "1", "i386")
-    assert superseded([a_package("foo", "1", id=7)], [same]) == ((7,), (same,))
+    assert superseded([earlier("foo", "1")], [same]) == ((7,), (same,))
 
 
 def test_versions_that_can_not_be_compared_stand_beside_each_other() -> None:
     for there, new in (("1_2", "1"), ("1", "1_2")):
         one = BinaryPackage("foo", new, "i386")
-        assert superseded([a_package("foo", there)], [one]) == ((), (one,))
+        assert superseded([earlier("foo", there)], [one]) == ((), (one,))
 
 
 def test_an_older_version_is_not_published_over_a_newer_one() -> None:
     older, other = BinaryPackage("foo", "1", "i386"), BinaryPackage("bar", "1", "i386")
-    assert superseded([a_package("foo", "2", id=7)], [older, other]) == ((), (other,))
-    assert superseded([a_package("foo", "2", id=7, architecture="all")], [older]) == ((), ())
-    assert superseded([a_package("foo", "2", id=7, architecture="amd64")], [older]) == ((), (older,))
+    assert superseded([earlier("foo", "2")], [older, other]) == ((), (other,))
+    assert superseded([earlier("foo", "2", 7, "all")], [older]) == ((), ())
+    assert superseded([earlier("foo", "2", 7, "amd64")], [older]) == ((), (older,))
