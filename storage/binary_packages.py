@@ -7,7 +7,7 @@ their own architecture and of `all`.  Which row satisfies what is decided in `ac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 
 from storage.errors import UnknownSeries
 from storage.package_words import check_index, check_package, without_repeats
+from storage.patience import unhurried
 from storage.queries import load
 from storage.records import Archive, BinaryPackage, Imported, Place, PublishedPackage
 from storage.repository import Repository, in_words
@@ -98,6 +99,10 @@ class BinaryPackages(Repository):
         distroseries, architectures = found
         check_index(index, f"{archive.distribution}/{series}", architectures)
         where = {"archive": archive.id, "distroseries": distroseries, "index": index}
+        with unhurried(self._conn):
+            return self._replace(where, packages)
+
+    def _replace(self, where: Mapping[str, object], packages: Iterable[BinaryPackage]) -> Imported:
         self._run(_SQL["make_room"])
         self._run(_SQL["make_table"])
         total = 0

@@ -117,13 +117,8 @@ def offers(package: PublishedPackage) -> tuple[tuple[str, str | None], ...]:
 
 def provided_by(field: str) -> tuple[str, ...]:
     """Return what a `Provides` field provides, each in the one way to write it; what can't be read is left out."""
-    found: dict[str, None] = {}
-    for part in field.split(","):
-        relation = read(" ".join(part.split()))
-        if relation is not None and len(relation) == 1 and relation[0].sign in {"", "="}:
-            one = relation[0]
-            found[f"{one.name} (= {one.version})" if one.sign else one.name] = None
-    return tuple(found)
+    found = (_PROVIDED.fullmatch(part.strip()) for part in field.split(","))
+    return tuple(dict.fromkeys(f"{one[1]} (= {one[2]})" if one[2] else one[1] for one in found if one is not None))
 
 
 @lru_cache(maxsize=100_000)

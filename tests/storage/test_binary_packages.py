@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
 
-from storage.database import connect
-from storage.errors import BadValue, UnknownSeries
+from storage.binary_packages import BinaryPackages
+from storage.database import acting, connect
+from storage.errors import BadValue, DatabaseUnreachable, UnknownSeries
 from storage.memory_indexes import relation_names
 from storage.records import (
     Archive,
@@ -195,6 +197,17 @@ def test_an_index_that_the_series_has_no_use_for_is_refused(stage: Stage) -> Non
         import_index(stage, "amd46", FOO)
     with pytest.raises(UnknownSeries, match="ubuntu/warty"), stage.acting("me"):
         stage.packages.import_index(primary(stage), "warty", "i386", [FOO])
+
+
+def test_an_import_may_take_longer_than_other_statements(farm: Farm, shared_database: str) -> None:
+    packages = [BinaryPackage(f"p{number}", "1", "i386") for number in range(20_000)]
+    with connect(shared_database, application="me", statement_seconds=0.02) as hurried:
+        conn: psycopg.Connection[Any] = hurried
+        with acting(conn, "me"):
+            done = BinaryPackages(conn).import_index(primary(farm), "hoary", "i386", packages)
+        assert done == Imported(20_000, 0, 0)
+        with pytest.raises(DatabaseUnreachable), acting(conn, "me"):
+            conn.execute("SELECT pg_sleep(1)")
 
 
 # --- at the SQL prompt ----------------------------------------------------------------------------
