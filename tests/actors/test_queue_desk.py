@@ -131,7 +131,11 @@ def assigned(world: World, farm: Farm, name: str = "foo") -> Assign:
     farm.job(name)
     world.desk.receive(Ready("bob", 1, 1))
     world.pass_time(0.1)
-    return next(message for message in world.letters if isinstance(message, Assign))
+    deadline = time.monotonic() + 10.0  # a notification takes its own time from one connection to the other
+    while not (found := [message for message in world.letters if isinstance(message, Assign)]):
+        assert time.monotonic() < deadline
+        world.desk.notified()
+    return found[0]
 
 
 def test_a_database_that_comes_back_takes_what_came_meanwhile_and_people_are_told_both_times(
