@@ -19,7 +19,6 @@ from actors.core.outbox import SendDisown
 from actors.core.own_disk import OwnDisk
 from actors.core.timers import Timers
 from actors.core.verdict import VerdictRules
-from actors.messages import BuilderGone
 from actors.queue_reports import UNHURRIED, Report
 from actors.queue_storage import Changes, ListeningStorage
 from actors.queue_turn import Letter
@@ -84,7 +83,7 @@ class QueueDesk:
         self._database: ListeningStorage | None = None
         self._away = ""  # why; empty while the database is there
         self._retry = timers.database_retry
-        self._inbox: dict[tuple[type, str, UUID | int | None], Report] = {}  # reports that wait for a turn
+        self._inbox: dict[tuple[type, str, int, UUID | None], Report] = {}  # reports that wait for a turn
         self._due = math.inf  # monotonic seconds of the next turn, for which a timer is under way
         self._last_turn = 0.0
         self._turns = 0
@@ -115,11 +114,8 @@ class QueueDesk:
 
     def receive(self, report: Report) -> None:
         """Put a report into the inbox; the turn that takes it comes at once or within milliseconds."""
-        if not isinstance(report, BuilderGone) and report.generation < self.generation(report.builder):
-            return
-        # each crash is acknowledged by itself; else what is said again takes the place of what was said before
-        about = report.generation if isinstance(report, BuilderGone) else getattr(report, "attempt", None)
-        key = (type(report), report.builder, about)
+        # What is said again takes the place of what was said before; what an earlier life says late does not.
+        key = (type(report), report.builder, report.generation, getattr(report, "attempt", None))
         self._inbox.pop(key, None)
         self._inbox[key] = report
         self._plan_turn(hurry=not isinstance(report, UNHURRIED))

@@ -16,13 +16,13 @@ import pytest
 
 from actors.core.timers import Timers
 from actors.core.verdict import VerdictRules
-from actors.messages import Assign, BuilderGone, Finished, GoneNoted, Ready, Recorded
+from actors.messages import Assign, BuilderGone, Finished, GoneNoted, Ready, Recorded, RuntimeChanged
 from actors.queue_database import QueueDatabase
 from actors.queue_desk import Payload, QueueDesk
 from actors.queue_turn import Letter
 from storage.dependency_waits import DependencyWaits
 from storage.errors import DatabaseUnreachable
-from storage.records import BinaryPackage, BuildState, Limits, Outcome, Settled
+from storage.records import BinaryPackage, BuildState, Limits, Outcome, RuntimeState, Settled
 from storage.repository import in_words
 from tests.fix_desk import NOW
 from tests.fix_storage import Farm
@@ -212,6 +212,17 @@ def test_a_pause_for_the_own_disk_ends_when_it_takes_something_even_after_a_rest
     assert any(isinstance(message, Assign) for message in world.letters)
     world.pass_time(60.0)
     assert world.tried <= 5
+
+
+def test_what_an_earlier_life_of_an_actor_says_late_does_not_hide_what_the_present_one_says(
+    world: World, farm: Farm
+) -> None:
+    farm.job()
+    world.desk.receive(RuntimeChanged("bob", 1, RuntimeState.IDLE, connected=True))  # a turn begins at once,
+    world.desk.receive(Ready("bob", 2, 1))  # ... and the next one finds both
+    world.desk.receive(Ready("bob", 1, 1))
+    world.pass_time(1.0)
+    assert [one.generation for one in world.letters if isinstance(one, Assign)] == [2]
 
 
 # --- builds that wait for dependencies --------------------------------------------------------------

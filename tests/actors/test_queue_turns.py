@@ -358,6 +358,16 @@ def test_reports_of_an_earlier_life_are_dropped(desk: Desk) -> None:
     assert kinds(desk.take(Ready("bob", 1, 1))) == []
 
 
+@pytest.mark.parametrize("report", [Started, GatheringStarted])
+def test_a_builder_that_goes_on_with_an_attempt_closed_before_the_queue_actor_was_born_is_told_so(
+    desk: Desk, report: type[Started | GatheringStarted]
+) -> None:
+    attempt = desk.assigned()
+    desk.farm.queue.fence(attempt, "while nobody listened")
+    desk.open()
+    assert only(Disown, desk.take(report("bob", 1, attempt))).attempt == attempt
+
+
 def test_news_of_a_crash_that_come_after_the_next_life_has_spoken_mark_the_builder_and_take_no_build_from_it(
     desk: Desk,
 ) -> None:

@@ -230,6 +230,24 @@ def test_the_next_order_comes_with_the_acknowledgement_and_begins_when_the_slave
     assert scene.last(Build).attempt == str(following.attempt)
 
 
+@pytest.mark.parametrize("outcome", [WireOutcome.OK, WireOutcome.PACKAGEFAIL])
+def test_an_acknowledgement_that_comes_before_the_end_was_told_cleans_nothing(
+    scene: Scene, outcome: WireOutcome
+) -> None:
+    order = scene.begin_building()
+    files = announced(results_of_foo()) if outcome is WireOutcome.OK else ()
+    scene.slave_says(waiting(order.attempt, outcome, files=files, log_size=3))  # results or log are still to come
+    assert not scene.told(Finished)
+    assert not scene.queue_says(Recorded("bob", 1, order.attempt))
+    assert scene.core.work is not None
+
+
+def test_an_acknowledgement_of_another_attempt_cleans_nothing(scene: Scene) -> None:
+    reported(scene)
+    assert not scene.queue_says(Recorded("bob", 1, uuid4()))
+    assert scene.core.work is not None
+
+
 def test_a_next_order_goes_back_when_the_slave_does_not_become_clean(scene: Scene) -> None:
     order = reported(scene)
     following = an_order()
