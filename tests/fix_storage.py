@@ -55,6 +55,7 @@ from storage.records import (
     Urgency,
 )
 from storage.verdicts import Verdicts
+from tests.fix_postgres import Seeds
 
 
 def stored(content: str) -> StoredFile:
@@ -178,13 +179,19 @@ def _shared_connection(shared_database: str) -> Iterator[psycopg.Connection[Any]
         yield opened
 
 
+@pytest.fixture(scope="session")
+def _as_set_up(_shared_connection: psycopg.Connection[Any]) -> Seeds:
+    on_postgresql(_shared_connection)
+    return Seeds(_shared_connection)
+
+
 @pytest.fixture
-def fresh_farm(_shared_connection: psycopg.Connection[Any]) -> Callable[[], Farm]:
-    """Return what empties the shared database and sets the stage; quicker than a database of its own."""
+def fresh_farm(_shared_connection: psycopg.Connection[Any], _as_set_up: Seeds) -> Callable[[], Farm]:
+    """Return what brings the shared database back to a stage set up; quicker than a database of its own."""
 
     def make() -> Farm:
-        _shared_connection.execute(_EMPTY)
-        return on_postgresql(_shared_connection)
+        _as_set_up.restore(_shared_connection)
+        return over(_shared_connection)
 
     return make
 
@@ -193,29 +200,6 @@ def fresh_farm(_shared_connection: psycopg.Connection[Any]) -> Callable[[], Farm
 def farm(fresh_farm: Callable[[], Farm]) -> Farm:
     """Return a set-up stage on PostgreSQL."""
     return fresh_farm()
-
-
-# Rows only, without triggers; what migrations seed stays.
-_EMPTY = """
-DO $$
-DECLARE
-    one text;
-BEGIN
-    SET LOCAL session_replication_role = replica;
-    FOR one IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
-                 AND relname !~ 'yoyo' AND relname NOT IN ('farm', 'component', 'processor_family', 'build_move', 'team') LOOP
-        EXECUTE format('DELETE FROM %I', one);
-    END LOOP;
-    UPDATE farm SET paused = '', minimum_score = NULL;
-    UPDATE processor_family SET minimum_score = NULL;
-    DELETE FROM team WHERE name <> 'buildd-admins';
-    DELETE FROM processor_family WHERE name !~ '^(x86|amd64|arm64|armhf|armel|ppc64el|riscv64|s390x|loong64)$';
-    FOR one IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP
-        PERFORM setval(one::regclass, 1, false);
-    END LOOP;
-END
-$$
-"""
 
 
 def on_postgresql(connection: psycopg.Connection[Any]) -> Farm:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,25 @@ from storage.unprivileged import FARM_USER
 
 CHECKOUT = Path(__file__).parent.parent.parent
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="is about what root does")
+
+
+@pytest.fixture(scope="module")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> Embedded:
+    server = Embedded(tmp_path_factory.mktemp("made") / "postgres", durable=False)
+    server.start()
+    server.stop()
+    return server
+
+
+@pytest.fixture
+def made(_made: Embedded) -> Iterator[Embedded]:
+    """Yield a server that was made, and ran, before: making one is what takes long."""
+    data = _made.directory / "data"
+    configuration = (data / "postgresql.conf").read_text()
+    yield _made
+    _made.stop()
+    (data / "postgresql.conf").write_text(configuration)
+    (data / "recovery.signal").unlink(missing_ok=True)
 
 
 def test_a_new_server_answers_keeps_its_data_and_stops(tmp_path: Path) -> None:
@@ -35,21 +55,18 @@ def test_a_new_server_answers_keeps_its_data_and_stops(tmp_path: Path) -> None:
 
 
 @AS_ROOT
-def test_roots_server_runs_as_the_farms_user_in_a_closed_directory(tmp_path: Path) -> None:
-    server = Embedded(tmp_path / "postgres", durable=False)
-    try:
-        with psycopg.connect(server.start()) as connection:
-            (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
-        status = server.directory.stat()
-        assert pwd.getpwuid(status.st_uid).pw_name == FARM_USER
-        assert status.st_mode & 0o777 == 0o700
-        assert int(pid) > 0
-        leader = int((server.directory / "data" / "postmaster.pid").read_text().split()[0])
-        assert Path(f"/proc/{leader}").stat().st_uid == status.st_uid
-    finally:
-        server.stop()
+def test_roots_server_runs_as_the_farms_user_in_a_closed_directory(made: Embedded) -> None:
+    with psycopg.connect(made.start()) as connection:
+        (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
+    status = made.directory.stat()
+    assert pwd.getpwuid(status.st_uid).pw_name == FARM_USER
+    assert status.st_mode & 0o777 == 0o700
+    assert int(pid) > 0
+    leader = int((made.directory / "data" / "postmaster.pid").read_text().split()[0])
+    assert Path(f"/proc/{leader}").stat().st_uid == status.st_uid
 
 
+@pytest.mark.slow
 @AS_ROOT
 def test_another_user_is_refused_even_where_the_directory_lets_it_pass() -> None:
     directory = tempfile.TemporaryDirectory(prefix="farm-", dir="/tmp")  # open to all, as a home may not be
@@ -89,29 +106,28 @@ def test_a_server_below_a_closed_home_works_and_the_home_stays_as_it_is(tmp_path
     assert str(home) not in Path("/proc/self/mounts").read_text()
 
 
-def test_the_server_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+def test_the_server_ends_with_the_process_that_started_it(made: Embedded) -> None:
     program = (
         "import sys, time; from pathlib import Path; from storage.embedded import Embedded;"
         "Embedded(Path(sys.argv[1]), durable=False).start(); print('up', flush=True); time.sleep(600)"
     )
     starter = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path / "postgres")],
+        [sys.executable, "-c", program, str(made.directory)],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
     )
     assert starter.stdout is not None
     assert starter.stdout.readline() == b"up\n"
-    again = Embedded(tmp_path / "postgres", durable=False)
-    assert again.running
+    assert made.running
     starter.send_signal(signal.SIGKILL)
     starter.wait()
     starter.stdout.close()
     # A new one waits until the old one has stopped, which nobody but the kernel has asked it to.
-    with psycopg.connect(again.start()) as connection:
+    with psycopg.connect(made.start()) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
-    again.stop()
 
 
+@pytest.mark.slow
 def test_a_starter_that_is_killed_while_the_database_is_made_leaves_no_process_and_the_next_one_makes_it(
     tmp_path: Path,
 ) -> None:
@@ -138,16 +154,15 @@ def test_a_starter_that_is_killed_while_the_database_is_made_leaves_no_process_a
 
 
 def test_a_server_that_does_not_stop_when_it_is_told_to_is_killed_with_all_its_processes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for limit in ("_STOP_SECONDS", "_QUIT_SECONDS"):
         monkeypatch.setattr(f"storage.embedded.{limit}", 0.1)
-    server = Embedded(tmp_path / "postgres", durable=False)
-    server.start()
-    leader = psutil.Process(server.pid)
+    made.start()
+    leader = psutil.Process(made.pid)
     below = leader.children(recursive=True)
     leader.suspend()
-    server.stop()
+    made.stop()
     assert psutil.wait_procs(below, timeout=10)[1] == []
 
 
@@ -158,22 +173,16 @@ def test_a_directory_that_is_too_long_for_a_socket_is_refused_before_anything_is
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_server_that_cannot_start_says_its_last_words_and_where_to_read_on(tmp_path: Path) -> None:
-    server = Embedded(tmp_path / "postgres", durable=False)
-    server.start()
-    server.stop()
-    (tmp_path / "postgres" / "data" / "postgresql.conf").write_text("no_such_setting = 1\n")
+def test_a_server_that_cannot_start_says_its_last_words_and_where_to_read_on(made: Embedded) -> None:
+    (made.directory / "data" / "postgresql.conf").write_text("no_such_setting = 1\n")
     with pytest.raises(EmbeddedDatabaseFailed, match=r"ended at its start.*see .*log"):
-        server.start()
+        made.start()
 
 
-def test_a_server_that_fails_after_it_began_says_what_failed_not_that_it_is_down(tmp_path: Path) -> None:
-    server = Embedded(tmp_path / "postgres", durable=False)
-    server.start()
-    server.stop()
-    (tmp_path / "postgres" / "data" / "recovery.signal").touch()  # a recovery from nowhere
+def test_a_server_that_fails_after_it_began_says_what_failed_not_that_it_is_down(made: Embedded) -> None:
+    (made.directory / "data" / "recovery.signal").touch()  # a recovery from nowhere
     with pytest.raises(EmbeddedDatabaseFailed, match=r"FATAL:.*restore_command"):
-        server.start()
+        made.start()
 
 
 @AS_ROOT
