@@ -6,11 +6,13 @@ import fcntl
 import termios
 import time
 from array import array
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from actors.messages import (
     Adopt,
@@ -350,6 +352,45 @@ def test_a_crash_whose_news_name_the_attempt_does_not_name_it_twice(desk: Desk) 
     notes = f"KeyError: 'x' (builder.py:7 in receive), during attempt {desk.assigned()}"
     desk.take(BuilderGone("bob", 1, notes))
     assert desk.farm.builders.get("bob").failnotes == notes
+
+
+@pytest.fixture
+def commits(desk: Desk) -> Iterator[Callable[[], list[str]]]:
+    """Return what asks how the commits that changed attempts since were to wait for the disk."""
+    desk.dsn = make_conninfo(desk.dsn, options="-c synchronous_commit=on")  # as a server that is to keep things has it
+    desk.open()
+    desk.farm.sql(_NOTED)
+
+    def since() -> list[str]:
+        return [how for (how,) in desk.farm.sql("DELETE FROM noted_commit RETURNING how")]
+
+    yield since
+    desk.farm.sql("DROP TABLE noted_commit; DROP FUNCTION note_commit CASCADE")
+
+
+_NOTED = """
+    CREATE TABLE noted_commit (how text);
+    CREATE FUNCTION note_commit() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO noted_commit VALUES (current_setting('synchronous_commit'));
+        RETURN NULL;
+    END $$;
+    CREATE CONSTRAINT TRIGGER note_commit AFTER INSERT OR UPDATE ON attempt
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note_commit();
+"""
+
+
+def test_a_claim_and_an_end_are_on_disk_before_anybody_acts_on_them(
+    desk: Desk, commits: Callable[[], list[str]]
+) -> None:
+    attempt = desk.assigned()
+    assert set(commits()) == {"on"}, "else an order could be out that nobody knows of after a power cut"
+    assert "Recorded" in kinds(desk.take(finished(attempt)))
+    assert set(commits()) == {"on"}, "else a slave would be cleaned of results that a power cut takes from us"
+    desk.ready()
+    desk.farm.job("bar")
+    assert "Assign" in kinds(desk.take(RuntimeChanged("bob", 1, RuntimeState.IDLE, connected=True)))
+    assert set(commits()) == {"on"}, "a claim, though what else the turn writes can wait"
 
 
 def test_reports_of_an_earlier_life_are_dropped(desk: Desk) -> None:
