@@ -17,6 +17,7 @@ from actors.core.dependencies import Doubt
 from actors.core.dependency_agenda import SweepDue
 from actors.core.outbox import SendDisown
 from actors.core.own_disk import OwnDisk
+from actors.core.supervision import MOST_UNRECORDED
 from actors.core.timers import Timers
 from actors.core.verdict import VerdictRules
 from actors.queue_reports import UNHURRIED, Report
@@ -117,6 +118,10 @@ class QueueDesk:
         # What is said again takes the place of what was said before; what an earlier life says late does not.
         key = (type(report), report.builder, report.generation, getattr(report, "attempt", None))
         self._inbox.pop(key, None)
+        if isinstance(report, BuilderGone):
+            kept = [one for one in self._inbox if one[:2] == key[:2]]
+            if len(kept) >= MOST_UNRECORDED:
+                del self._inbox[kept[0]]  # as the supervisor does, whose latest report says how many are missing
         self._inbox[key] = report
         self._plan_turn(hurry=not isinstance(report, UNHURRIED))
 

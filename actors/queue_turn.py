@@ -189,7 +189,7 @@ class Turn:
                 return
         builders = self.database.builders.all()
         self._news.append(BuildersRead(builders))
-        self._letters.append(Letter(None, say.BuildersKnown(builders)))
+        self._letters.append(Letter(None, say.BuildersKnown(self.books.outbox.free_first(builders))))
         self.books.forget_others({builder.name for builder in builders})
 
     def _find_builders(self, names: Iterable[str]) -> tuple[Builder, ...]:

@@ -294,6 +294,7 @@ class BuilderCore:
         """Tell a queue actor that was restarted what it can't know, or may not have been told."""
         self._runtime.forget()
         self._say_probed()
+        self.session.queue_replaced(self._at, self._out)
         match self.stage:
             case Stage.IDLE:
                 self._tell_ready()

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final, assert_never
 from uuid import UUID
 
-from storage.records import Outcome, RuntimeState
+from storage.records import Builder, Outcome, RuntimeState
 
 
 class Stage(StrEnum):
@@ -260,6 +260,10 @@ class Outbox:
         """Return the open attempt of `builder`."""
         attempt = self._by_builder.get(builder)
         return self._held[attempt] if attempt else None
+
+    def free_first(self, builders: Iterable[Builder]) -> tuple[Builder, ...]:
+        """Return `builders`, those without an attempt first: they are waited for, while a slave that builds does so alone."""
+        return tuple(sorted(builders, key=lambda builder: builder.name in self._by_builder))
 
     def of_job(self, job: int) -> Held | None:
         """Return the open attempt of `job`."""

@@ -35,6 +35,7 @@ from protocol.messages import (
 from storage.records import Builder, NotOkKind
 
 _BLAMED_AFTER = 3  #: failed connection attempts
+_DOUBLINGS = 3  #: of the time until the queue actor is asked again: 2, 4, 8, 16 s
 _STALE_LIMIT = 3  #: epochs in a row that the slave calls stale: it has seen another database's
 
 
@@ -70,6 +71,7 @@ class Session:
     _ladder_began: float = 0.0
     _retry_at: float = 0.0
     _ask_again_at: float = 0.0
+    _asked: int = 0  #: times in a row
     _deadline: float = 0.0
     _opened_at: float = 0.0
     _heard_at: float = 0.0
@@ -99,7 +101,7 @@ class Session:
         """Take an epoch and connect."""
         if self.state is not SessionState.ASKING:
             return  # it was asked for twice
-        self._epoch_unused = message
+        self._epoch_unused, self._asked = message, 0
         self._connect(at, out)
 
     def connected(self, event: Connected, out: list[Order]) -> None:
@@ -161,8 +163,16 @@ class Session:
         if self._epoch_unused is not None:
             self._connect(at, out)
             return
-        self.state, self._ask_again_at = SessionState.ASKING, at + self.timers.resend
+        # Less and less often: when a large farm starts, a queue actor that is late has all the more to read.
+        self._ask_again_at = at + self.timers.resend * 2.0 ** min(self._asked, _DOUBLINGS)
+        self.state, self._asked = SessionState.ASKING, self._asked + 1
         out.append(Tell(SessionWanted(self.row.name, self.generation)))
+
+    def queue_replaced(self, at: float, out: list[Order]) -> None:
+        """Ask the queue actor that took over for what the old one did not give."""
+        self._asked = 0
+        if self.state is SessionState.ASKING:
+            self._ask(at, out)
 
     def _connect(self, at: float, out: list[Order]) -> None:
         place = address(self.row.url)

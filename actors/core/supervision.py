@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from actors.core.intensity import Intensity
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 WITHOUT_A_WORD = "process ended without a word (signal?)"  #: reason of an end that no `Crashed` came before
 QUEUE = "queue"  #: name of the queue actor
+MOST_UNRECORDED: Final = (
+    8  #: reports of one builder's crashes that are kept while the database is away, for days perhaps
+)
 
 
 # --- events ---------------------------------------------------------------------------------------
@@ -184,6 +187,7 @@ class Supervision:
     nurseries: list[str] = field(default_factory=list)
     queue_up: bool = False
     unrecorded: list[ReportGone] = field(default_factory=list)  #: until the queue actor says that it has each
+    dropped: dict[str, int] = field(default_factory=dict)  #: builder → crashes that no report tells of any more
 
     def handle(self, event: Event) -> tuple[Order, ...]:
         """Return the orders that `event` calls for, in the order to obey them."""
@@ -199,6 +203,8 @@ class Supervision:
             case GoneRecorded(builder, generation):
                 done = (builder, generation)
                 self.unrecorded = [one for one in self.unrecorded if (one.builder, one.generation) != done]
+                if all(one.builder != builder for one in self.unrecorded):
+                    self.dropped.pop(builder, None)
                 return ()
             case TimePassed():
                 return self._time_passed(event.at)
@@ -216,7 +222,8 @@ class Supervision:
         self.queue_up = True
         # Reports first: a builder that hears of the new queue actor says that all is well again.  What the old one
         # was told and did not acknowledge may have died with it, or hung for long.
-        return (*self.unrecorded, AnnounceQueue())
+        # Whoever was started in the first one's time knows its address.
+        return (*self.unrecorded, *([AnnounceQueue()] if event.generation > 1 else []))
 
     # --- builders come, change, go ----------------------------------------------------------------
 
@@ -308,9 +315,19 @@ class Supervision:
         notes = f"actor of the builder crashed: {event.reason}"
         if held:
             notes += f"; {self.crashes + 1} crashes in {self.window:g} s: started again when these have passed"
+        if dropped := self._make_room(event.name):
+            notes += f"; {dropped} crashes before that are not written down: the database was away"
         report = ReportGone(event.name, event.generation, notes)
         self.unrecorded.append(report)
         return [report] if self.queue_up else []
+
+    def _make_room(self, builder: str) -> int:
+        """Drop the oldest of too many reports of one builder; return how many of its were dropped by now."""
+        kept = [one for one in self.unrecorded if one.builder == builder]
+        if len(kept) >= MOST_UNRECORDED:
+            self.unrecorded.remove(kept[0])
+            self.dropped[builder] = self.dropped.get(builder, 0) + 1
+        return self.dropped.get(builder, 0)
 
     def _restart(self, name: str, at: float) -> list[Order]:
         if name == QUEUE:

@@ -14,6 +14,7 @@ from datetime import datetime
 import psycopg
 import pytest
 
+from actors.core.supervision import MOST_UNRECORDED
 from actors.core.timers import Timers
 from actors.core.verdict import VerdictRules
 from actors.messages import Assign, BuilderGone, Finished, GoneNoted, Ready, Recorded, RuntimeChanged
@@ -185,6 +186,16 @@ def test_every_crash_that_was_told_while_the_database_was_away_is_recorded_and_a
     noted = [message for message in world.letters if isinstance(message, GoneNoted)]
     assert noted == [GoneNoted("bob", 1), GoneNoted("bob", 2)]
     assert farm.builders.get("bob").failnotes == "crash 2"
+
+
+def test_of_many_crashes_that_were_told_while_the_database_was_away_the_last_are_kept(world: World) -> None:
+    world.lose_database()
+    for generation in range(1, MOST_UNRECORDED + 4):
+        world.desk.receive(BuilderGone("bob", generation, f"crash {generation}"))
+    world.away = False
+    world.pass_time(TIMERS.database_retry_limit)
+    noted = [message.generation for message in world.letters if isinstance(message, GoneNoted)]
+    assert noted == list(range(4, MOST_UNRECORDED + 4))
 
 
 def test_nobody_is_late_who_could_not_say_anything_while_the_database_was_away(world: World, farm: Farm) -> None:

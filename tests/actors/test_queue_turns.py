@@ -478,6 +478,15 @@ def test_after_a_restart_an_open_attempt_is_assigned_again_to_a_builder_that_has
     later.close()
 
 
+def test_after_a_restart_builders_that_have_nothing_are_started_before_those_that_build(desk: Desk) -> None:
+    desk.assigned("bob")
+    desk.farm.builder("zoe")
+    later = Desk(desk.farm, desk.dsn)
+    known = only(BuildersKnown, later.open())
+    assert [builder.name for builder in known.builders] == ["zoe", "bob"]
+    later.close()
+
+
 def test_after_a_restart_a_cancelled_build_is_aborted_when_its_builder_reports(desk: Desk) -> None:
     attempt = desk.assigned()
     desk.database.close()

@@ -48,10 +48,18 @@ def test_it_asks_for_an_epoch_before_it_connects(scene: Scene) -> None:
     assert Connect("127.0.0.1", 8221) in scene.grant()
 
 
-def test_a_wish_for_an_epoch_that_nobody_answers_is_repeated_every_2_seconds(scene: Scene) -> None:
+def test_a_wish_for_an_epoch_that_nobody_answers_is_repeated_ever_more_seldom(scene: Scene) -> None:
     scene.begin()
-    scene.pass_time(4.5)
-    assert len(scene.told(SessionWanted)) == 3
+    for seconds, times in ((2.1, 2), (4.1, 3), (8.1, 4), (16.1, 5), (16.1, 6)):
+        scene.pass_time(seconds)
+        assert len(scene.told(SessionWanted)) == times
+
+
+def test_the_next_queue_actor_is_asked_at_once_for_the_epoch_that_the_last_one_did_not_give(scene: Scene) -> None:
+    scene.begin()
+    scene.pass_time(8.0)
+    assert kinds(scene.happen(QueueReplaced(scene.at))) == ["SessionWanted"]
+    assert kinds(scene.pass_time(2.1)) == ["SessionWanted"]
 
 
 def test_an_epoch_that_comes_twice_is_taken_once(scene: Scene) -> None:

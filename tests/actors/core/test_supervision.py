@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from actors.core.supervision import (
+    MOST_UNRECORDED,
     QUEUE,
     AnnounceQueue,
     Begun,
@@ -154,6 +155,32 @@ def test_what_a_queue_actor_was_told_and_did_not_acknowledge_its_next_life_is_to
     assert second == ReportGone("frog", 1, "actor of the builder crashed: y")
 
 
+def test_builders_are_told_of_a_queue_actor_that_is_not_the_one_they_were_started_with(farm: Supervision) -> None:
+    first = Supervision()
+    first.handle(Begun(0.0))
+    first.handle(BuildersSeen((BOB,), 0.1))
+    assert first.handle(QueueUp(1, 0.2)) == ()
+    farm.handle(Ended(QUEUE, 1, "x", 5.0))
+    assert farm.handle(QueueUp(2, 5.1)) == (AnnounceQueue(),)
+
+
+def test_however_long_the_database_is_away_a_builder_has_few_reports_waiting_and_the_last_says_how_many_are_missing(
+    farm: Supervision,
+) -> None:
+    farm.handle(Ended("frog", 1, "z", 1.0))
+    for generation in range(1, MOST_UNRECORDED + 3):
+        farm.handle(Ended("bob", generation, "x", 20.0 * generation))
+    report = farm.unrecorded[-1]
+    kept = [one.generation for one in farm.unrecorded if one.builder == "bob"]
+    assert kept == list(range(3, MOST_UNRECORDED + 3))
+    assert "2 crashes before that are not written down" in report.failnotes
+    assert [one.builder for one in farm.unrecorded if one.builder != "bob"] == ["frog"]
+    for generation in kept:
+        farm.handle(GoneRecorded("bob", generation, 1000.0))
+    farm.handle(Ended("bob", MOST_UNRECORDED + 3, "x", 1001.0))
+    assert "not written down" not in farm.unrecorded[-1].failnotes
+
+
 def test_a_changed_row_reaches_its_builder_and_no_other(farm: Supervision) -> None:
     changed = builder("bob", trusted=False)
     assert farm.handle(BuildersSeen((changed, FROG), 5.0)) == (ChangeBuilder("nursery-1", changed),)
@@ -264,6 +291,8 @@ class Farm(RuleBasedStateMachine):
             self.retiring.remove(name)
         elif name in self.home:
             self.owed.append((name, self.alive[name]))
+            kept = [one for one in self.owed if one[0] == name]
+            self.owed = [one for one in self.owed if one not in kept[:-MOST_UNRECORDED]]
         end = self.death(name)
         late = []
         for one in with_it:
