@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.core.intensity import Intensity
+from actors.head_start import CannotStart, HeadStart
 from actors.reload import reload
 from actors.settings import BadSetting, Settings, load_settings
 from host.journal import log_to_journal_or_stderr
@@ -30,6 +31,7 @@ from storage.unprivileged import (
     ensure_user,
     give_directory,
     interpreter_paths,
+    keep_bytecode,
 )
 
 if TYPE_CHECKING:
@@ -55,16 +57,17 @@ def main(read: Callable[[], Settings] | None = None) -> int:
     try:
         read = read or _command_line()
         settings = read()
-        # Here, and not above: a bad setting is told at once; and before the change of user, who may not keep bytecode.
-        from actors.wiring import CannotStart, Farm  # noqa: PLC0415
-
         _become_unprivileged(settings)
-    except (BadSetting, CannotRunUnprivileged) as error:
+        begun = HeadStart(settings)
+    except (BadSetting, CannotRunUnprivileged, CannotStart) as error:
         return _refuse(error)
+    # Here, and not above: it takes as long as the database does to start.
+    from actors.wiring import Farm  # noqa: PLC0415
+
     log_to_journal_or_stderr("buildd-master", logging.WARNING)
     log.setLevel(settings.log_level)
     try:
-        return _run(Farm(settings), read)
+        return _run(Farm(settings, begun=begun), read)
     except CannotStart as error:
         return _refuse(error)
 
@@ -97,6 +100,7 @@ def _become_unprivileged(settings: Settings) -> None:
         message = f"can't make the state directory {where}: {error.strerror}; set state_directory"
         raise CannotRunUnprivileged(message) from error
     parent, dies_with_parent = os.getppid(), _dies_with_parent()
+    keep_bytecode()
     become(user, (*interpreter_paths(), settings.state_directory))
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_DUMPABLE, 1)  # nothing of root's is in here that its new owner may not look at

@@ -81,6 +81,10 @@ class Page:
         """Return the process; 0: it was not born yet."""
         return self._words[slot * _WORDS + _PID]
 
+    def born_so_far(self) -> int:
+        """Return in how many slots somebody lives or has lived, those apart that are being forked again."""
+        return sum(pid != 0 for pid in self._words[_WORDS + _PID :: _WORDS])
+
     def sign(self, slot: int, name: str, generation: int) -> Sign:
         """Return what is to be seen of a life."""
         at = self._words[slot * _WORDS + _STAMP] / 1e9

@@ -7,7 +7,6 @@ builders or jobs.
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import importlib
 import logging
@@ -20,7 +19,7 @@ import time
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
 
@@ -28,12 +27,12 @@ from actors import signs
 from actors.core.hangs import HangWatch, LimitChanged, Looked
 from actors.enrolment import EnrolmentServer
 from actors.farm_actor import Alive, Cast, FarmAwaited, FarmUp, Here, SettingsChanged, Start, set_log_level
+from actors.head_start import CannotStart, HeadStart
 from actors.ports import free_port, port_refused
 from actors.run_file import RunningFarm, write_run_file
 from actors.transport import adopt_orphans, raise_open_files, secure, write_key
 from actors.webhook import WebhookProcess
 from storage.database import MasterLock, acting, connect, shown
-from storage.embedded import Embedded
 from storage.errors import AnotherMaster, StorageError
 from storage.migration import migrate, pending_migrations
 
@@ -41,9 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.settings import Settings
+    from storage.embedded import Embedded
 
 SUPERVISOR = "actors.supervisor.Supervisor"
-_UP_SECONDS = 30.0  #: for the supervisor to answer, and again for every actor to run
+_UP_SECONDS = 30.0  #: for the supervisor to answer, and again for every actor to run: since the last of them was born
 _ROOT_SECONDS = 0.5  #: between two looks whether the roots live, while they are waited for
 _CERTIFICATES_SECONDS = 3600.0  #: between two looks at what expires
 _CHECK_SECONDS = 5.0  #: between two looks at the database's server and lock
@@ -58,10 +58,6 @@ _LOG = {
 
 
 log = logging.getLogger("buildd_master.actors.wiring")
-
-
-class CannotStart(Exception):
-    """The farm can't start: one line that says what is wrong, where, and what to do."""
 
 
 class RootLost(CannotStart):
@@ -80,9 +76,16 @@ class Halt(StrEnum):
 class Farm:
     """A build farm's master, running in child processes of this one."""
 
-    def __init__(self, settings: Settings, cast: Cast | None = None) -> None:
-        """Describe the farm; nothing is started or made."""
+    def __init__(self, settings: Settings, cast: Cast | None = None, begun: HeadStart | None = None) -> None:
+        """Describe the farm; nothing more is started or made.
+
+        Args:
+            settings: how it shall be.
+            cast: the actors' classes; None: the real ones.
+            begun: with these settings; ends with the farm.
+        """
         self.settings = settings
+        self._begun = begun
         self.up: FarmUp | None = None
         self._cast = cast or Cast()
         self._open = ExitStack()
@@ -178,9 +181,11 @@ class Farm:
     # --- the order of starting --------------------------------------------------------------------
 
     def _start(self) -> None:
+        begun, self._begun = self._begun or HeadStart(self.settings), None
+        self._embedded = self._open.enter_context(begun).server
+        self._load_actors()
         self._make_directories()
-        self._own_directory()
-        self._dsn = dsn = self._start_database()
+        self._dsn = dsn = self._await_database()
         settings = self.settings.model_copy(update={"database": dsn})
         port = self._choose_port()
         with MasterLock(dsn):
@@ -206,7 +211,6 @@ class Farm:
 
     def _make_directories(self) -> None:
         settings = self.settings
-        settings.state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for directory in (settings.librarian_directory, settings.logs_directory):
             directory.mkdir(mode=0o700, exist_ok=True)
         with suppress(FileExistsError):
@@ -214,33 +218,24 @@ class Farm:
             with os.fdopen(descriptor, "w", encoding="ascii") as stream:
                 stream.write(secrets.token_hex(32) + "\n")
 
-    def _own_directory(self) -> None:
-        """Refuse a second master in one state directory (record locks are not inherited by children)."""
-        lock: IO[bytes] = self._open.enter_context((self.settings.state_directory / "lock").open("ab"))
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            message = f"another master runs in {self.settings.state_directory}: stop it, or set another state_directory"
-            raise CannotStart(message) from error
+    def _load_actors(self) -> None:
+        """Load what actors consist of: once here, instead of once in every process, and while the database starts."""
+        for name in (SUPERVISOR, self._cast.queue, self._cast.nursery, self._cast.builder):
+            importlib.import_module(name.rpartition(".")[0])
 
-    def _start_database(self) -> str:
-        if self.settings.database:
-            pending = pending_migrations(self.settings.database)
-            if pending:
-                message = (
-                    f"the schema of the database {shown(self.settings.database)} is outdated"
-                    f" ({len(pending)} migrations missing): run `buildd-master db migrate`"
-                )
-                raise CannotStart(message)
-            return self.settings.database
-        if os.geteuid() == 0 and not self.settings.user:
-            message = "PostgreSQL never runs as root: set `user` to a system user, or `database` to a DSN of your own"
+    def _await_database(self) -> str:
+        if self._embedded is not None:
+            dsn = self._embedded.await_ready()
+            migrate(dsn)
+            return dsn
+        pending = pending_migrations(self.settings.database)
+        if pending:
+            message = (
+                f"the schema of the database {shown(self.settings.database)} is outdated"
+                f" ({len(pending)} migrations missing): run `buildd-master db migrate`"
+            )
             raise CannotStart(message)
-        self._embedded = Embedded(self.settings.state_directory / "postgres", user=self.settings.user)
-        self._open.callback(self._embedded.stop)
-        dsn = self._embedded.start()
-        migrate(dsn)
-        return dsn
+        return self.settings.database
 
     def _choose_port(self) -> int:
         port = self.settings.admin_port
@@ -251,8 +246,6 @@ class Farm:
         return port or free_port()
 
     def _fork_actor_system(self, port: int) -> None:
-        for name in (SUPERVISOR, self._cast.queue, self._cast.nursery, self._cast.builder):
-            importlib.import_module(name.rpartition(".")[0])  # once here, instead of once in every process
         gc.freeze()  # all that is loaded stays shared between the actors' processes: no collector touches it again
         gc.enable()
         raise_open_files()
@@ -268,9 +261,11 @@ class Farm:
             os.waitpid(-self._session, os.WNOHANG)  # the process between us and the admin, which is done
 
     def _ask(self, message: object, answer: type[Any], failure: str) -> Any:  # noqa: ANN401 - an `answer`
-        deadline = time.monotonic() + _UP_SECONDS
+        born, deadline = 0, time.monotonic() + _UP_SECONDS
         heard = self._system.ask(self._supervisor, message, _ROOT_SECONDS)
         while heard is None and time.monotonic() < deadline:
+            if self._page is not None and (by_now := self._page.born_so_far()) > born:
+                born, deadline = by_now, time.monotonic() + _UP_SECONDS  # a large farm on a busy machine takes longer
             if select.select(self._roots, [], [], 0)[0]:
                 text = f"{failure}: {Halt.ROOT_DIED}"
                 raise RootLost(text)

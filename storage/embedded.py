@@ -18,9 +18,6 @@ import subprocess
 import time
 from pathlib import Path
 
-import psycopg
-from psycopg import sql
-
 from storage.errors import StorageError
 from storage.unprivileged import FARM_USER, CannotRunUnprivileged, command_as, ensure_user, give_directory
 
@@ -75,6 +72,7 @@ class Embedded:
         """
         self.directory = directory.absolute()
         self._data = self.directory / "data"
+        self._log, self._log_before = self.directory / "log", 0  # bytes that others said before
         self._user = user
         self._durable = durable
         self._server: subprocess.Popen[bytes] | None = None
@@ -82,7 +80,12 @@ class Embedded:
     @property
     def dsn(self) -> str:
         """Return where clients connect; valid while it runs."""
-        return psycopg.conninfo.make_conninfo(host=str(self.directory), user=self._owner(), dbname=DATABASE)
+        return self._dsn_of(DATABASE)
+
+    def _dsn_of(self, database: str) -> str:
+        from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - the server is started before this is loaded
+
+        return make_conninfo(host=str(self.directory), user=self._owner(), dbname=database)
 
     @property
     def ended(self) -> bool:
@@ -110,6 +113,15 @@ class Embedded:
         Raises:
             EmbeddedDatabaseFailed: with the server's own last words where it had any.
         """
+        self.launch()
+        return self.await_ready()
+
+    def launch(self) -> None:
+        """Make the server if it is new, and start it; `await_ready` comes next, after whatever takes as long.
+
+        Raises:
+            EmbeddedDatabaseFailed: nothing runs.
+        """
         self.check_socket_path()
         tools = binaries()
         try:
@@ -122,23 +134,31 @@ class Embedded:
         if not (self._data / "PG_VERSION").exists():
             self._make(tools)
         self._wait_for_predecessor()
-        log = self.directory / "log"
         settings = dict(_SETTINGS, unix_socket_directories=str(self.directory))
         if not self._durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         command = [str(tools / "postgres"), "-D", str(self._data), *options]
-        with log.open("ab") as output:
-            before = output.tell()
-            server = subprocess.Popen(
+        with self._log.open("ab") as output:
+            self._log_before = output.tell()
+            self._server = subprocess.Popen(
                 self._as_user(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 process_group=0,  # ^C on a terminal is for the master, which then stops us in order
             )
-        self._server = server
-        self._wait_until_ready(server, log, before)
+
+    def await_ready(self) -> str:
+        """Wait until the server that was launched answers; return the DSN.
+
+        Raises:
+            EmbeddedDatabaseFailed: with the server's own last words where it had any; it is stopped.
+        """
+        if self._server is None:
+            message = f"no server was started in {self.directory}"
+            raise EmbeddedDatabaseFailed(message)
+        self._wait_until_ready(self._server)
         self._ensure_database()
         return self.dsn
 
@@ -208,19 +228,19 @@ class Embedded:
             if time.monotonic() > deadline:
                 message = f"another server (pid {self._leader()}) runs in {self._data}: stop the master that started it"
                 raise EmbeddedDatabaseFailed(message)
-            time.sleep(0.05)
+            time.sleep(0.01)
 
-    def _wait_until_ready(self, server: subprocess.Popen[bytes], log: Path, before: int) -> None:
+    def _wait_until_ready(self, server: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while not (self.running and self._leader() == str(server.pid)):
             if server.poll() is not None:
                 code, self._server = server.returncode, None
-                words = _first_error(log.read_bytes()[before:].decode(errors="replace"))
-                message = f"the embedded database ended at its start (exit code {code}): {words}; see {log}"
+                words = _first_error(self._log.read_bytes()[self._log_before :].decode(errors="replace"))
+                message = f"the embedded database ended at its start (exit code {code}): {words}; see {self._log}"
                 raise EmbeddedDatabaseFailed(message)
             if time.monotonic() > deadline:
                 self.stop()
-                message = f"the embedded database was not ready after {_START_SECONDS:.0f} s; see {log}"
+                message = f"the embedded database was not ready after {_START_SECONDS:.0f} s; see {self._log}"
                 raise EmbeddedDatabaseFailed(message)
             time.sleep(0.01)
 
@@ -239,8 +259,10 @@ class Embedded:
         return os.fsencode(self._data) in command  # its number may be another program's by now
 
     def _ensure_database(self) -> None:
-        dsn = psycopg.conninfo.make_conninfo(self.dsn, dbname="postgres")
-        with psycopg.connect(dsn, autocommit=True) as connection:
+        import psycopg  # noqa: PLC0415 - as above
+        from psycopg import sql  # noqa: PLC0415
+
+        with psycopg.connect(self._dsn_of("postgres"), autocommit=True) as connection:
             there = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
             if there is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))

@@ -22,6 +22,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+_ROOMS = ("actors", "actors/core", "buildd_master", "certificates", "host", "protocol", "storage", "web")  #: a master's
 FARM_USER = "buildd-master"  #: system user that master and database run as, when started as root
 
 _CLONE_NEWNS = 0x00020000
@@ -83,6 +84,20 @@ def interpreter_paths() -> tuple[Path, ...]:
     """Return what a Python child needs to reach: virtual environment, installation, and this project's code."""
     code = Path(__file__).resolve().parent.parent
     return tuple(dict.fromkeys(Path(p).resolve() for p in (sys.prefix, sys.base_prefix, code)))
+
+
+def keep_bytecode() -> None:
+    """Compile what of our code is not compiled yet, as Python does by itself: the user may not write there."""
+    from importlib.util import cache_from_source  # noqa: PLC0415 - this module runs commands, and that can't wait
+
+    code = Path(__file__).resolve().parent.parent
+    files = [file for room in _ROOMS for file in (code / room).glob("*.py")]
+    if sys.dont_write_bytecode or all(Path(cache_from_source(str(file))).exists() for file in files):
+        return
+    import compileall  # noqa: PLC0415 - seldom needed
+
+    for file in files:
+        compileall.compile_file(str(file), quiet=2)
 
 
 def command_as(

@@ -15,9 +15,10 @@ import psutil
 import psycopg
 import pytest
 
+from actors.head_start import CannotStart
 from actors.run_file import running_farm
 from actors.settings import Settings
-from actors.wiring import CannotStart, Farm
+from actors.wiring import Farm
 from storage.embedded import Embedded
 from tests.fix_farm import PROJECT, session_processes
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from storage import unprivileged
 from storage.unprivileged import (
     FARM_USER,
     CannotRunUnprivileged,
@@ -19,6 +20,7 @@ from storage.unprivileged import (
     ensure_user,
     give_directory,
     interpreter_paths,
+    keep_bytecode,
 )
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="is about what root does")
@@ -121,3 +123,15 @@ def test_a_program_that_leads_others_is_told_to_end_by_ending_its_wrapper_and_it
         check=False,
     )
     assert ended.returncode == 7
+
+
+def test_code_that_the_user_could_not_keep_compiled_is_compiled_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(unprivileged, "_ROOMS", ("host",))
+    keep_bytecode()
+    kept = {file.name.partition(".")[0] for file in tmp_path.rglob("*.pyc")}
+    code = Path(unprivileged.__file__).parent.parent / "host"
+    assert kept >= {file.stem for file in code.glob("*.py")}
