@@ -20,6 +20,7 @@ from actors.core.own_disk import OwnDisk
 from actors.core.supervision import MOST_UNRECORDED
 from actors.core.timers import Timers
 from actors.core.verdict import VerdictRules
+from actors.messages import BuilderGone
 from actors.queue_reports import UNHURRIED, Report
 from actors.queue_storage import Changes, ListeningStorage
 from actors.queue_turn import Letter
