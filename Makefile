@@ -21,7 +21,7 @@ demo: ## a whole farm on this machine: builds hello from its source, shows the p
 
 test: lint ## what CI runs: lint, then every test
 	@$(python) -m pytest $(fast)
-	@$(python) -m pytest -m slow
+	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-thorough} $(python) -m pytest -m '(slow or hypothesis) and not deb'
 
 test-fast: .state/for-test ## the tests that take under 3 s each and need no root
 	@$(python) -m pytest $(fast)

@@ -19,9 +19,11 @@ os.environ.setdefault(
 pytest_plugins = tuple(f"tests.{path.stem}" for path in sorted(Path(__file__).parent.glob("fix_*.py")))
 pytest.register_assert_rewrite(*pytest_plugins)  # all of them first: some import others
 
-# No deadlines: a machine that is busy is no reason for a red test.  The same examples every time: neither is luck; `long` looks further.
+# No deadlines: a machine that is busy is no reason for a red test.  The same examples every time: neither is luck.
+# `make test` runs the properties once more, `thorough`; `long` looks further than anybody has.
 settings.register_profile(
-    "fast", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    "fast", deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
+settings.register_profile("thorough", parent=settings.get_profile("fast"), max_examples=60)
 settings.register_profile("long", parent=settings.get_profile("fast"), max_examples=1000, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))

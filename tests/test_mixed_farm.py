@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from protocol.messages import WireOutcome
 from simulation.host import SlaveHost
 from simulation.script import Conduct, Script
@@ -47,6 +49,7 @@ def run_check(farm: FarmUnderTest) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_three_builders_of_two_families_build_thirty_mixed_jobs_and_every_invariant_holds(
     whole_farm: FarmUnderTest, slave_host: SlaveHost
 ) -> None:

@@ -19,7 +19,7 @@ from tests.fix_cli import Command
 from tests.fix_farm import PROJECT
 from tests.naive_explain import NaiveFarm, Row
 
-SEEDS = range(6)
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))]
 OF_JOBS = {
     *("no_chroot", "pocket_closed", "superseded", "archive_disabled", "below_minimum_score", "files_missing"),
     *("cooling_down", "no_capable_builder"),
@@ -83,7 +83,7 @@ def test_while_dispatch_is_paused_the_answers_are_those_of_the_text_too(
 def test_a_stranger_who_may_not_read_a_private_archive_gets_the_same_places_and_codes(
     command: Command, connection: psycopg.Connection[Any]
 ) -> None:
-    FarmOfEverything(connection, 98)
+    FarmOfEverything(connection, 98, jobs=40)
     connection.execute("INSERT INTO person (name) VALUES ('mallory')")
     token, _ = ApiTokens(connection).create("mallory", None)
     compared(command, NaiveFarm(connection), token)
@@ -98,6 +98,7 @@ def test_explain_prints_of_one_job_what_the_queue_prints_of_it(
         assert command("explain", one["job"], "--json").json == one
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("about", [("20",), ("--builder", "erin")])
 def test_a_process_of_its_own_prints_the_same(
     about: tuple[str, ...], command: Command, connection: psycopg.Connection[Any]

@@ -79,6 +79,7 @@ def test_it_says_ready_refuses_rivals_and_stops_without_leaving_a_process(
     assert "Traceback" not in whole_farm.log.read_text()
 
 
+@pytest.mark.slow
 def test_a_hanging_actor_does_not_keep_it_from_stopping(whole_farm: FarmUnderTest) -> None:
     whole_farm.builders.add("frog", "buildd://127.0.0.1:1", ["x86"])
     whole_farm.start(stop_seconds=0.5)
@@ -99,6 +100,7 @@ def test_when_it_is_killed_all_die_also_those_that_hang(whole_farm: FarmUnderTes
     assert running_farm(whole_farm.settings.run_file) is None
 
 
+@pytest.mark.slow
 def test_when_a_root_of_the_actors_dies_it_starts_afresh_and_when_that_happens_too_often_it_gives_up_loudly(
     whole_farm: FarmUnderTest,
 ) -> None:
@@ -115,6 +117,7 @@ def test_when_a_root_of_the_actors_dies_it_starts_afresh_and_when_that_happens_t
     assert "died, 2 times in 300 s: the master gives up" in whole_farm.log.read_text()
 
 
+@pytest.mark.slow
 def test_a_root_that_dies_while_the_farm_starts_is_a_death_like_any_other(whole_farm: FarmUnderTest) -> None:
     whole_farm.builders.add("frog", "buildd://127.0.0.1:1", ["x86"])
     with whole_farm.conn.transaction():

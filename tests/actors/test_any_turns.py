@@ -240,7 +240,7 @@ class Life:
         return self.chance.choice(found) if found else None
 
 
-@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 24))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 24))])
 def test_whatever_happens_the_check_finds_nothing(desk: Desk, librarian: Librarian, seed: int) -> None:
     chance = random.Random(seed)
     for name in [*BUILDERS][1 : chance.randint(2, len(BUILDERS))]:

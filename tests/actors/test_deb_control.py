@@ -131,7 +131,7 @@ def test_a_chain_of_long_names_ends(tmp_path: Path) -> None:
     assert "no control file" in words(tmp_path, a_deb(longer * 7000))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=4 * settings().max_examples)
 @given(st.data())
 def test_no_damage_raises_anything(tmp_path: Path, draw: st.DataObject) -> None:
     packing = draw.draw(st.sampled_from(list(PACKINGS)))

@@ -151,7 +151,7 @@ def assigned(letters: Sequence[Letter]) -> dict[str, int]:
     return {each.message.builder: each.message.order.job for each in letters if isinstance(each.message, Assign)}
 
 
-@pytest.fixture(params=range(4))
+@pytest.fixture(params=[0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 8))])
 def walk(request: pytest.FixtureRequest, connection: psycopg.Connection[Any], farm_database: str) -> Iterator[Walk]:
     made = Walk(connection, farm_database, request.param)
     yield made

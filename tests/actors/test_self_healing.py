@@ -62,7 +62,7 @@ class Bob:
                 desk.take()
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings().max_examples // 2, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(STEPS), min_size=3, max_size=12))
 def test_a_persons_mark_stands_until_a_person_clears_it_and_the_machines_own_until_a_probe_passes(
     desk: Desk, story: list[str]

@@ -253,11 +253,12 @@ def test_a_state_that_can_not_be_set_is_refused(
 @pytest.mark.parametrize("verb", [*VERBS, ("show",), ("log",), ("files",)])
 def test_a_build_that_is_not_there_is_bad_input(command: Command, laid_out: Farm, verb: tuple[str, ...]) -> None:
     laid_out.builder("bob")
-    for number in ("0", "999", "9223372036854775808", "1" + "0" * 40):
+    every = verb == ("show",)  # they are all read in one place
+    for number in ("0", "9223372036854775808", "1" + "0" * 40, "999")[0 if every else -1 :]:
         ran = command("build", verb[0], number, *verb[1:])
         assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
         assert f"no build '{number}' here; `buildd-master build list` shows the latest" in ran.err
-    for number in ("-1", "seventeen", "1.5", "1e3", ""):
+    for number in ("-1", "1.5", "1e3", "", "seventeen")[0 if every else -1 :]:
         ran = command("build", verb[0], number, *verb[1:])
         assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
 

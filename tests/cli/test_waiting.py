@@ -145,6 +145,7 @@ def test_a_waiting_submit_shows_the_log_as_it_is_written_and_copies_the_results(
     assert f"{copy}   9 B  {hashlib.sha256(b'a package').hexdigest()}\n" in farm.printed()
 
 
+@pytest.mark.slow
 def test_a_failed_build_ends_with_exit_code_1_and_says_where_its_log_is(
     farm: PretendFarm, source: SourceMaker, command: Command
 ) -> None:
@@ -162,6 +163,7 @@ def test_a_failed_build_ends_with_exit_code_1_and_says_where_its_log_is(
     assert (attempt_shown["outcome"], attempt_shown["builder"]) == ("PACKAGEFAIL", "bob")
 
 
+@pytest.mark.slow
 def test_a_build_that_is_tried_again_is_followed_to_its_end(farm: PretendFarm, source: SourceMaker) -> None:
     waiting = farm.command("submit", source(), "--wait")
     first = farm.claim(farm.wait_job())
@@ -177,6 +179,7 @@ def test_a_build_that_is_tried_again_is_followed_to_its_end(farm: PretendFarm, s
     assert "is tried again (attempt 2)" in err
 
 
+@pytest.mark.slow
 def test_a_log_that_nobody_saw_growing_is_read_from_the_librarian(farm: PretendFarm, source: SourceMaker) -> None:
     waiting = farm.command("submit", source(), "--wait")
     job = farm.wait_job()
@@ -190,6 +193,7 @@ def test_a_log_that_nobody_saw_growing_is_read_from_the_librarian(farm: PretendF
     assert farm.printed().startswith("all of it\n")
 
 
+@pytest.mark.slow
 def test_a_build_that_waits_is_told_why(farm: PretendFarm, source: SourceMaker, command: Command) -> None:
     command("builder", "set", "bob", "--not-ok", "--notes", "on fire")
     waiting = farm.command("submit", source(), "--wait")
@@ -214,6 +218,7 @@ def test_ctrl_c_leaves_the_build_alone(farm: PretendFarm, source: SourceMaker, c
     assert command("build", "show", "1", "--json").json["state"] == "NEEDSBUILD"
 
 
+@pytest.mark.slow
 def test_json_is_all_that_a_waiting_submit_prints(farm: PretendFarm, source: SourceMaker) -> None:
     waiting = farm.command("submit", source(), "--wait", "--json")
     attempt = farm.claim(farm.wait_job())

@@ -134,9 +134,14 @@ def test_a_build_within_all_of_its_limits_is_built(tried: Try) -> None:
 @pytest.mark.parametrize(
     ("asks", "limits", "words"),
     [
-        ("perl -e '$x = q(x) x (200 << 20)'", {"memory_bytes": 128 << 20}, "used more than 128 MiB of memory"),
+        pytest.param(
+            "perl -e '$x = q(x) x (200 << 20)'",
+            {"memory_bytes": 128 << 20},
+            "used more than 128 MiB of memory",
+            marks=SLOW,
+        ),
         ("head -c 8M /dev/zero > seen", {"disk_bytes": 4 << 20}, "took more than 4 MiB of disk"),
-        (FORK_BOMB, {"processes": 40}, "ran more than 40 processes and threads at once"),
+        pytest.param(FORK_BOMB, {"processes": 40}, "ran more than 40 processes and threads at once", marks=SLOW),
     ],
     ids=["memory", "disk", "processes"],
 )

@@ -200,12 +200,12 @@ def test_an_index_that_the_series_has_no_use_for_is_refused(stage: Stage) -> Non
 
 
 def test_an_import_may_take_longer_than_other_statements(farm: Farm, shared_database: str) -> None:
-    packages = [BinaryPackage(f"p{number}", "1", "i386") for number in range(20_000)]
-    with connect(shared_database, application="me", statement_seconds=0.02) as hurried:
+    packages = [BinaryPackage(f"p{number}", "1", "i386") for number in range(5_000)]
+    with connect(shared_database, application="me", statement_seconds=0.01) as hurried:
         conn: psycopg.Connection[Any] = hurried
         with acting(conn, "me"):
             done = BinaryPackages(conn).import_index(primary(farm), "hoary", "i386", packages)
-        assert done == Imported(20_000, 0, 0)
+        assert done == Imported(5_000, 0, 0)
         with pytest.raises(DatabaseUnreachable), acting(conn, "me"):
             conn.execute("SELECT pg_sleep(1)")
 

@@ -28,7 +28,7 @@ def mark_after(mark: Word | None, word: Word) -> Word | None:
             raise AssertionError(word)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(words, max_size=12))
 def test_what_a_person_marked_only_a_person_clears_and_what_does_not_heal_is_never_replaced_by_what_does(
     stage: Stage, story: list[Word]

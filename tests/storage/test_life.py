@@ -302,6 +302,7 @@ class Life(RuleBasedStateMachine):
         assert all(builder.builderok for builder in self.stage.builders.all())
 
 
+@pytest.mark.hypothesis
 def test_any_history_keeps_job_attempt_and_state_together_in_memory() -> None:
     class InMemory(Life):
         def __init__(self) -> None:
@@ -310,6 +311,7 @@ def test_any_history_keeps_job_attempt_and_state_together_in_memory() -> None:
     run_state_machine_as_test(InMemory)
 
 
+@pytest.mark.hypothesis
 def test_any_history_keeps_job_attempt_and_state_together_on_postgresql(
     fresh_farm: Callable[[], Farm], librarian: Librarian
 ) -> None:
@@ -322,5 +324,7 @@ def test_any_history_keeps_job_attempt_and_state_together_on_postgresql(
             found = check(self.stage.conn, librarian)
             assert [violation for violation in found if violation.number != 6] == []  # nobody brings files here
 
-    few = settings(max_examples=4, stateful_step_count=20, suppress_health_check=list(HealthCheck))
+    few = settings(
+        max_examples=settings().max_examples // 4, stateful_step_count=20, suppress_health_check=list(HealthCheck)
+    )
     run_state_machine_as_test(OnPostgresql, settings=few)

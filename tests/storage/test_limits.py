@@ -41,7 +41,7 @@ def test_the_more_specific_word_counts_and_its_origin_is_told(settings: Limits, 
     assert list(origins) == sorted(origins)
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SETTINGS, LIMITS_SAID, LIMITS_SAID)
 def test_the_claim_says_the_same_as_the_rule(
     fresh_farm: Callable[[], Farm], settings: Limits, archive: Limits, build: Limits

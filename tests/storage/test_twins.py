@@ -278,7 +278,7 @@ def actor(stage: Stage) -> Actor:
     return Actor(stage, [job.build for job in jobs])
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings().max_examples // 5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, max_size=25))
 @example(steps=[("builder", 0, "fail"), ("builder", 0, "completed")])
 @example(steps=[("retry", 0, None), ("end", 1, ("bob", "badly")), ("retry", 1, None), ("claim", 1, "bob")])

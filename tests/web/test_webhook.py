@@ -144,6 +144,7 @@ def test_answers_of_failure_and_redirects_are_no_deliveries_and_the_id_stays(
     assert set(receiver.paths) == {"/farm"}
 
 
+@pytest.mark.slow
 def test_a_receiver_that_hangs_is_left_and_told_again(farm: Farm, teller: Teller, receiver: Receiver) -> None:
     receiver.hung.clear()
     teller.start()
@@ -155,6 +156,7 @@ def test_a_receiver_that_hangs_is_left_and_told_again(farm: Farm, teller: Teller
     assert receiver.documents[0] == receiver.documents[1]
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_nor_told_again_over_a_restart(farm: Farm, teller: Teller, receiver: Receiver) -> None:
     teller.start()
     pause(farm, "one")
@@ -165,6 +167,7 @@ def test_nothing_is_lost_nor_told_again_over_a_restart(farm: Farm, teller: Telle
     wait_until(told(receiver, "one", "two"))
 
 
+@pytest.mark.slow
 def test_a_database_that_drops_its_connections_is_found_again(farm: Farm, teller: Teller, receiver: Receiver) -> None:
     teller.start()
     pause(farm, "one")
@@ -191,6 +194,7 @@ def test_an_event_of_a_transaction_that_was_open_meanwhile_is_not_left_out(
     wait_until(lambda: [one["subject"] for one in receiver.documents] == ["farm", "builder:bob"])
 
 
+@pytest.mark.slow
 def test_other_settings_count_at_once_and_none_tells_nobody(
     farm: Farm, teller: Teller, receiver: Receiver, shared_database: str
 ) -> None:
@@ -208,6 +212,7 @@ def test_other_settings_count_at_once_and_none_tells_nobody(
     assert teller.process.pid is None
 
 
+@pytest.mark.slow
 def test_no_secret_of_the_url_is_in_the_log_nor_in_the_list_of_processes(
     farm: Farm, shared_database: str, receiver: Receiver, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -236,6 +241,7 @@ def test_a_log_that_grew_for_long_is_read_in_pages(farm: Farm, monkeypatch: pyte
     assert [(one.after or {})["paused"] for one in found] == ["one"]
 
 
+@pytest.mark.slow
 def test_where_it_stands_is_never_behind_the_end_of_a_log_that_was_restored(farm: Farm) -> None:
     rows = WebhookLog(farm.conn)
     last = farm.events.last_id()

@@ -295,5 +295,5 @@ class BuildersLife(RuleBasedStateMachine):
         )
 
 
-BuildersLife.TestCase.settings = settings(max_examples=60, stateful_step_count=50)
+BuildersLife.TestCase.settings = settings(max_examples=2 * settings().max_examples)
 TestBuildersLife = BuildersLife.TestCase

@@ -157,7 +157,7 @@ LINES = st.one_of(st.text(max_size=40), st.text("ab1 |,:()<>=![]-+~.", max_size=
 @example(["a, b (>= 1), c | d"])
 @example(["a (>= 1_2), b"])
 @example(["\0", "\ud800", "a\nb", "ä" * 5000])
-@settings(max_examples=200)
+@settings(max_examples=5 * settings().max_examples)
 def test_whatever_a_slave_reports_is_kept_in_order_can_be_stored_and_is_judged(said: list[str]) -> None:
     kept = reported(said)
     assert len(set(kept)) == len(kept) <= MOST_REPORTED

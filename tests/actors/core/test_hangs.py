@@ -138,4 +138,4 @@ class Watching(RuleBasedStateMachine):
 
 
 TestWatching = Watching.TestCase
-TestWatching.settings = settings(max_examples=25, stateful_step_count=30)
+TestWatching.settings = settings(stateful_step_count=30)
