@@ -82,7 +82,7 @@ class Consequences:
         mine = self._rows.results([builder], rules.results)[builder]
         if not suspicious(mine, rules):
             return
-        neighbours = self._turn.books.dispatch.neighbours(builder)[:_MOST_NEIGHBOURS]
+        neighbours = self._neighbours(builder)
         if not is_black_hole(mine, self._rows.results(neighbours, rules.results), rules):
             return
         failed = [one.build for one in quick_failures(mine, rules)]
@@ -96,6 +96,15 @@ class Consequences:
         self._turn.database.builders.quarantine(builder, rules.cross_check, why)
         self._turn.changed_builder(builder)
         self._turn.changed_jobs()
+
+    def _neighbours(self, builder: str) -> tuple[str, ...]:
+        """Return whom a builder is compared with; nobody, if none of them could try its builds."""
+        dispatch = self._turn.books.dispatch
+        mine = dispatch.builder(builder)
+        rows = [row for name in dispatch.neighbours(builder) if (row := dispatch.builder(name)) is not None]
+        if mine is None or all(row.trusted != mine.trusted for row in rows):
+            return ()
+        return tuple(row.name for row in rows[:_MOST_NEIGHBOURS])
 
     def _tried_elsewhere(self, suspect: str, builder: str, job: Job, outcome: Outcome) -> None:
         left = self._rows.tried_elsewhere(suspect, job.build)

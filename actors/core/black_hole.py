@@ -33,9 +33,11 @@ def is_black_hole(
 
     Args:
         mine: the builder's results, latest first.
-        others: the same of the other builders of its families; without any there is nobody to compare with.
+        others: the same of the other builders of its families; without any builder there is nobody to compare with.
+            Where none of them has built anything, as in a quiet farm, in which one builder gets everything, that the
+            builds are tried elsewhere must settle it (docs/adr/0164).
         rules: the numbers.
     """
     compared = [results for results in others.values() if results]
     sane = sum(not suspicious(results, rules) for results in compared)
-    return suspicious(mine, rules) and 2 * sane > len(compared)
+    return suspicious(mine, rules) and (2 * sane > len(compared) or bool(others and not compared))

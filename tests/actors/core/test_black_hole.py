@@ -44,7 +44,12 @@ def test_a_mass_of_broken_packages_that_fails_everywhere_is_nobodys_fault() -> N
 
 def test_without_others_to_compare_with_nobody_is_suspected() -> None:
     assert not is_black_hole(results(8), {}, RULES)
-    assert not is_black_hole(results(8), {"ann": []}, RULES)
+
+
+def test_a_builder_that_gets_everything_is_suspected_although_the_others_have_nothing_to_show() -> None:
+    assert is_black_hole(results(8), {"ann": [], "eve": []}, RULES)
+    assert not is_black_hole(results(4, fine=4), {"ann": []}, RULES)
+    assert not is_black_hole(results(8), {"ann": [], "eve": results(8)}, RULES)
 
 
 def test_of_a_package_that_was_never_built_five_minutes_are_expected() -> None:
