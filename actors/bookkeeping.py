@@ -105,9 +105,12 @@ class Bookkeeping:
             at: monotonic seconds.
             now: the time of day; whether something is over is the database's to say.
         """
+        outbox, matcher = self.books.outbox, self.books.dispatch
+        if not outbox.repeats(at) and not matcher.moves(now):
+            return ()  # as nearly always
         turn = self._begin(at)
-        turn.obey(self.books.outbox.handle(TimePassed(at)))
-        if self.books.dispatch.set_aside or self.books.dispatch.waits_for_time:
+        turn.obey(outbox.handle(TimePassed(at)))
+        if matcher.moves(now):
             turn.decide(TriedAgain(), dispatch.TimePassed(now))
         return self._end(turn)
 

@@ -58,6 +58,10 @@ class EventLog(Sequence[Event]):
         """Note that a row was changed."""
         self._lines.append(line)
 
+    def lines(self) -> Sequence[Line]:
+        """Return all changes as they were noted."""
+        return self._lines
+
     def cut(self, length: int) -> None:
         """Forget all but the first `length` events."""
         del self._lines[length:]

@@ -29,6 +29,7 @@ class Indexes:
         attempts_by_build, attempts_by_builder: all attempts, in the order in which they came.
         releases_by_name: all releases of a name.
         chroot_results: how often which builder's attempts in a chroot ended how.
+        files_by_build: aliases of the results of a build.
         packages_by_offer: binary packages by all names by which they may be depended on.
         builds_by_need: builds that wait for dependencies, by the names in these; all of them by the empty one.
         jobs_seen, attempts_seen: what was read of a job or an open attempt and is still so (`storage.memory_queue`).
@@ -47,6 +48,7 @@ class Indexes:
         self.attempts_by_builder: defaultdict[str, list[UUID]] = defaultdict(list)
         self.releases_by_name: defaultdict[str, list[int]] = defaultdict(list)
         self.chroot_results: defaultdict[int, Counter[tuple[str, Outcome]]] = defaultdict(Counter)
+        self.files_by_build: defaultdict[int, list[int]] = defaultdict(list)
         self.packages_by_offer: defaultdict[str, list[int]] = defaultdict(list)
         self.builds_by_need: defaultdict[str, list[int]] = defaultdict(list)
         self.jobs_seen: dict[int, Job] = {}
@@ -102,6 +104,10 @@ class Indexes:
         _keep_both(self.places_by_source, "source", key, before, row)
         self._forget_jobs_of((row or before).source)
 
+    def _note_file(self, _key: Hashable, before: Any, row: Any) -> None:  # noqa: ANN401 - rows of `build_file`
+        if before is None or row is None:
+            _keep(self.files_by_build, (row or before).build, (row or before).alias, there=row is not None)
+
     def _note_package(self, key: Hashable, before: Any, row: Any) -> None:  # noqa: ANN401 - rows of `binary_package`
         for one, there in ((before, False), (row, True)):
             for name in () if one is None else one.offers:
@@ -126,6 +132,7 @@ _NOTED: Final[Mapping[str, Callable[[Indexes, Hashable, Any, Any], None]]] = {
     "source_release": Indexes._note_source,  # noqa: SLF001
     "source_file": Indexes._note_files,  # noqa: SLF001
     "publication": Indexes._note_publication,  # noqa: SLF001
+    "build_file": Indexes._note_file,  # noqa: SLF001
     "binary_package": Indexes._note_package,  # noqa: SLF001
     "library_content": Indexes._note_content,  # noqa: SLF001
     # a `Job` is read from these, too

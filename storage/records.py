@@ -681,6 +681,26 @@ class ApiToken:
 
 
 @dataclass(frozen=True, slots=True)
+class PastBuild:
+    """A build that succeeded, and how long it took."""
+
+    source: str  #: name
+    family: str
+    trusted: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """How many builds of one kind came lately."""
+
+    family: str
+    trusted: bool
+    builds: int
+    hours: float  #: in which they came
+
+
+@dataclass(frozen=True, slots=True)
 class Violation:
     """An invariant of architecture §9 that does not hold."""
 

@@ -259,10 +259,10 @@ class Dispatch:
         """Return the jobs that new content in the librarian may set free."""
         return frozenset(self._lacking)
 
-    @property
-    def waits_for_time(self) -> bool:
-        """Return whether `TimePassed` may change anything."""
-        return bool(self._job_ends or self._builder_ends)
+    def moves(self, at: datetime) -> bool:
+        """Return whether `TriedAgain` and `TimePassed` may change anything."""
+        ended = any(heap[0][0] <= at for heap in (self._job_ends, self._builder_ends) if heap)
+        return ended or bool(self._set_aside)
 
     def job_of(self, build: int) -> int | None:
         """Return the job of `build`, waiting or running."""

@@ -125,13 +125,13 @@ class Snapshot:
                 why = (
                     held(job, self.farm)
                     or registered(job, view.builder)
-                    or excluded(job, view.builder, alone=self._capable(job) == 1)
+                    or excluded(job, view.builder, alone=self.capable(job) == 1)
                 )
                 if why is None:
                     could.append(job)
                 else:
                     refused[why.code] += 1
-        gets = self._picks.get(name)
+        gets = self.picks.get(name)
         return BuilderExplanation(
             view,
             self._idleness(view),
@@ -146,7 +146,7 @@ class Snapshot:
         return withheld(view.builder) or (None if called else MANUAL) or occupied(view) or paused(self.farm)
 
     def _job_reason(self, job: Job) -> Reason | None:
-        return held(job, self.farm) or paused(self.farm) or (None if self._capable(job) else no_capable_builder(job))
+        return held(job, self.farm) or paused(self.farm) or (None if self.capable(job) else no_capable_builder(job))
 
     def _answers(self, job: Job) -> tuple[BuilderAnswer, ...]:
         """Return every builder's answer; jobs of one kind get the same, but for those that are given away now."""
@@ -158,7 +158,7 @@ class Snapshot:
         return self._answered[key]
 
     def _ask(self, job: Job) -> tuple[BuilderAnswer, ...]:
-        alone = self._capable(job) == 1
+        alone = self.capable(job) == 1
         return tuple(
             BuilderAnswer(
                 view.builder.name, reason(job, self._as_seen_by(view, job), alone=alone), capable(job, view.builder)
@@ -168,13 +168,14 @@ class Snapshot:
 
     def _as_seen_by(self, view: BuilderView, job: Job) -> BuilderView:
         """Return the builder as `job` finds it: one that goes to a better job in this very moment is busy with that."""
-        pick = self._picks.get(view.builder.name)
+        pick = self.picks.get(view.builder.name)
         if pick is None or pick == job.id:
             return view
         other = self._by_id[pick]
         return replace(view, job=pick, since=None, source=f"{other.source} {other.version}".rstrip())
 
-    def _capable(self, job: Job) -> int:
+    def capable(self, job: Job) -> int:
+        """Return how many registered builders could run `job`."""
         kind = kind_of(job)
         if kind not in self._able:
             self._able[kind] = sum(capable(job, view.builder) for view in self.builders)
@@ -194,10 +195,10 @@ class Snapshot:
 
     @cached_property
     def _picked(self) -> frozenset[int]:
-        return frozenset(self._picks.values())
+        return frozenset(self.picks.values())
 
     @cached_property
-    def _picks(self) -> Mapping[str, int]:
+    def picks(self) -> Mapping[str, int]:
         """Builder → job as dispatch would give them away now."""
         dispatch = Dispatch()
         dispatch.handle(FarmRead(self.farm), BuildersRead(tuple(view.builder for view in self.builders)))

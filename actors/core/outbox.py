@@ -270,6 +270,10 @@ class Outbox:
         attempt = self._by_job.get(job)
         return self._held[attempt] if attempt else None
 
+    def repeats(self, at: float) -> bool:
+        """Return whether `TimePassed` would say something again."""
+        return any(when <= at for _order, when in self._unanswered.values())
+
     def owes(self, builder: str) -> bool:
         """Return whether `builder` has not acknowledged something yet."""
         return builder in self._unanswered
