@@ -42,9 +42,10 @@ deb: ## our own Debian packages, for Debian 12 on amd64: .state/deb/
 test-deb: .state/for-test deb ## our own farm builds them, a fresh chroot installs and runs them (as root, some minutes)
 	@$(python) -m pytest -m deb
 
-bench: .state/for-test ## dispatch latency and throughput, and one decision of the matcher: one JSON line each
+bench: .state/for-test ## dispatch latency and throughput, one decision of the matcher, simulated builds: one JSON line each
 	@$(python) -m bench dispatch --builders 20 --jobs 500 --json
 	@$(python) -m bench matcher --json
+	@$(python) -m bench simulate --json
 
 chaos: .state/for-test ## a monkey plays with a real farm, 300 jobs: `make chaos SEED=7` (as root it fills disks, too; 2 min)
 	@$(python) -m tests.chaos run --seed $(or $(SEED),1)

@@ -24,7 +24,13 @@ def main() -> None:
     restart.add_argument("--builders", type=int, default=20, help="builders, each with a simulated slave")
     restart.add_argument("--seconds", type=float, default=30.0, help="of a build: more than the restart takes")
     restart.add_argument("--kill", action="store_true", help="kill -9 instead of SIGTERM")
-    for benchmark in (dispatch, matcher, restart):
+    simulate = benchmarks.add_parser("simulate", help="builds a second in a simulated farm, on one core")
+    simulate.add_argument("--builders", type=int, default=500)
+    simulate.add_argument("--jobs", type=int, default=20_000)
+    simulate.add_argument("--hours", type=float, default=24.0, help="of the farm's time")
+    simulate.add_argument("--minutes", type=float, default=8.0, help="that a build takes in the middle")
+    simulate.add_argument("--faults", choices=("none", "light", "heavy"), default="none")
+    for benchmark in (dispatch, matcher, restart, simulate):
         benchmark.add_argument("--json", action="store_true", help="one JSON line")
     options = parser.parse_args()
     found = _measure(options)
@@ -43,6 +49,10 @@ def _measure(options: argparse.Namespace) -> dict[str, float]:
         from bench import restart  # noqa: PLC0415
 
         return asdict(restart.measure(options.builders, options.seconds, kill=options.kill))
+    if options.name == "simulate":
+        from bench import simulate  # noqa: PLC0415
+
+        return asdict(simulate.measure(options.builders, options.jobs, options.hours, options.minutes, options.faults))
     from bench import dispatch  # noqa: PLC0415
 
     return asdict(dispatch.measure(options.builders, options.jobs, options.rate))

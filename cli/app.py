@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "queue": ("cli.queue", "queue"),
     "explain": ("cli.queue", "explain_job"),
     "check": ("cli.status", "check"),
+    "simulate": ("cli.simulate", "simulate"),
     "console": ("cli.app", "console"),
 }
 #: group of commands → module, which has them as `app`

@@ -1,0 +1,116 @@
+"""The queue actor without Thespian: the surroundings of the real desk (`actors.queue_desk`), in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from actors.messages import BuilderGone, BuildersKnown
+from actors.queue_desk import Payload, QueueDesk
+from actors.queue_reports import Report
+from actors.queue_turn import Letter
+from simulation.database import SimulatedDatabase
+
+if TYPE_CHECKING:
+    from simulation.virtual_builder import VirtualBuilder
+    from simulation.world import World
+
+
+class VirtualQueue:
+    """One life of the queue actor."""
+
+    def __init__(self, world: World) -> None:
+        """Begin its life; `begin` has it read everything."""
+        self.alive = True
+        self._world = world
+        self._addresses: dict[str, VirtualBuilder] = {}
+        self.desk = QueueDesk(world.limits, world.timers, world.rules, self)
+
+    def begin(self) -> None:
+        """Read everything."""
+        with self._world.server.by_queue:
+            self.desk.begin()
+
+    def receive(self, report: Report, sender: VirtualBuilder | None = None) -> None:
+        """Take a message."""
+        if not self.alive:
+            return
+        if sender is not None and not isinstance(report, BuilderGone):
+            if report.generation < self.desk.generation(report.builder):
+                return
+            self._addresses[report.builder] = sender
+        with self._world.server.by_queue:
+            self.desk.receive(report)
+
+    def remembers(self, builder: VirtualBuilder) -> bool:
+        """Return whether it knows already that a builder's slave waits for a job, and has nothing to tell it."""
+        return (
+            self.alive
+            and self._connection is not None
+            and self._addresses.get(builder.name) is builder
+            and self.desk.knows_ready(builder.name)
+        )
+
+    def notified(self) -> None:
+        """Somebody changed rows."""
+        if self.alive:
+            with self._world.server.by_queue:
+                self.desk.notified()
+
+    def kill(self) -> None:
+        """End its process."""
+        self.alive = False
+        if self._connection is not None:
+            self._connection.close()
+
+    # --- the desk's surroundings ------------------------------------------------------------------
+
+    _connection: SimulatedDatabase | None = None
+
+    def now(self) -> float:
+        """Return monotonic seconds."""
+        return self._world.agenda.now
+
+    def time_of_day(self) -> datetime:
+        """Return the time of day."""
+        return self._world.time_of_day()
+
+    def connect(self) -> SimulatedDatabase:
+        """Connect to the database and listen."""
+        self._connection = self._world.server.connect()
+        return self._connection
+
+    def disconnected(self) -> None:
+        """Nobody notifies any more."""
+        self._connection = None
+
+    def paused(self, why: str) -> None:
+        """Dispatch pauses; a real master leaves a note for people."""
+
+    def own_disk_refuses(self) -> str:
+        """Try out the master's own disk."""
+        return "no space left on device" if self._world.disk.full else ""
+
+    def post(self, letters: Sequence[Letter]) -> None:
+        """Post letters to builders' actors and to the supervisor."""
+        send = self._world.mail.send
+        for letter in letters:
+            if letter.builder is None:
+                send("queue>supervisor", self._world.supervisor.receive, letter.message)
+                if isinstance(letter.message, BuildersKnown):
+                    registered = {builder.name for builder in letter.message.builders}
+                    self._addresses = {name: at for name, at in self._addresses.items() if name in registered}
+                continue
+            address = self._addresses.get(letter.builder)
+            if address is not None:
+                send(f"queue>{letter.builder}", address.queue_said, letter.message)
+
+    def wake_after(self, seconds: float, payload: Payload) -> None:
+        """Wake the desk in so many seconds."""
+        self._world.agenda.after(max(0.0, seconds), self._woken, payload)
+
+    def _woken(self, payload: Payload) -> None:
+        if self.alive:
+            with self._world.server.by_queue:
+                self.desk.woken(payload)
