@@ -170,7 +170,6 @@ class Bookkeeping:
         return self._end(turn)
 
     def _begin(self, at: float) -> Turn:
-        self._ready = self.books.dispatch.ready
         self._turn = Turn(self.books, self._db, at)
         return self._turn
 

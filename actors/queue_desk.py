@@ -104,15 +104,10 @@ class QueueDesk:
         """Return the latest life of the builder's actor that was heard of; reports of earlier ones are dropped."""
         return self._books.books.generation.get(builder, 0)
 
-    def knows_ready(self, builder: str) -> bool:
-        """Return whether to hear that a builder is ready would change nothing."""
+    def known_ready(self) -> frozenset[str]:
+        """Return the builders of which it would change nothing to hear that they are ready."""
         books = self._books.books
-        return (
-            builder in books.dispatch.ready
-            and builder not in books.dispatch.set_aside
-            and books.outbox.of_builder(builder) is None
-            and not books.outbox.owes(builder)
-        )
+        return books.dispatch.ready - books.dispatch.set_aside - books.outbox.concerned
 
     def receive(self, report: Report) -> None:
         """Put a report into the inbox; the turn that takes it comes at once or within milliseconds."""

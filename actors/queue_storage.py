@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -95,7 +95,7 @@ class Changes:
 
     def __bool__(self) -> bool:
         """Return whether anything has to be read again."""
-        return any(getattr(self, name) for name in _CHANGES)
+        return self != _NOTHING
 
     def add(self, payload: str) -> None:
         """Take in one notification: `{"table": …, "op": …, "ids": […] or null}`.
@@ -121,7 +121,7 @@ class Changes:
                 setattr(self, which, True)
 
 
-_CHANGES: Final = tuple(one.name for one in fields(Changes))
+_NOTHING: Final = Changes()
 
 
 class QueueRows(Protocol):

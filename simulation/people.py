@@ -70,7 +70,7 @@ class People:
         files = self._world.contents.source_files(job)
         with server.rows.acting("upload"):
             for file in files:
-                server.library.add(stored(file.filename.encode()), file.filename)
+                server.library.name(stored(file.filename.encode()), file.filename)
             new = NewSource(job.source, job.version, job.component, job.urgency, ("any",), files)
             source = server.archives.add_source(new)
             server.archives.publish(source, archive, SERIES, job.pocket, job.component)

@@ -70,8 +70,8 @@ _CORE_STEPS: Final = 1000  #: events that one may lead to, at most: more is a co
 
 
 def quiet(timers: Timers) -> Timers:
-    """Return the timers of a core whose slave is never silent."""
-    return replace(timers, heartbeat=math.inf, suspect=math.inf, lost=math.inf)
+    """Return the timers of a core whose slave is never silent, and whom the queue actor does not forget."""
+    return replace(timers, heartbeat=math.inf, suspect=math.inf, lost=math.inf, ready_again=math.inf)
 
 
 class VirtualBuilder:
@@ -85,6 +85,8 @@ class VirtualBuilder:
         self.hung = False
         self._world = world
         self._queue = queue
+        self._way = f"{builder.name} {generation}>"
+        self.way_in = f">{builder.name} {generation}"  #: of what the queue actor says
         self._cable = world.cable_of(builder)
         self._watching = bool(self._cable.watched)
         self.core = BuilderCore(builder, generation, world.timers if self._watching else quiet(world.timers))
@@ -215,10 +217,6 @@ class VirtualBuilder:
         self._alarm = math.inf
         if self.hung:
             return
-        if self._is_remembered(alarm):
-            self.core._ready_at = self._alarm = alarm + self.core.timers.ready_again  # noqa: SLF001 - see there
-            self._world.agenda.at(self._alarm, self._rung, self._alarm)
-            return
         due = self.core.deadline()
         if due > self._now:
             self._alarm = due
@@ -227,19 +225,15 @@ class VirtualBuilder:
         else:
             self._happened(TimeCame(self._now))
 
-    def _is_remembered(self, alarm: float) -> bool:
-        """Return whether it is only time to say `Ready` again, and the queue actor has not forgotten.
+    def forgotten(self) -> None:
+        """Say `Ready` again if the slave waits for a job: the queue actor does not know.
 
-        Quiet repetitions are deadlines here, like quiet heartbeats: this one would change nothing.
+        Quiet repetitions of `Ready` are deadlines here, like quiet heartbeats (`quiet`): to one who remembers they would
+        change nothing.
         """
-        core = self.core
-        return (
-            core.stage is Stage.IDLE
-            and alarm == core._ready_at  # noqa: SLF001 - nobody else is to know
-            and not self._watching
-            and self._queue is not None
-            and self._queue.remembers(self)
-        )
+        if self.alive and not self.hung and not self._watching and self.core.stage is Stage.IDLE:
+            self.core._ready_at = self._now  # noqa: SLF001 - what its own timer would have done
+            self._happened(TimeCame(self._now))
 
     # --- orders -----------------------------------------------------------------------------------
 
@@ -251,7 +245,7 @@ class VirtualBuilder:
 
     def _tell(self, order: Tell) -> None:
         if self._queue is not None:
-            self._world.mail.send(f"{self.name} {self.generation}>", self._queue.receive, order.message, self)
+            self._world.mail.send(self._way, self._queue.receive, order.message, self)
 
     def _connect(self, order: Connect) -> None:
         self._disconnect(None)

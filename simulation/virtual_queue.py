@@ -43,14 +43,12 @@ class VirtualQueue:
         with self._world.server.by_queue:
             self.desk.receive(report)
 
-    def remembers(self, builder: VirtualBuilder) -> bool:
-        """Return whether it knows already that a builder's slave waits for a job, and has nothing to tell it."""
-        return (
-            self.alive
-            and self._connection is not None
-            and self._addresses.get(builder.name) is builder
-            and self.desk.knows_ready(builder.name)
-        )
+    def remembered(self) -> frozenset[VirtualBuilder]:
+        """Return the actors of which it knows that their slaves wait for a job, and to which it has nothing to tell."""
+        if not self.alive or self._connection is None:
+            return frozenset()
+        ready = self.desk.known_ready()
+        return frozenset(actor for name, actor in self._addresses.items() if name in ready)
 
     def notified(self) -> None:
         """Somebody changed rows."""
@@ -104,7 +102,7 @@ class VirtualQueue:
                 continue
             address = self._addresses.get(letter.builder)
             if address is not None:
-                send(f"queue>{letter.builder}", address.queue_said, letter.message)
+                send(address.way_in, address.queue_said, letter.message)
 
     def wake_after(self, seconds: float, payload: Payload) -> None:
         """Wake the desk in so many seconds."""

@@ -22,7 +22,6 @@ from protocol.messages import (
     Log,
     MasterMessage,
     Message,
-    Phase,
     Present,
     PushFailed,
     PutChunk,
@@ -45,7 +44,6 @@ from slave.events import (
     LookUp,
     MessageArrived,
     Order,
-    PhaseEntered,
     PushLog,
     RemoveBuild,
     SaveState,
@@ -151,7 +149,10 @@ class VirtualSlave:
             self._tell(SessionLost(peer.number))
 
     def _peer(self, connection: Connection) -> _Peer | None:
-        return next((peer for peer in self._peers.values() if peer.connection is connection), None)
+        for peer in self._peers.values():
+            if peer.connection is connection:
+                return peer
+        return None
 
     def watch(self) -> None:
         """Begin to say and expect heartbeats as messages: something is wrong with the network, or was."""
@@ -328,10 +329,8 @@ class VirtualSlave:
         self._stop("superseded")
         dsc = dict(order.files)[order.args.dsc]
         job = world.contents.sources[dsc]
-        self._building, self._log = (order.attempt, job), len(_LOG)
+        self._building, self._log = (order.attempt, job), 0
         world.began(self.planned.name, order.attempt, job, trusted=order.args.trusted)
-        self._tell(PhaseEntered(order.attempt, Phase.BUILD, world.agenda.now))
-        self._tell(LogGrew(order.attempt, self._log))
         seconds, outcome, text = job.seconds * self.planned.slowness, job.outcome, ""
         world.contents.tries[job.source] += 1
         seconds *= 0.95 + 0.1 * share(job.source, world.contents.tries[job.source])
@@ -396,7 +395,7 @@ class VirtualSlave:
     ) -> None:
         self._run += 1
         self._stop(str(outcome))
-        self._log += 2 * len(_LOG)
+        self._log = len(_LOG)
         self._tell(LogGrew(attempt, self._log))
         self._push_log()
         self._tell(BuildEnded(attempt, outcome, text, self._world.agenda.now, files, dependencies))

@@ -106,6 +106,7 @@ class World:
         self.ledger.look()
         self.note("begun", seed=self.plan.seed, builders=len(self.plan.builders), hours=self.plan.hours)
         self.start_master()
+        self._call_the_roll()
         self.agenda.run(self.plan.hours * HOUR, after_step)
         end = (self.plan.hours + (0.0 if self.plan.capacity else self.plan.settle_hours)) * HOUR
         if self.plan.deeds:
@@ -157,6 +158,13 @@ class World:
         """Return whether nothing of the farm itself was wrong within the last so many seconds."""
         wrong = self.server.away or self.disk.full or self.mail.troubled or self._stopped
         return not wrong and self.agenda.now - self.troubled_at >= seconds
+
+    def _call_the_roll(self) -> None:
+        queue = self.supervisor.queue
+        remembered = frozenset() if queue is None else queue.remembered()
+        for actor in [one for one in self.supervisor.actors.values() if one not in remembered]:
+            actor.forgotten()
+        self.agenda.after(self.timers.ready_again, self._call_the_roll)
 
     def watch(self, builder: str, *, watching: bool) -> None:
         """Have heartbeats to and from a builder's slave said and heard as messages, or no more."""

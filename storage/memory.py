@@ -80,8 +80,13 @@ class MemoryBuilders:
 
     def all(self) -> tuple[Builder, ...]:
         """See `Builders.all`."""
-        rows = self._farm.table("builder").values()
-        return tuple(self._seen(row) for row in sorted(rows, key=lambda builder: builder.name))
+        if self._farm.builders_seen is not None:
+            return self._farm.builders_seen
+        rows, runtimes = self._farm.table("builder"), self._farm.table("builder_runtime").values()
+        found = tuple(self._seen(rows[name]) for name in sorted(rows))
+        if all(one.quarantined_until is None and one.frozen_until is None for one in runtimes):  # else time changes it
+            self._farm.builders_seen = found
+        return found
 
     def change(
         self,

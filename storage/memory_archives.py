@@ -61,6 +61,10 @@ class MemoryLibrary:
 
     def add(self, content: StoredFile, filename: str, mimetype: str = "") -> Alias:
         """See `Library.add`."""
+        return self.alias(self.name(content, filename, mimetype))
+
+    def name(self, content: StoredFile, filename: str, mimetype: str = "") -> int:
+        """Name a file as `add` does; return the number of its alias."""
         check_filename("the librarian", filename)
         if self._farm.table("library_content").get(content.sha256, content) != content:
             raise BadValue(
@@ -75,7 +79,7 @@ class MemoryLibrary:
             row = AliasRow(number, content.sha256, filename, mimetype, self._farm.now())
             self._farm.put("library_alias", number, row)
             self._farm.put("alias_by_name", (content.sha256, filename, mimetype), number)
-        return self.alias(number)
+        return number
 
     def alias(self, alias: int) -> Alias:
         """See `Library.alias`."""
@@ -351,7 +355,9 @@ class MemoryArchives:
         if place is None:
             raise UnknownArchive(archive)
         names = [series] if isinstance(series, str) else list(dict.fromkeys(series))
-        missing = [name for name in names if not self._series_of(place.distribution, name)]
+        rows = self._farm.table("distroarchseries").values()
+        known = {one.series for one in rows if one.distribution == place.distribution}
+        missing = [name for name in names if name not in known]
         if missing or not names:
             raise UnknownSeries(min(missing, default=None))
         for other in self._farm.sources_by_name[one.name, one.version]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from storage.records import Attempt, BuildState, Job, Outcome
+from storage.records import ArchivePurpose, Attempt, Builder, BuildState, Job, Outcome
 
 _NAMES: Final = re.compile(r"(?:^|[|,])\s*([a-z0-9][a-z0-9+.-]*)")  #: as the database's `relation_names` finds them
 
@@ -29,10 +29,12 @@ class Indexes:
         attempts_by_build, attempts_by_builder: all attempts, in the order in which they came.
         releases_by_name: all releases of a name.
         chroot_results: how often which builder's attempts in a chroot ended how.
+        primaries: primary archives of a distribution.
         files_by_build: aliases of the results of a build.
         packages_by_offer: binary packages by all names by which they may be depended on.
         builds_by_need: builds that wait for dependencies, by the names in these; all of them by the empty one.
-        jobs_seen, attempts_seen: what was read of a job or an open attempt and is still so (`storage.memory_queue`).
+        jobs_seen, attempts_seen, builders_seen: what was read of a job, an open attempt or all builders, and is still so
+            (`storage.memory_queue`, `storage.memory`).
     """
 
     def __init__(self) -> None:
@@ -48,10 +50,12 @@ class Indexes:
         self.attempts_by_builder: defaultdict[str, list[UUID]] = defaultdict(list)
         self.releases_by_name: defaultdict[str, list[int]] = defaultdict(list)
         self.chroot_results: defaultdict[int, Counter[tuple[str, Outcome]]] = defaultdict(Counter)
+        self.primaries: defaultdict[str, list[int]] = defaultdict(list)
         self.files_by_build: defaultdict[int, list[int]] = defaultdict(list)
         self.packages_by_offer: defaultdict[str, list[int]] = defaultdict(list)
         self.builds_by_need: defaultdict[str, list[int]] = defaultdict(list)
         self.jobs_seen: dict[int, Job] = {}
+        self.builders_seen: tuple[Builder, ...] | None = None
         self.attempts_seen: dict[UUID, Attempt] = {}
 
     def note(self, table: str, key: Hashable, before: Any, row: Any) -> None:  # noqa: ANN401 - rows of any table
@@ -113,6 +117,18 @@ class Indexes:
             for name in () if one is None else one.offers:
                 _keep(self.packages_by_offer, name, key, there=there)
 
+    def _note_builder(self, _key: Hashable, _before: Any, _row: Any) -> None:  # noqa: ANN401 - rows of `builder`
+        self.builders_seen = None
+
+    def _note_runtime(self, _key: Hashable, before: Any, row: Any) -> None:  # noqa: ANN401 - rows of `builder_runtime`
+        if before is None or row is None or _in_force(before) != _in_force(row):
+            self.builders_seen = None
+
+    def _note_archive(self, key: Hashable, before: Any, row: Any) -> None:  # noqa: ANN401 - rows of `archive`
+        if (row or before).purpose == ArchivePurpose.PRIMARY:
+            _keep_both(self.primaries, "distribution", key, before, row)
+        self.jobs_seen.clear()
+
     def _note_content(self, _key: Hashable, before: Any, _row: Any) -> None:  # noqa: ANN401 - rows of `library_content`
         if before is not None:  # jobs that wait for files that come are read again and again
             self.jobs_seen.clear()
@@ -126,10 +142,13 @@ class Indexes:
 
 
 _NOTED: Final[Mapping[str, Callable[[Indexes, Hashable, Any, Any], None]]] = {
-    "attempt": Indexes._note_attempt,  # noqa: SLF001 - its own
+    "archive": Indexes._note_archive,  # noqa: SLF001 - its own
+    "attempt": Indexes._note_attempt,  # noqa: SLF001
     "buildqueue": Indexes._note_job,  # noqa: SLF001
     "build": Indexes._note_build,  # noqa: SLF001
     "source_release": Indexes._note_source,  # noqa: SLF001
+    "builder": Indexes._note_builder,  # noqa: SLF001
+    "builder_runtime": Indexes._note_runtime,  # noqa: SLF001
     "source_file": Indexes._note_files,  # noqa: SLF001
     "publication": Indexes._note_publication,  # noqa: SLF001
     "build_file": Indexes._note_file,  # noqa: SLF001
@@ -137,7 +156,7 @@ _NOTED: Final[Mapping[str, Callable[[Indexes, Hashable, Any, Any], None]]] = {
     "library_content": Indexes._note_content,  # noqa: SLF001
     # a `Job` is read from these, too
     **dict.fromkeys(
-        ("archive", "chroot", "distroarchseries", "distroseries"),
+        ("chroot", "distroarchseries", "distroseries"),
         Indexes._forget_jobs,  # noqa: SLF001
     ),
 }
@@ -156,6 +175,11 @@ def _keep(index: defaultdict[Any, list[Any]], name: Hashable, key: Hashable, *, 
     index[name].remove(key)
     if not index[name]:
         del index[name]
+
+
+def _in_force(runtime: Any) -> tuple[object, ...]:  # noqa: ANN401 - a row of `builder_runtime`
+    """Return what a `Builder` shows of what its actor and its verdicts say."""
+    return runtime.quarantined_until, runtime.quarantine_why, runtime.frozen_until, runtime.failures_in_row
 
 
 def _keep_both(index: defaultdict[Any, list[Any]], column: str, key: Hashable, before: Any, row: Any) -> None:  # noqa: ANN401 - rows of any table

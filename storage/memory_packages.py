@@ -13,7 +13,6 @@ from storage.memory_rows import AttemptRow, BuildRow, JobRow, MemoryFarm
 from storage.package_words import check_index, check_package, without_repeats
 from storage.records import (
     Archive,
-    ArchivePurpose,
     BinaryPackage,
     BuildState,
     DependencyWait,
@@ -222,21 +221,13 @@ class MemoryDependencyWaits:
     def _wait(self, row: BuildRow) -> DependencyWait:
         farm = self._farm
         series: DistroArchSeries = farm.table("distroarchseries")[row.distroarchseries]
-        archives: Iterable[Archive] = farm.table("archive").values()
         attempts: dict[UUID, AttemptRow] = farm.table("attempt")
         tries = [attempts[one] for one in farm.attempts_by_build.get(row.id, ())]
         return DependencyWait(
             build=row.id,
             architecture=series.architecture,
             series=series.series,
-            archives=tuple(
-                sorted(
-                    one.id
-                    for one in archives
-                    if one.id == row.archive
-                    or (one.purpose == ArchivePurpose.PRIMARY and one.distribution == series.distribution)
-                )
-            ),
+            archives=tuple(sorted({row.archive, *farm.primaries.get(series.distribution, ())})),
             dependencies=row.dependencies,
             since=row.ended if row.ended is not None else row.created,
             tried=max((one.started for one in tries), default=None),

@@ -12,7 +12,6 @@ from storage.errors import (
     UnknownAttempt,
     UnknownJob,
 )
-from storage.filetypes import mimetype_of
 from storage.limits import in_force
 from storage.memory_archives import MemoryLibrary
 from storage.memory_rows import (
@@ -397,7 +396,7 @@ class MemoryBuildQueue:
         )
 
     def _name(self, file: Result) -> int:
-        return MemoryLibrary(self._farm).add(file.content, file.filename, mimetype_of(file.filename)).id
+        return MemoryLibrary(self._farm).name(file.content, file.filename)
 
 
 def attempt_of(row: AttemptRow) -> Attempt:

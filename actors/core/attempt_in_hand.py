@@ -7,8 +7,8 @@ a slave can say, in whatever order, ends in a named outcome; nothing it says rai
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -71,7 +71,7 @@ class AttemptInHand:
     order: BuildOrder
     session: Session
     timers: Timers
-    story: deque[str]  #: the builder's, for `ImpossibleStep`
+    story: Sequence[str]  #: the builder's, for `ImpossibleStep`
     stage: AttemptStage = AttemptStage.PREPARING
     ending: Ending | None = None  #: set once it has ended
     refusal: str = ""  #: why it must be refused, by no fault of slave or build; the builder looks after every call
@@ -419,19 +419,19 @@ class AttemptInHand:
 
     # --- time -------------------------------------------------------------------------------------
 
-    def deadlines(self) -> Iterator[float]:
-        """Yield the seconds at which `tick` has something to do."""
+    def deadline(self) -> float:
+        """Return the second at which `tick` has something to do."""
+        due = math.inf
         if self._reconnect_by is not None and self.stage is not _S.REPORTING:
-            yield self._reconnect_by
+            due = self._reconnect_by
         if self._log.pause_ends is not None:
-            yield self._log.pause_ends
+            due = min(due, self._log.pause_ends)
         if self.stage is _S.REPORTING:
-            yield self._deadline
-        elif self.stage is _S.SEALING:
-            if self._log.offset is not None and not self._sealing:
-                yield self._log.moved_at + self.timers.transfer
-        elif self.session.open:
-            yield self._stage_deadline()
+            return min(due, self._deadline)
+        if self.stage is _S.SEALING:
+            waits = self._log.offset is not None and not self._sealing
+            return min(due, self._log.moved_at + self.timers.transfer) if waits else due
+        return min(due, self._stage_deadline()) if self.session.open else due
 
     def _stage_deadline(self) -> float:
         if self.stage is _S.PREPARING and self._preparation is not None:

@@ -15,7 +15,6 @@ Rules: dispatch-rules §5, §6 (Unreachable), §8.  The shell is `actors.builder
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import assert_never
 from uuid import UUID
@@ -54,6 +53,7 @@ from actors.core.remains import Remains
 from actors.core.runtime_telling import RuntimeTelling, runtime_state
 from actors.core.session import Session, SessionState
 from actors.core.stages import AttemptStage, Stage, Step, next_stage
+from actors.core.story import Story
 from actors.core.timers import Timers
 from actors.messages import (
     Adopt,
@@ -94,7 +94,7 @@ class BuilderCore:
         self.generation = generation
         self.stage = Stage.AWAY
         self.work: AttemptInHand | None = None
-        self.story: deque[str] = deque(maxlen=STORY_LENGTH)
+        self.story = Story(STORY_LENGTH)
         self._held: _Held | None = None
         self._remains = Remains(self.session, timers)
         self._over: deque[UUID] = deque(maxlen=REMEMBERED)  # whatever comes for these again comes twice
@@ -121,7 +121,7 @@ class BuilderCore:
         if self._left:
             return ()
         self._at, self._out = event.at, []
-        self.story.append(f"{event.at:.3f} {_brief(event)}")
+        self.story.heard(event.at, event)
         self._handle(event)
         self._look_after_work()
         if not self._left:
@@ -129,7 +129,7 @@ class BuilderCore:
         if any(isinstance(order, (Send, SendChunk)) for order in self._out):
             self.session.spoke(self._at)
         if self._out:
-            self.story.append(f"{'':8}{self._doing()} → {', '.join(_brief(order) for order in self._out)}")
+            self.story.answered(self._stages(), self._out)
         return tuple(self._out)
 
     def _handle(self, event: Event) -> None:
@@ -462,22 +462,18 @@ class BuilderCore:
 
     def deadline(self) -> float:
         """Return the monotonic second at which `TimeCame` is wanted next."""
-        return min(self._deadlines())
-
-    def _deadlines(self) -> Iterator[float]:
-        yield from self.session.deadlines()
+        due = self.session.deadline()
         if self.work is not None:
-            yield from self.work.deadlines()
+            due = min(due, self.work.deadline())
         if self._held is not None and self.stage not in {Stage.CLEANING, Stage.DISCARDING}:
-            yield self._held.until
+            due = min(due, self._held.until)
         if self.stage is Stage.ADOPTING:
-            yield self._ask_again_at
+            due = min(due, self._ask_again_at)
         elif self.stage in {Stage.DISCARDING, Stage.CLEANING}:
-            yield self._remains.deadline
+            due = min(due, self._remains.deadline)
         elif self.stage is Stage.IDLE and self._held is None:
-            yield self._ready_at
-        if self._runtime.due is not None:
-            yield self._runtime.due
+            due = min(due, self._ready_at)
+        return due if self._runtime.due is None else min(due, self._runtime.due)
 
     def _time_came(self) -> None:
         broken = self.session.tick(self._at, self._out)
@@ -549,11 +545,16 @@ class BuilderCore:
     def _note_runtime(self) -> None:
         attempt = None if self.work is None else self.work.stage
         state = runtime_state(self.session, self.stage, attempt)
-        now = RuntimeChanged(self.row.name, self.generation, state, self.session.open)
-        self._runtime.note(self._at, now, self._out)
+        connected = self.session.open
+        if not self._runtime.told(state, connected=connected):
+            now = RuntimeChanged(self.row.name, self.generation, state, connected)
+            self._runtime.note(self._at, now, self._out)
+
+    def _stages(self) -> tuple[Stage] | tuple[Stage, AttemptStage]:
+        return (self.stage,) if self.work is None else (self.stage, self.work.stage)
 
     def _doing(self) -> str:
-        return f"{self.stage.value}/{self.work.stage.value}" if self.work is not None else self.stage.value
+        return "/".join(stage.value for stage in self._stages())
 
     def described(self) -> tuple[tuple[str, str], ...]:
         """Return what the core is thinking, in words, in order."""
@@ -572,10 +573,3 @@ class BuilderCore:
             ("held", "" if self._held is None else f"{self._held.order.attempt} {self._held.why}".strip()),
             ("last event", self.story[-1] if self.story else ""),
         )
-
-
-def _brief(thing: Event | Order) -> str:
-    """Return the names of `thing` and of the message in it."""
-    message = getattr(thing, "message", None)
-    name = type(thing).__name__
-    return name if message is None else f"{name}({type(message).__name__})"

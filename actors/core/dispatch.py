@@ -320,7 +320,7 @@ class Dispatch:
             self._set_aside.discard(gone)
         for name, builder in read.items():
             before = self._standing.builder(name)
-            if before == builder:
+            if before is builder or before == builder:
                 continue
             self._standing.register(builder)
             if name in self._set_aside:  # what kept it from the job may be gone

@@ -274,9 +274,10 @@ class Outbox:
         """Return whether `TimePassed` would say something again."""
         return any(when <= at for _order, when in self._unanswered.values())
 
-    def owes(self, builder: str) -> bool:
-        """Return whether `builder` has not acknowledged something yet."""
-        return builder in self._unanswered
+    @property
+    def concerned(self) -> frozenset[str]:
+        """Return the builders that have an open attempt, or have not acknowledged something yet."""
+        return frozenset(self._by_builder) | frozenset(self._unanswered)
 
     @property
     def held(self) -> tuple[Held, ...]:

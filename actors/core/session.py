@@ -10,9 +10,9 @@ attempts; appends its orders to the list it is given.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import assert_never
 
 from actors.core.builder_events import Connect, Connected, Disconnect, Greet, Order, Send, Tell
 from actors.core.credentials import certificate_fault, needs_tls, successor, unlisted
@@ -323,20 +323,21 @@ class Session:
             out.append(Send(Heartbeat(at)))
         return ""
 
-    def deadlines(self) -> Iterator[float]:
-        """Yield the seconds at which `tick` has something to do."""
+    def deadline(self) -> float:
+        """Return the second at which `tick` has something to do."""
         match self.state:
-            case SessionState.RESTING:
-                yield self._retry_at
-            case SessionState.ASKING:
-                yield self._ask_again_at
-            case SessionState.CONNECTING | SessionState.GREETING | SessionState.PROBING:
-                yield self._deadline
             case SessionState.OPEN:
-                yield self._spoke_at + self.timers.heartbeat
-                if self.shown is not None:
-                    yield self._shown_until
-                yield self._heard_at + (self.timers.lost if self._queried else self.timers.suspect)
+                silent = self._heard_at + (self.timers.lost if self._queried else self.timers.suspect)
+                due = min(silent, self._spoke_at + self.timers.heartbeat)
+                return due if self.shown is None else min(due, self._shown_until)
+            case SessionState.RESTING:
+                return self._retry_at
+            case SessionState.ASKING:
+                return self._ask_again_at
+            case SessionState.CONNECTING | SessionState.GREETING | SessionState.PROBING:
+                return self._deadline
+            case _:
+                assert_never(self.state)
 
 
 def _same(one: BuilderTroubled, other: BuilderTroubled) -> bool:

@@ -228,14 +228,17 @@ class Supervision:
     # --- builders come, change, go ----------------------------------------------------------------
 
     def _seen(self, event: BuildersSeen) -> tuple[Order, ...]:
+        if event.builders == tuple(self.builders.values()):
+            return ()  # as at nearly every reading of everything
         orders: list[Order] = []
         before, self.builders = self.builders, {builder.name: builder for builder in event.builders}
         for name in before.keys() - self.builders.keys():
             orders += self._retire(name)
         for name, builder in self.builders.items():
-            if name not in before:
+            was = before.get(name)
+            if was is None:
                 orders += self._admit(builder)
-            elif builder != before[name] and self._life(name).standing is Standing.RUNNING:
+            elif was is not builder and was != builder and self._life(name).standing is Standing.RUNNING:
                 orders.append(ChangeBuilder(self.nursery_of[name], builder))
         return tuple(orders)
 
