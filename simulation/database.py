@@ -59,7 +59,13 @@ class Server:
     """
 
     def __init__(self, rows: MemoryFarm, farm: str, notify: Callable[[], None]) -> None:
-        """Serve `rows`; `notify` is called when somebody has changed something that another listens to."""
+        """Serve `rows`.
+
+        Args:
+            rows: all tables.
+            farm: its name for slaves.
+            notify: called when somebody has changed something that another listens to; has `deliver` called soon.
+        """
         self.rows = rows
         self.farm = farm
         self.queue = MemoryBuildQueue(rows)
@@ -76,6 +82,7 @@ class Server:
         self._away = 0
         self._notify = notify
         self._listeners: list[SimulatedDatabase] = []
+        self._under_way: list[tuple[str, str, list[object] | None]] = []  # notifications: table, operation, whose
         rows.watchers.append(self._changed)
 
     @property
@@ -112,10 +119,15 @@ class Server:
         operation = "INSERT" if before is None else "DELETE" if after is None else "UPDATE"
         name = _NAMES.get(table)
         ids = None if name is None else [name(before if after is None else after)]
-        for listener in self._listeners:
-            listener.pending.note(table, operation, ids)
-        if self._listeners:
-            self._notify()
+        self._under_way.append((table, operation, ids))
+        self._notify()
+
+    def deliver(self) -> None:
+        """Let who listens hear of what was changed: until then a turn knows nothing of it."""
+        for notification in self._under_way:
+            for listener in self._listeners:
+                listener.pending.note(*notification)
+        self._under_way.clear()
 
 
 class SimulatedDatabase:

@@ -73,7 +73,7 @@ def draw(
         hours: in which jobs come and things go wrong.
         faults: one of `simulation.trouble.PROFILES`.
         minutes: that a build takes in the middle.
-        times: so many times as often as the profile says things go wrong.
+        times: so many times as often as the profile says things go wrong, and people meddle.
     """
     farm = draw_builders(seed, builders)
     return Plan(
@@ -82,7 +82,7 @@ def draw(
         jobs=draw_jobs(seed, farm, jobs, hours, minutes),
         hours=hours,
         faults=draw_faults(seed, faults, farm, hours, times=times),
-        deeds=draw_deeds(seed, faults, jobs, hours),
+        deeds=draw_deeds(seed, faults, jobs, hours, times=times),
     )
 
 

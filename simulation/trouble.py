@@ -129,14 +129,14 @@ def _draw(  # noqa: PLR0917 - all of them
     return faults
 
 
-def draw_deeds(seed: int, profile: str, jobs: int, hours: float) -> tuple[Deed, ...]:
+def draw_deeds(seed: int, profile: str, jobs: int, hours: float, *, times: float = 1.0) -> tuple[Deed, ...]:
     """Draw what people do within `hours`; in the farm without trouble, they only let it work."""
     if profile == "none":
         return ()
     deeds = [Deed(hour, Act.SET_OK) for hour in _rounds(hours)]
     for act, often in _DEEDS.items():
         chance = stream(seed, "deed", act)
-        expected = often * jobs / 100
+        expected = times * often * jobs / 100
         for _ in range(int(expected) + (chance.random() < expected % 1)):
             at = round(chance.random() * hours * HOUR, 3)
             seconds = round(10.0 ** (1 + 2 * chance.random()), 3)

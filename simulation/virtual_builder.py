@@ -54,7 +54,7 @@ from actors.core.builder_events import (
 )
 from actors.core.stages import Stage
 from actors.core.timers import Timers
-from actors.messages import ResultStored
+from actors.messages import AdoptionWanted, Finished, Ready, ResultStored, SessionWanted
 from protocol.messages import VERSION, Hello, Message, PutChunk
 from simulation.cable import Connection
 from simulation.chance import share
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from simulation.world import World
 
 _RESOLUTION: Final = 0.001  #: seconds; no timer is more exact, and sums of seconds are not either
+_SAID_AGAIN: Final = (SessionWanted, Ready, AdoptionWanted, Finished)  #: until there is an answer
 _CORE_STEPS: Final = 1000  #: events that one may lead to, at most: more is a core that never comes to rest
 
 
@@ -245,7 +246,9 @@ class VirtualBuilder:
 
     def _tell(self, order: Tell) -> None:
         if self._queue is not None:
-            self._world.mail.send(self._way, self._queue.receive, order.message, self)
+            mail, message = self._world.mail, order.message
+            send = mail.try_to_send if isinstance(message, _SAID_AGAIN) else mail.send
+            send(self._way, self._queue.receive, message, self)
 
     def _connect(self, order: Connect) -> None:
         self._disconnect(None)

@@ -102,7 +102,7 @@ class VirtualQueue:
                 continue
             address = self._addresses.get(letter.builder)
             if address is not None:
-                send(address.way_in, address.queue_said, letter.message)
+                self._world.mail.try_to_send(address.way_in, address.queue_said, letter.message)
 
     def wake_after(self, seconds: float, payload: Payload) -> None:
         """Wake the desk in so many seconds."""

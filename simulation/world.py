@@ -258,10 +258,11 @@ class World:
     def _notify(self) -> None:
         if not self._notifying:
             self._notifying = True
-            self.agenda.after(NOTIFIED, self._notified)
+            self.agenda.after(NOTIFIED + self.mail.lateness(), self._notified)
 
     def _notified(self) -> None:
         self._notifying = False
+        self.server.deliver()
         queue = self.supervisor.queue
         if queue is not None:
             queue.notified()

@@ -82,6 +82,7 @@ def test_what_makes_no_sense_is_refused(simulate: Command, words: tuple[str, ...
     assert said in ran.err
 
 
+@pytest.mark.slow
 def test_a_bug_ends_with_its_shortest_story(simulate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     finish: Any = AttemptInHand._tell_finished
 
@@ -98,6 +99,7 @@ def test_a_bug_ends_with_its_shortest_story(simulate: Command, monkeypatch: pyte
     assert "dispatched" in ran.err
 
 
+@pytest.mark.slow
 def test_the_real_farm_is_looked_ahead_from_and_only_read(laid_out: Farm, command: Command) -> None:
     laid_out.builder("ann")
     laid_out.builder("bob")

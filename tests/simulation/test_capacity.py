@@ -69,6 +69,7 @@ def test_added_builders_are_of_the_sides_that_the_work_asks_for() -> None:
     assert len({builder.name for builder in twice.builders}) == len(plan.builders) + 4
 
 
+@pytest.mark.slow
 def test_more_builders_shorten_the_waits_of_their_family_only() -> None:
     past = (
         PastBuild("foo", "arm64", trusted=True, seconds=1800.0),

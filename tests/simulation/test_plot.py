@@ -12,6 +12,7 @@ from simulation.run import draw, run
 SVG = "{http://www.w3.org/2000/svg}"
 
 
+@pytest.mark.slow
 def test_every_line_has_a_name_a_dash_and_stays_on_the_sheet() -> None:
     found = run(draw(seed=3, builders=8, jobs=200, hours=3.0, faults="heavy", times=4.0, minutes=30.0))
     sheet = ET.fromstring(drawing(found))

@@ -12,7 +12,7 @@ from protocol.messages import Clean, Status
 from simulation.run import draw, run
 from simulation.shrink import shortest_story, shrink, told
 
-PLAN = draw(seed=2, builders=4, jobs=20, hours=1.0, faults="heavy", times=20.0)
+PLAN = draw(seed=6, builders=3, jobs=10, hours=1.0, faults="heavy", times=20.0)
 
 
 @pytest.fixture
@@ -35,12 +35,13 @@ def hasty_cleaning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AttemptInHand, "_slave_ended", hasty)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hasty_cleaning")
 def test_the_shortest_story_of_a_failure_has_little_in_it_and_names_whom_it_befell() -> None:
     failed = run(PLAN, validate=True)
     assert failed.failure is not None
     assert failed.failure.kind == "invariant 0"
-    shortest = shrink(failed, seconds=30.0)
+    shortest = shrink(failed, seconds=300.0)
     plan = shortest.plan
     assert shortest.failure is not None
     assert shortest.failure.kind == "invariant 0"
@@ -61,6 +62,7 @@ def test_a_farm_that_does_well_is_not_shrunk() -> None:
     assert shrink(well) is well
 
 
+@pytest.mark.slow
 def test_what_a_core_raises_is_a_failure_with_its_story(monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks(*_args: object) -> None:
         raise ZeroDivisionError("a bug")
