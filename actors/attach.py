@@ -8,7 +8,7 @@ from __future__ import annotations
 import getpass
 import os
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from actors.transport import read_key, secure  # isort: skip - first: it loads Thespian's transport without a warning
 from thespian.actors import ActorAddress
@@ -17,6 +17,7 @@ from thespian.system.transport import ExternalInterfaceTransportInit, TransmitIn
 from thespian.system.transport.IPBase import TCPv4ActorAddress
 from thespian.system.transport.TCPTransport import TCPTransport
 
+from actors.console_orders import ConsoleOrder, Held, Told
 from actors.farm_actor import Census, Here, Injected, WhoIsHere
 from actors.messages import Describe, Description
 from actors.ports import LOOPBACK
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from actors.settings import Settings
 
 _ANSWER_SECONDS = 3.0
+
+Answer = TypeVar("Answer", Held, Told)
 
 
 class NotAttached(Exception):
@@ -64,7 +67,7 @@ class Attached:
             raise NotAttached(message) from error
         secure(self._key)
         self._supervisor = ActorAddress(TCPv4ActorAddress(LOOPBACK, farm.supervisor_port))
-        self._who = os.environ.get("SUDO_USER") or getpass.getuser()
+        self.who = os.environ.get("SUDO_USER") or getpass.getuser()
         self._guest: Any = _Guest(farm.admin_port)
         try:
             self.census()
@@ -115,6 +118,18 @@ class Attached:
                 break
         return heard
 
+    def ask(self, here: Here, order: ConsoleOrder, answer: type[Answer]) -> Answer | None:
+        """Have an actor do what the console asks, and return its answer; None: it gave none in time."""
+        self._post(here.address, order)
+        for said in self._heard():
+            if isinstance(said, answer) and (said.name, said.generation) == (here.name, here.generation):
+                return said
+        return None
+
+    def tell(self, here: Here, order: ConsoleOrder) -> bool:
+        """Have an actor do what the console asks; return whether it took the order in time."""
+        return self._delivered(self._post(here.address, order))
+
     def inject(self, to: Here, message: object, sender: Here | None) -> bool:
         """Have an actor handle `message` as if `sender` had sent it; it says so in the farm's log.
 
@@ -122,7 +137,9 @@ class Attached:
             False if it did not take the message in time; it may still do so later.
         """
         address = None if sender is None else sender.address
-        taken = self._post(to.address, Injected(message, address, self._who))
+        return self._delivered(self._post(to.address, Injected(message, address, self.who)))
+
+    def _delivered(self, taken: list[object]) -> bool:
         deadline = time.monotonic() + _ANSWER_SECONDS
         while not taken and time.monotonic() < deadline:
             self._guest.listen(0.01)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from typing import assert_never
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, assert_never
 from uuid import UUID
 
 from thespian.actors import ActorAddress
@@ -88,6 +88,8 @@ _NEXT_STEP = "next step"  #: payload of the wake-up that goes on with a long pie
 class BuilderActor(FarmActor):
     """Long-lived; one slave, one attempt at a time."""
 
+    freezable = True
+
     def begin(self, start: Start) -> None:
         """Connect to the slave."""
         assert start.builder is not None  # noqa: S101 - a builder's actor is never started without
@@ -134,6 +136,14 @@ class BuilderActor(FarmActor):
     def described(self) -> tuple[tuple[str, str], ...]:
         """Return what the core is thinking."""
         return (*self._core.described(), ("unsent", f"{self._link.unsent} bytes"))
+
+    def story(self) -> Sequence[str]:
+        """Return the core's."""
+        return tuple(self._core.story)
+
+    def wrap_cores(self, wrap: Callable[[str, Any], Any]) -> None:
+        """The builder's core is the only one."""
+        self._core = wrap("builder", self._core)
 
     def occupation(self) -> str:
         """Return the attempt in hand."""

@@ -2,7 +2,7 @@
 
 Thespian calls a handler that raised a second time and then blames the sender; an actor of the farm dies instead, and
 says why to its parent (`Crashed`).  A subclass overrides the hooks (`begin`, `receive`, `readable`, `woken`,
-`described`, `occupation`, `ended`) and never `receiveMessage`.  What a crash means is decided in
+`described`, `story`, `wrap_cores`, `occupation`, `ended`) and never `receiveMessage`.  What a crash means is decided in
 `actors.core.supervision`, not here.
 
 This module also has the messages that carry actor addresses; everything else that actors say is in
@@ -33,11 +33,13 @@ from thespian.actors import (
     WatchMessage,
 )
 
+from actors.console_orders import ConsoleOrder
 from actors.core.hangs import Excuse
+from actors.examined import Due, Examined
 from actors.messages import Crash, Crashed, Describe, Description
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, MutableMapping
+    from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
     from actors.settings import Settings
     from storage.records import Builder
@@ -118,6 +120,7 @@ class Census:
     here: tuple[Here, ...]  #: the supervisor first
     silent: tuple[Silence, ...]  #: of those, without the supervisor, which speaks
     absent: tuple[tuple[str, str], ...]  #: names of those that should be here and are not, and why
+    nursery_of: tuple[tuple[str, str], ...] = ()  #: builder, nursery
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,9 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
     log: logging.LoggerAdapter[logging.Logger]
 
     obeys_sigterm = False
+    freezable = False
+    """Whether the debug console may hold the mailbox."""
+
     exit_within = 2.0
     """Seconds to send what is still unsent when exiting; a peer that is gone must not keep this process alive."""
 
@@ -200,6 +206,7 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
         self._born = time.monotonic()
         self._messages_in = self._messages_out = 0
         self._last_message = ""
+        self._examined: Examined | None = None
 
     # --- hooks ------------------------------------------------------------------------------------
 
@@ -222,6 +229,13 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
         """Return what this actor is thinking, for `Describe`: names and values for people, in order."""
         return ()
 
+    def story(self) -> Sequence[str]:
+        """Return what the core heard and answered lately, with times, the oldest first."""
+        return ()
+
+    def wrap_cores(self, wrap: Callable[[str, Any], Any]) -> None:
+        """Put `wrap(name, core)` in the place of every core: it may be the core itself."""
+
     def occupation(self) -> str:
         """Return what a crash now would interrupt, as `attempt <uuid>`; empty if nothing.  Must not raise."""
         return ""
@@ -238,6 +252,8 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
     def tell(self, address: ActorAddress, message: object) -> None:
         """Send `message`; returns at once.  Whether it arrives is known only from an answer."""
         self._messages_out += 1
+        if self._examined is not None:
+            self._examined.sent(message, address)
         self.send(address, message)
 
     def wake_after(self, seconds: float, payload: object = None) -> None:
@@ -265,21 +281,30 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
         if self._dying:
             return None
         try:
-            self._handle(message, sender)
+            if self._examined is None or not self._examined.holds(message, _inner(message), sender):
+                self.handle(message, sender)
         except Exception as error:  # noqa: BLE001 - the one place: an actor dies of its first error
             self._die(error)
             return None
+        if self._examined is not None and self._examine():
+            return ThespianWatch([])
         return ThespianWatch(list(self.watched))
 
-    def _handle(self, message: object, sender: ActorAddress) -> None:
+    def handle(self, message: object, sender: ActorAddress) -> None:
+        """Hand `message` to its hook, now."""
         match message:
             case WatchMessage():
                 self.readable(tuple(message.ready))
+            case WakeupMessage(payload=Due()):
+                if self._examined is not None:
+                    self._examined.woken(message.payload)
             case WakeupMessage():
                 self.woken(message.payload)
             case ActorExitRequest():
                 self._dying = True
                 self._exit_soon()
+                if self._examined is not None:
+                    self._examined.ended("the actor exits")
                 self.ended()
             case ChildActorExited():
                 self.child_gone(message.childAddress)
@@ -287,12 +312,17 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
                 self.log.warning("undeliverable: %s", type(message).__name__)
             case Injected():
                 self.log.warning("injected by %s: %r", message.who, message.message)
-                self._handle(message.message, sender if message.sender is None else message.sender)
+                self.handle(message.message, sender if message.sender is None else message.sender)
             case Describe():
                 self.tell(sender, self._description())
+            case ConsoleOrder():
+                self._examined = self._examined or Examined(self)
+                self._examined.obey(message, sender)
             case _:
                 self._messages_in += 1
                 self._last_message = type(message).__name__
+                if self._examined is not None:
+                    self._examined.handled(message, sender)
                 self._handle_farm_message(message, sender)
 
     def _handle_farm_message(self, message: object, sender: ActorAddress) -> None:
@@ -332,12 +362,25 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
             messages_out=self._messages_out,
             last_message=self._last_message,
             state=self.described(),
+            frozen="" if self._examined is None else self._examined.words(),
         )
+
+    def _examine(self) -> bool:
+        """Look after what the console does here; return whether this actor is frozen."""
+        if self._examined is None:
+            return False
+        self._examined.turned()
+        frozen = self._examined.frozen
+        if self._examined.over:
+            self._examined = None
+        return frozen
 
     def _die(self, error: Exception) -> None:
         self._dying = True
         self._exit_soon()
         self.end()  # whatever goes wrong below, this process ends
+        if self._examined is not None:
+            self._examined.ended(f"it crashed: {error}")
         story = "".join(traceback.format_exception(error))
         self.log.error("crashed, generation %d\n%s", self.generation, story)
         if self.name:
@@ -347,6 +390,11 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
     def _exit_soon(self) -> None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, self.exit_within)
+
+
+def _inner(message: object) -> object:
+    """Return the message that the console wrapped, or the message."""
+    return message.message if isinstance(message, Injected) else message
 
 
 def crash_reason(error: BaseException, occupation: str = "") -> str:

@@ -52,6 +52,30 @@ def read_message(text: str) -> object:
     return _record(tree, kinds[name], name)
 
 
+def spell(value: object) -> str:
+    """Return a message, or what is in one, as a person would type it; what need not be given is left out."""
+    match value:
+        case Enum():
+            return value.name
+        case UUID():
+            return f'"{value}"'
+        case datetime():
+            return f'"{value.isoformat()}"'
+        case tuple() | list():
+            inner = ", ".join(map(spell, value))
+            return f"({inner},)" if len(value) == 1 else f"({inner})"
+        case bytes():
+            return f"<{len(value)} bytes>"
+        case str():
+            return '"' + repr(value)[1:-1].replace('"', '\\"') + '"'
+        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            given = (field for field in _fields(type(value)) if getattr(value, field.name) != field.default)
+            inner = ", ".join(f"{field.name}={spell(getattr(value, field.name))}" for field in given)
+            return f"{type(value).__name__}({inner})"
+        case _:
+            return repr(value)
+
+
 def describe_message(name: str) -> str:
     """Return the fields and the docstring of a message, for people.
 

@@ -288,6 +288,7 @@ class Description:
     messages_out: int
     last_message: str  #: type name
     state: tuple[tuple[str, str], ...]  #: the core's fields, in words, in order
+    frozen: str = ""  #: at the debug console, for how long and what is held; empty: it is not
 
 
 @dataclass(frozen=True, slots=True)

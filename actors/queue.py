@@ -7,14 +7,15 @@ A thin shell around `actors.queue_desk`: posts its letters, lends it the clock a
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from actors import own_disk
 from actors.core.hangs import Excuse
 from actors.farm_actor import FarmActor, SettingsChanged, Start
 from actors.messages import BuilderGone, BuildersKnown
+from actors.notes import Notes
 from actors.pause_note import write_note
 from actors.queue_database import QueueDatabase
 from actors.queue_desk import QueueDesk
@@ -32,6 +33,7 @@ class QueueActor(FarmActor):
     def begin(self, start: Start) -> None:
         """Read everything and tell the supervisor who is registered; a database that is away is waited for."""
         self._addresses: dict[str, ActorAddress] = {}
+        self._notes = Notes()
         self.paused("")
         self._desk = QueueDesk(start.settings.limits, start.settings.timers, start.settings.verdicts, self)
         self._desk.begin()
@@ -47,6 +49,7 @@ class QueueActor(FarmActor):
         report: Report = message
         if not isinstance(report, BuilderGone) and report.generation >= self._desk.generation(report.builder):
             self._addresses[report.builder] = sender  # the turn that answers may come at once
+        self._notes.heard(self.now(), report)
         self._desk.receive(report)
 
     def readable(self, descriptors: tuple[int, ...]) -> None:  # noqa: ARG002 - there is only one
@@ -61,6 +64,14 @@ class QueueActor(FarmActor):
     def described(self) -> tuple[tuple[str, str], ...]:
         """Return what is going on, for people."""
         return self._desk.described()
+
+    def story(self) -> tuple[str, ...]:
+        """Return which reports came and which letters were posted."""
+        return self._notes.lines()
+
+    def wrap_cores(self, wrap: Callable[[str, Any], Any]) -> None:
+        """Who gets what, and what was promised to whom, are the desk's."""
+        self._desk.wrap_cores(wrap)
 
     def ended(self) -> None:
         """Write down what is waiting, and let go of the database."""
@@ -100,6 +111,7 @@ class QueueActor(FarmActor):
 
     def post(self, letters: Sequence[Letter]) -> None:
         """Post letters to builders' actors and to the supervisor."""
+        self._notes.answered(letter.message for letter in letters)
         for letter in letters:
             address = self.supervisor if letter.builder is None else self._addresses.get(letter.builder)
             if address is not None:  # a builder that has not spoken yet will report, and is answered then

@@ -10,7 +10,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from actors.bookkeeping import Bookkeeping
 from actors.core.dependencies import Doubt
@@ -163,6 +163,11 @@ class QueueDesk:
             ("dependencies", "being looked at" if self._books.books.agenda.due else "looked at"),
             ("turns", str(self._turns)),
         )
+
+    def wrap_cores(self, wrap: Callable[[str, Any], Any]) -> None:
+        """Put `wrap(name, core)` in the place of the cores that can be replayed."""
+        books = self._books.books
+        books.dispatch, books.outbox = wrap("dispatch", books.dispatch), wrap("outbox", books.outbox)
 
     def take_up(self, limits: Limits, timers: Timers, rules: VerdictRules) -> None:
         """Count by other settings from now on; a timer that is under way runs out as it was set."""

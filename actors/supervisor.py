@@ -7,7 +7,7 @@ it.  `actors.wiring` starts it and watches its process; when it dies, everything
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from actors import signs
 from actors.core.supervision import (
@@ -46,10 +46,11 @@ from actors.farm_actor import (
     WhoIsHere,
 )
 from actors.messages import BuilderChanged, BuilderGone, BuildersKnown, ChildGone, Crashed, GoneNoted, Retire
+from actors.notes import Notes
 from actors.parent import Parent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from thespian.actors import ActorAddress
 
@@ -68,6 +69,7 @@ class Supervisor(Parent):
         super().begin(start)
         farm = start.settings
         self._core = Supervision(farm.crashes, farm.crash_window_seconds, farm.builders_per_nursery)
+        self._notes = Notes()
         self._slots = signs.Slots()
         self._registry: dict[str, Here] = {}
         self._builders_known = False
@@ -125,6 +127,14 @@ class Supervisor(Parent):
             for name, life in self._core.lives.items()
         )
 
+    def story(self) -> tuple[str, ...]:
+        """Return what the core heard and ordered."""
+        return self._notes.lines()
+
+    def wrap_cores(self, wrap: Callable[[str, Any], Any]) -> None:
+        """Who lives is decided in one core; who hangs is not told."""
+        self._core = wrap("supervision", self._core)
+
     # --- events -----------------------------------------------------------------------------------
 
     def _take_up(self, changed: SettingsChanged) -> None:
@@ -164,7 +174,10 @@ class Supervisor(Parent):
     # --- orders -----------------------------------------------------------------------------------
 
     def _do(self, event: Event) -> None:
-        for order in self._core.handle(event):
+        self._notes.heard(event.at, event)
+        orders = self._core.handle(event)
+        self._notes.answered(orders)
+        for order in orders:
             self._obey(order)
 
     def _obey(self, order: Order) -> None:
@@ -205,7 +218,7 @@ class Supervisor(Parent):
             if name not in self._registry and life.standing is not Standing.GONE
         )
         here = sorted(self._registry.values(), key=_by_kind)
-        return Census((myself, *here), tuple(self._silences(here)), absent)
+        return Census((myself, *here), tuple(self._silences(here)), absent, tuple(self._core.nursery_of.items()))
 
     def _silences(self, here: Iterable[Here]) -> Iterator[Silence]:
         page, now = signs.page(), time.monotonic()

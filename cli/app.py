@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from buildd_master import __version__
-from cli.given import TOKEN_VARIABLE, Given, Shown, operators_only, settings_of
+from cli.given import TOKEN_VARIABLE, Given, Shown
 
 #: command → module and function, in the order of the help
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -25,7 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "explain": ("cli.queue", "explain_job"),
     "check": ("cli.status", "check"),
     "simulate": ("cli.simulate", "simulate"),
-    "console": ("cli.app", "console"),
+    "console": ("console.command", "console"),
 }
 #: group of commands → module, which has them as `app`
 GROUPS: Mapping[str, str] = {
@@ -123,20 +123,3 @@ def _begin(
 ) -> None:
     """Remember which farm is meant, and who acts."""
     context.obj = Given(config, state_directory, database_dsn, Shown.of(person, token_file))
-
-
-def console(
-    context: typer.Context,
-    command: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="COMMAND", help="One command; else a prompt, or stdin.", show_default=False),
-    ] = None,
-) -> None:
-    """Look at the actors of the running farm.
-
-    For debugging: `actors`, `show NAME`, `send NAME Message(…)`; `help` tells more.
-    """
-    operators_only(context, "console")
-    from actors.console import run_console  # noqa: PLC0415 - the actor system's modules, for nobody else
-
-    raise typer.Exit(run_console(settings_of(context), " ".join(command or []) or None))

@@ -160,6 +160,30 @@ class Builders(Repository):
         self._run(_SQL["release"], name=name)
         return self.get(name)
 
+    def freeze(self, name: str, seconds: float) -> Builder:
+        """Give a builder nothing while its actor is held at the debug console; what it builds goes on.
+
+        Args:
+            name: of the builder.
+            seconds: from now; takes the place of a freeze that is in force.
+
+        Raises:
+            UnknownBuilder: nothing was written.
+        """
+        self._run(_SQL["have_runtime"], name=name)
+        if not self._run(_SQL["freeze"], name=name, seconds=seconds):
+            raise UnknownBuilder(name)
+        return self.get(name)
+
+    def thaw(self, name: str) -> Builder:
+        """Let a builder have work again whose actor is held no more.
+
+        Raises:
+            UnknownBuilder: no such row.
+        """
+        self._run(_SQL["freeze"], name=name, seconds=None)
+        return self.get(name)
+
     def remove(self, name: str) -> None:
         """Forget a builder.  A build that runs there is fenced and waits again, with its place.
 

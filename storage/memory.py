@@ -150,6 +150,21 @@ class MemoryBuilders:
             self._farm.put("builder_runtime", name, free)
         return self.get(name)
 
+    def freeze(self, name: str, seconds: float) -> Builder:
+        """See `Builders.freeze`."""
+        self.get(name)
+        runtime: BuilderRuntime = self._farm.table("builder_runtime")[name]
+        until = self._farm.now() + timedelta(seconds=seconds)
+        self._farm.put("builder_runtime", name, replace(runtime, frozen_until=until))
+        return self.get(name)
+
+    def thaw(self, name: str) -> Builder:
+        """See `Builders.thaw`."""
+        self.get(name)
+        runtime: BuilderRuntime = self._farm.table("builder_runtime")[name]
+        self._farm.put("builder_runtime", name, replace(runtime, frozen_until=None))
+        return self.get(name)
+
     def remove(self, name: str) -> None:
         """See `Builders.remove`."""
         self.get(name)

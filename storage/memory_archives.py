@@ -17,6 +17,7 @@ from storage.errors import (
 )
 from storage.filetypes import mimetype_of
 from storage.limits import LimitChanges, changed, check_limits
+from storage.memory_events import Line, Note
 from storage.memory_people import MemoryPeople
 from storage.memory_rows import AliasRow, ChrootRow, MemoryFarm, PublicationRow, SourceRow
 from storage.records import (
@@ -110,6 +111,16 @@ class MemoryEvents:
         """See `Events.list`."""
         found = (event for event in self._farm.events if event.id > since_id and subject in {None, event.subject})
         return tuple(found)[:limit]
+
+    def note(self, subject: str, what: str) -> int:
+        """See `Events.note`."""
+        farm = self._farm
+        farm.events.add(Line(farm.now(), farm.who, farm.why, farm.cause, "", None, Note(subject, what)))
+        return len(farm.events)
+
+    def because_of(self, event: int) -> None:
+        """See `Events.because_of`."""
+        self._farm.cause = event
 
     def last_id(self) -> int:
         """See `Events.last_id`."""

@@ -47,6 +47,13 @@ class Line(NamedTuple):
     after: Any  #: None: it is deleted
 
 
+class Note(NamedTuple):
+    """What changed no row: `after` of a line of no table."""
+
+    subject: str
+    what: str
+
+
 class EventLog(Sequence[Event]):
     """The event log; a line is put into words when somebody reads it."""
 
@@ -83,6 +90,8 @@ class EventLog(Sequence[Event]):
 
 
 def _in_words(number: int, line: Line) -> Event:
+    if isinstance(line.after, Note):
+        return Event(number, line.at, line.who, line.why, *line.after, None, None, line.cause)
     kind, column = SUBJECTS[line.table]
     was, became = _plain(line.before), _plain(line.after)
     what = "insert" if was is None else "delete"

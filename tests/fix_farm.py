@@ -22,9 +22,10 @@ from typing import Any
 import pytest
 
 from actors.attach import Attached
-from actors.console import Console
 from actors.messages import Description
 from actors.settings import Settings
+from cli.given import Given
+from console.obeying import Console
 from simulation.host import TOKEN
 from storage.archives import Archives
 from storage.build_queue import BuildQueue
@@ -188,9 +189,11 @@ class FarmUnderTest:
         """Obey lines typed into a debug console; return what it prints.  Refusals are raised."""
         out = io.StringIO()
         with Attached(self.settings) as attached:
-            console = Console(attached, out)
+            given = Given(state_directory=self.settings.state_directory, database=self.database)
+            console = Console(attached, out, given, why="a test")
             for line in lines:
                 console.obey(line)
+            console.close()
         return out.getvalue()
 
     def actor(self, name: str) -> Description | None:

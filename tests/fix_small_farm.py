@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from actors.attach import Attached
-from actors.console import Console
 from actors.core.timers import Timers
 from actors.farm_actor import Here
 from actors.messages import Description
 from actors.settings import Settings
+from cli.given import Given
+from console.obeying import Console
 from tests.fix_farm import PROJECT
 from tests.fix_postgres import new_database
 
@@ -45,8 +46,13 @@ class SmallFarm:
 
     def obey(self, line: str) -> str:
         out = io.StringIO()
-        Console(self.attached, out).obey(line)
+        Console(self.attached, out, self.given, why="a test").obey(line)
         return out.getvalue()
+
+    @property
+    def given(self) -> Given:
+        """What a command line says to mean this farm."""
+        return Given(state_directory=self.settings.state_directory, database=self.settings.database)
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         found = self.here(name)

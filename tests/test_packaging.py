@@ -24,7 +24,19 @@ from actors.settings import Settings
 from buildd_master import __version__
 
 TOP = Path(__file__).resolve().parent.parent
-ROOMS = ("actors", "certificates", "cli", "host", "protocol", "publishing", "simulation", "slave", "storage", "web")
+ROOMS = (
+    "actors",
+    "certificates",
+    "cli",
+    "console",
+    "host",
+    "protocol",
+    "publishing",
+    "simulation",
+    "slave",
+    "storage",
+    "web",
+)
 APP = "buildd_master.app"
 
 

@@ -72,7 +72,7 @@ from actors.messages import (
 from protocol.messages import Abort, Rejected, SlaveMessage, SlaveState, Status
 from storage.records import Builder, BuildOrder, NotOkBy, NotOkKind
 
-STORY_LENGTH = 60  #: events and their orders kept for whoever must understand an `ImpossibleStep`
+STORY_LENGTH = 400  #: 200 events, and their orders: for the console, and whoever must understand an `ImpossibleStep`
 REMEMBERED = 16  #: attempts that are over
 
 

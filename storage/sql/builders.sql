@@ -73,6 +73,11 @@ WHERE builder = %(name)s;
 UPDATE builder_runtime SET quarantined_until = NULL, quarantine_why = '', cleared = now()
 WHERE builder = %(name)s AND quarantined_until IS NOT NULL;
 
+-- freeze --
+-- Without seconds: thaw.  No row: unknown builder, or it was not frozen.
+UPDATE builder_runtime SET frozen_until = now() + make_interval(secs => %(seconds)s::double precision)
+WHERE builder = %(name)s AND (%(seconds)s::double precision IS NOT NULL OR frozen_until IS NOT NULL);
+
 -- remove --
 -- A trigger fences what runs there.  No row: unknown builder.
 DELETE FROM builder WHERE name = %(name)s;

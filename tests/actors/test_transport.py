@@ -241,7 +241,7 @@ def test_a_host_whose_name_nobody_knows_is_not_warned_of_and_logs_as_others_do()
 import logging, socket
 def unknown(*_, **__): raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 socket.getaddrinfo = unknown
-import actors.wiring, actors.console, actors.queue
+import actors.wiring, console.command, actors.queue
 assert logging.getLogger().handlers == []
 """
     ran = subprocess.run(

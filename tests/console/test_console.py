@@ -13,10 +13,12 @@ import pexpect
 import pytest
 
 from actors.attach import Attached, NotAttached
-from actors.console import BadCommand, run_console
 from actors.message_text import BadMessage
 from actors.settings import Settings
 from actors.transport import write_key
+from cli.given import Given
+from console.command import run_console
+from console.line import BadCommand
 from tests.fix_farm import PROJECT
 
 if TYPE_CHECKING:
@@ -27,9 +29,9 @@ if TYPE_CHECKING:
 
 def test_the_table_of_actors_has_a_line_for_each(small_farm: SmallFarm) -> None:
     header, *lines = small_farm.obey("actors").splitlines()
-    assert header.split("  ")[0] == "NAME"
+    assert header.split()[0] == "NAME"
     assert [line.split()[0] for line in lines][:2] == ["supervisor", "queue"]
-    (bob,) = [line for line in lines if line.startswith("bob ")]
+    (bob,) = [line for line in lines if line.split()[0] == "bob"]
     assert "builder" in bob
     assert "IDLE" in bob
 
@@ -48,8 +50,8 @@ def test_an_actor_that_hangs_is_shown_as_such_and_holds_up_nobody(
         assert "sent to bob" in small_farm.obey("send bob Describe")
     finally:
         os.kill(frog.pid, signal.SIGCONT)
-    assert re.search(r"^frog .*no answer", table, re.MULTILINE)
-    assert re.search(r"^bob .*IDLE", table, re.MULTILINE)
+    assert re.search(r"^ +frog .*no answer", table, re.MULTILINE)
+    assert re.search(r"^ +bob .*IDLE", table, re.MULTILINE)
 
 
 def test_show_tells_what_an_actor_thinks(small_farm: SmallFarm) -> None:
@@ -78,12 +80,12 @@ def test_commands_piped_in_are_obeyed_to_the_end_and_a_refusal_shows_in_the_exit
     small_farm: SmallFarm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("show nobody\n\nactors\nquit\ndance\n"))
-    assert run_console(small_farm.settings) == 2
+    assert run_console(small_farm.given) == 2
     said = capsys.readouterr()
     assert "toad" in said.out
     assert said.err == "refused: no actor 'nobody'; `actors` lists them\n"
-    assert run_console(small_farm.settings, "help") == 0
-    assert "send NAME" in capsys.readouterr().out
+    assert run_console(small_farm.given, "help") == 0
+    assert "send NAME Message" in capsys.readouterr().out
     assert small_farm.process.poll() is None
 
 
@@ -103,7 +105,7 @@ def test_a_console_with_another_key_gets_no_answer(
 def test_where_no_farm_runs_the_console_says_so_and_starts_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_console(Settings(state_directory=tmp_path, user=""), "actors") == 3
+    assert run_console(Given(state_directory=tmp_path), "actors") == 3
     assert capsys.readouterr().err.startswith(f"buildd-master: no farm runs in {tmp_path}")
     assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,80 @@
+"""What the debug console asks of any actor, beside the farm's own messages; and the answers.
+
+Handled by `actors.farm_actor` itself, also while the actor is frozen, and never by a subclass.  The console's side is
+`console/`; nobody else sends these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleOrder:
+    """What the base of all actors obeys; by being one of these it needs no place in any list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze(ConsoleOrder):
+    """Hold the mailbox and read from no socket, until `Thaw` or so many seconds have passed; answered with `Held`."""
+
+    seconds: float
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thaw(ConsoleOrder):
+    """Handle what was held, and everything again from now on; answered with `Held`."""
+
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepOn(ConsoleOrder):
+    """Frozen: handle the oldest message that is held, or else what the sockets have; answered with `Held`."""
+
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Answer to `Freeze`, `Thaw` and `StepOn`."""
+
+    name: str
+    generation: int
+    seconds: float | None  #: until it thaws by itself; None: it is not frozen
+    waiting: tuple[str, ...]  #: types of the messages that are held, oldest first
+    handled: str = ""  #: by a step or a thaw, in words
+    refused: str = ""  #: why nothing was done
+
+
+@dataclass(frozen=True, slots=True)
+class TellStory(ConsoleOrder):
+    """Tell what the core heard and answered lately; answered with `Told`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Answer to `TellStory`."""
+
+    name: str
+    generation: int
+    now: float  #: monotonic seconds, as the story's
+    lines: tuple[str, ...]  #: the oldest first
+
+
+@dataclass(frozen=True, slots=True)
+class Tap(ConsoleOrder):
+    """Copy messages, and if asked for what cores hear and answer, to a TCP port of loopback, as JSON lines."""
+
+    port: int
+    secret: str  #: the first line there, so that who listens knows that it is one of us
+    types: frozenset[str] = frozenset()  #: only messages of these types; empty: all
+    cores: bool = False  #: also events and orders of the cores, whole, and what they know when it begins
+
+
+@dataclass(frozen=True, slots=True)
+class Untap(ConsoleOrder):
+    """No more copies to this port."""
+
+    port: int

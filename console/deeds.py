@@ -1,0 +1,89 @@
+"""What the console does to a farm, written into its event log *before* it is done: who, what, why.
+
+Through the same door as every command (`cli.farm.Farm.acting`).  Where that door is closed, nothing is done.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+from typer.core import TyperCommand
+
+from actors.core.roles import Action
+from cli.errors import CommandError
+from cli.farm import Farm, open_farm
+from console.line import BadCommand
+from storage.builders import Builders
+from storage.errors import StorageError
+from storage.events import Events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from actors.farm_actor import Here
+    from cli.given import Given
+
+_LONGEST = 300  #: characters of a message that stand in the event log
+
+
+class Deeds:
+    """The event log, as the console writes it."""
+
+    def __init__(self, given: Given) -> None:
+        """Write as whoever `given` says; opened for each deed, so that the database may come and go."""
+        self._given = given
+
+    def note(self, here: Here, what: str, why: str) -> None:
+        """Write down what is about to be done.
+
+        Raises:
+            BadCommand: it could not be written; it must not be done.
+        """
+        self._write(here, what, why, lambda _: None)
+
+    def freeze(self, here: Here, seconds: float, why: str) -> datetime:
+        """Write it down, and have everybody know that the builder gets nothing until the moment that is returned.
+
+        Raises:
+            BadCommand: as `note`.
+        """
+        until: list[datetime] = []
+
+        def change(builders: Builders) -> None:
+            row = builders.freeze(here.name, seconds)
+            if row.frozen_until is not None:
+                until.append(row.frozen_until)
+
+        self._write(here, f"freeze for {seconds:g} s", why, change)
+        return until[0]
+
+    def thaw(self, here: Here, why: str) -> None:
+        """Write it down, and let the builder have work again.
+
+        Raises:
+            BadCommand: as `note`.
+        """
+        self._write(here, "thaw", why, lambda builders: builders.thaw(here.name))
+
+    def _write(self, here: Here, what: str, why: str, change: Callable[[Builders], object]) -> None:
+        subject = f"builder:{here.name}" if here.kind == "builder" else f"actor:{here.name}"
+        line = f"console: {what}" if len(what) <= _LONGEST else f"console: {what[:_LONGEST]}…"
+        try:
+            with self._farm() as farm, farm.acting(why, Action.CHANGE_FARM) as connection:
+                events = Events(connection)
+                events.because_of(events.note(subject, line))
+                change(Builders(connection))
+        except (StorageError, CommandError) as error:
+            told = str(error).partition("\n")[0]
+            raise BadCommand(f"not done, because it can't be written into the event log: {told}") from error
+
+    def _farm(self) -> _Opened:
+        return open_farm(typer.Context(TyperCommand("console"), obj=self._given))
+
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    _Opened = AbstractContextManager[Farm]

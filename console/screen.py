@@ -1,0 +1,43 @@
+"""What the console prints: lines and tables for people, or JSON, one document a line."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from console.line import Line
+
+
+class Screen:
+    """Where answers go."""
+
+    def __init__(self, out: TextIO, *, person: bool) -> None:
+        """Print on `out`; `person`: somebody sits there and can end what has no end."""
+        self.out = out
+        self.person = person
+
+    def say(self, text: str) -> None:
+        """Print a line; what the terminal can't show becomes a question mark."""
+        encoding = getattr(self.out, "encoding", None) or "utf-8"
+        self.out.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+        self.out.flush()
+
+    def print_json(self, document: object) -> None:
+        """Print one document on one line."""
+        self.say(json.dumps(document, ensure_ascii=False))
+
+    def print_table(self, rows: Sequence[Sequence[str]]) -> None:
+        """Print rows of as many cells."""
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            self.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+    def report(self, line: Line, words: str, **facts: object) -> None:
+        """Print what was done."""
+        if line.as_json:
+            self.print_json({"done": words, **facts})
+        else:
+            self.say(words)

@@ -1,0 +1,239 @@
+"""`tap`, `untap` and `ask`: live copies of what actors handle and send, on the screen or in a file.
+
+Changes nothing in the farm.  The file's lines are those of `actors.tap`, with the peers' names; `replay` reads them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import queue
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final, NoReturn
+
+from actors.console_orders import Tap, Untap
+from actors.lossless import NotLossless, read
+from actors.message_text import message_types, spell
+from console.line import BadCommand, Line
+from console.listening import Copy, Listener
+from console.looking import find, time_of_day
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from actors.attach import Attached
+    from actors.farm_actor import Here
+
+_PATIENCE: Final = 3.0  #: seconds for an actor to begin, and to end
+_LONGEST: Final = 10 * 86400.0  #: seconds
+_ARROWS: Final = {"handled": "<-", "sent": "->", "held": "|-"}
+
+
+class _Options(argparse.ArgumentParser):
+    """Says what is wrong instead of ending the program."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadCommand(f"{self.prog}: {message}")
+
+
+@dataclass(slots=True)
+class _Recording:
+    """A tap into a file, which goes on while the person does other things."""
+
+    path: Path
+    file: IO[str]
+    listener: Listener
+    actors: tuple[Here, ...]
+    lines: int = 0
+    lost: int = 0
+
+
+class Tapping:
+    """All taps of one console."""
+
+    def __init__(self, farm: Attached, say: Callable[[str], None]) -> None:
+        """Tap nobody yet."""
+        self._farm = farm
+        self._say = say
+        self._recordings: list[_Recording] = []
+
+    def tap(self, line: Line, *, endless: bool) -> None:
+        """Do what a line `tap …` says.
+
+        Args:
+            line: as typed.
+            endless: whether a person is there to end what has no end.
+
+        Raises:
+            BadCommand: it can't be done; nobody is tapped.
+        """
+        options = _options(line.words)
+        actors = tuple(find(self._farm, name) for name in options.names)
+        types = _types(options.only)
+        if options.to is not None:
+            self._record(Path(options.to), actors, types)
+            return
+        if options.seconds is None and not endless:
+            raise BadCommand("say for how long: `tap NAME --for SECONDS`")
+        self._watch(actors, types, options.seconds, as_json=line.as_json)
+
+    def untap(self) -> list[dict[str, object]]:
+        """End every tap into a file; return what is in each."""
+        done = []
+        while self._recordings:
+            recording = self._recordings.pop()
+            self._end(recording.listener, recording.actors)
+            recording.file.close()
+            told = {"file": str(recording.path), "lines": recording.lines, "lost": recording.lost}
+            done.append(told)
+        return done
+
+    def reply(self, here: Here, peer: Here | None, send: Callable[[], None], seconds: float) -> str:
+        """Have something sent to an actor, and return what it then says to `peer`, as a person would type it.
+
+        Returns:
+            Empty if it says nothing in time.
+        """
+        said: list[str] = []
+
+        def note(copy: Copy) -> None:
+            if copy.get("kind") == "sent" and peer is not None and copy.get("peer") == str(peer.address):
+                said.append(_worded(copy))
+
+        listener = Listener(note)
+        try:
+            self._begin(listener, (here,), Tap(listener.port, listener.secret))
+            send()
+            listener.wait(lambda: bool(said), seconds)
+        finally:
+            self._end(listener, (here,))
+        return said[0] if said else ""
+
+    # --- to the screen ----------------------------------------------------------------------------
+
+    def _watch(self, actors: Sequence[Here], types: frozenset[str], seconds: float | None, *, as_json: bool) -> None:
+        heard: queue.Queue[Copy] = queue.Queue()
+        listener, names = Listener(heard.put), self._names()
+        try:
+            self._begin(listener, actors, Tap(listener.port, listener.secret, types))
+            deadline = None if seconds is None else time.monotonic() + seconds
+            with contextlib.suppress(KeyboardInterrupt, queue.Empty):
+                while len(listener.ended) < len(actors) or not heard.empty():
+                    left = None if deadline is None else deadline - time.monotonic()
+                    if left is not None and left <= 0:
+                        break
+                    copy = _named(heard.get(timeout=left), names)
+                    self._say(json.dumps(copy) if as_json else _words(copy))
+        finally:
+            self._end(listener, actors)
+
+    # --- to a file --------------------------------------------------------------------------------
+
+    def _record(self, path: Path, actors: tuple[Here, ...], types: frozenset[str]) -> None:
+        names = self._names()
+        try:
+            file = path.open("x", encoding="ascii")
+        except FileExistsError as error:
+            raise BadCommand(f"{path} is there already; name another file") from error
+        except OSError as error:
+            raise BadCommand(f"{path} can't be written: {error.strerror}") from error
+
+        def keep(copy: Copy) -> None:
+            recording.lines += 1
+            recording.lost += int(copy.get("lines", 0)) if copy.get("kind") == "lost" else 0
+            file.write(json.dumps(_named(copy, names)) + "\n")
+
+        listener = Listener(keep)
+        recording = _Recording(path, file, listener, actors)
+        try:
+            self._begin(listener, actors, Tap(listener.port, listener.secret, types, cores=not types))
+        except BadCommand:
+            listener.close()
+            file.close()
+            path.unlink()
+            raise
+        self._recordings.append(recording)
+
+    # --- both -------------------------------------------------------------------------------------
+
+    def _begin(self, listener: Listener, actors: Sequence[Here], order: Tap) -> None:
+        for here in actors:
+            if not self._farm.tell(here, order):
+                raise BadCommand(f"{here.name} (pid {here.pid}) does not take messages now")
+        wanted = {(here.name, here.generation) for here in actors}
+        if not listener.wait(lambda: wanted <= listener.begun, _PATIENCE):
+            raise BadCommand("the actors do not say anything; is a firewall on loopback?")
+
+    def _end(self, listener: Listener, actors: Sequence[Here]) -> None:
+        wanted = {(here.name, here.generation) for here in actors} & listener.begun
+        for here in actors:
+            if (here.name, here.generation) not in listener.ended:
+                self._farm.tell(here, Untap(listener.port))
+        listener.wait(lambda: wanted <= listener.ended, _PATIENCE)
+        listener.close()
+
+    def _names(self) -> dict[str, str]:
+        return {str(here.address): here.name for here in self._farm.census().here}
+
+
+def _options(words: Sequence[str]) -> argparse.Namespace:
+    parser = _Options(prog="tap", add_help=False, allow_abbrev=False)
+    parser.add_argument("names", nargs="+", metavar="NAME")
+    parser.add_argument("--only", default="", metavar="TYPE,TYPE")
+    parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS")
+    parser.add_argument("--to", metavar="FILE")
+    options = parser.parse_args(list(words))
+    if options.seconds is not None and not 0 < options.seconds < _LONGEST:
+        raise BadCommand(f"tap: --for {options.seconds:g}: a number of seconds above 0 is wanted")
+    if options.to is not None and options.seconds is not None:
+        raise BadCommand("tap: --for is for the screen; a tap into a file ends with `untap`")
+    return options
+
+
+def _types(only: str) -> frozenset[str]:
+    types = frozenset(filter(None, only.split(",")))
+    unknown = sorted(types - message_types().keys() - OTHER_TYPES)
+    if unknown:
+        raise BadCommand(f"no message {unknown[0]!r}; `help` lists them")
+    return types
+
+
+#: messages of the actors that carry addresses and can't be typed, but seen
+OTHER_TYPES: Final = frozenset(
+    ("Start", "Here", "Fork", "QueueMoved", "WhoIsHere", "Census", "SettingsChanged", "Alive")
+)
+
+
+def _named(copy: Copy, names: dict[str, str]) -> Copy:
+    peer = copy.get("peer")
+    return copy if peer is None else {**copy, "peer": names.get(peer, "the console or a parent")}
+
+
+def _worded(copy: Copy) -> str:
+    message = copy.get("message")
+    if isinstance(message, dict) and "words" in message:
+        return str(message["words"])
+    try:
+        return spell(read(message))
+    except NotLossless:
+        return str(copy.get("type"))
+
+
+def _words(copy: Copy) -> str:
+    """Return one line of a tap for people."""
+    at = time_of_day(time.time() - time.monotonic() + float(copy.get("at") or 0))
+    who = copy.get("actor")
+    match copy.get("kind"):
+        case "handled" | "sent" | "held" as kind:
+            return f"{at} {who} {_ARROWS[kind]} {copy.get('peer')}  {_worded(copy)}"
+        case "lost":
+            return f"{at} {who}: {copy.get('lines')} lines were lost here; this console is too slow"
+        case "begun":
+            return f"{at} {who}, generation {copy.get('generation')}, is tapped"
+        case "ended":
+            return f"{at} {who} is tapped no more: {copy.get('why')}"
+        case kind:
+            return f"{at} {who} {kind}"

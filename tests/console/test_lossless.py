@@ -1,0 +1,124 @@
+"""What a tap writes is read again as it was, whatever it is; and nothing else is read."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict, deque
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors import messages
+from actors.core.builder import BuilderCore
+from actors.core.builder_events import Begun, QueueSaid
+from actors.core.dispatch import BuilderReady, BuildersRead, Dispatch, JobsRead
+from actors.core.timers import Timers
+from actors.lossless import NotLossless, read, written
+from actors.message_text import message_types, read_message, spell
+from protocol.transfer import Push
+from storage.records import Outcome
+from tests.fix_queue import a_builder, a_job
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+LEAVES = (
+    PLAIN
+    | st.binary()
+    | st.uuids()
+    | st.datetimes(timezones=st.just(UTC))
+    | st.sampled_from(Outcome)
+    | st.just(timedelta(seconds=1.5))
+    | st.just(Outcome)
+)
+HASHABLE = st.recursive(LEAVES, lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=3), max_leaves=4)
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    HASHABLE,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(HASHABLE, inner, max_size=3)
+        | st.sets(HASHABLE, max_size=3)
+        | st.builds(deque, st.lists(inner, max_size=3), st.just(5))
+        | st.builds(Counter, st.lists(HASHABLE, max_size=3))
+        | st.builds(lambda pairs: defaultdict(list, pairs), st.dictionaries(HASHABLE, inner, max_size=3))
+        | st.builds(messages.ResultStored, st.text(), inner)
+    ),
+    max_leaves=8,
+)
+
+
+def through_json(value: object) -> Any:
+    return read(json.loads(json.dumps(written(value))))
+
+
+@given(VALUES)
+def test_whatever_is_written_is_read_as_it_was(value: object) -> None:
+    again = through_json(value)
+    assert again == value
+    assert type(again) is type(value)
+
+
+def test_what_is_known_in_two_places_is_one_thing_afterwards() -> None:
+    core = BuilderCore(a_builder("bob"), 1, Timers())
+    core.handle(Begun(1.0))
+    again: BuilderCore = through_json(core)
+    assert again.described() == core.described()
+    assert again._remains.session is again.session
+    event = QueueSaid(2.0, messages.SessionOpened("bob", 1, 7, "farm"))
+    assert again.handle(event) == core.handle(event) != ()
+    assert again.deadline() == core.deadline()
+
+
+def test_a_matcher_goes_on_from_what_was_written_down() -> None:
+    dispatch = Dispatch()
+    dispatch.handle(BuildersRead((a_builder("bob"), a_builder("eve"))))
+    dispatch.handle(JobsRead((a_job(1), a_job(2))))
+    again: Dispatch = through_json(dispatch)
+    assert again == dispatch
+    assert again.handle(BuilderReady("eve")) == dispatch.handle(BuilderReady("eve")) != ()
+
+
+def test_what_can_not_be_written_down_says_so() -> None:
+    with pytest.raises(NotLossless, match="generator"):
+        written(Push("0" * 64, 10))
+    with pytest.raises(NotLossless, match="defaultdict"):
+        written(defaultdict(lambda: 1))
+    with pytest.raises(NotLossless, match="socket"):
+        written(__import__("socket").socket)
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        {"id": 1, "is": "os._Environ", "fields": {}},
+        {"enum": "subprocess.Popen", "value": ["true"]},
+        {"enum": "storage.records.Builder", "value": 1},
+        {"is": "storage.records.Builder", "named": [1]},
+        {"type": "actors.core.builder.misfit"},
+        {"type": "actors.core.hangs.nothing"},
+        {"type": "actors.core...x"},
+        {"same": 4},
+        {"uuid": "no"},
+        {"bytes": "é"},
+        {"id": 1, "is": "actors.messages.Retire", "fields": {"nonsense": 1}},
+        {"set": 1},
+        {"id": 1, "set": [{"id": 2, "list": []}]},
+        {"surprise": 1},
+        [],
+    ],
+)
+def test_a_file_can_have_nothing_made_but_what_cores_know(evil: object) -> None:
+    with pytest.raises(NotLossless):
+        read(evil)
+
+
+MESSAGES = st.sampled_from(sorted(message_types())).flatmap(lambda name: st.from_type(message_types()[name]))
+st.register_type_strategy(UUID, st.uuids())
+st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
+
+
+@given(MESSAGES)
+def test_a_message_that_a_tap_shows_can_be_typed_as_it_stands_there(message: object) -> None:
+    assert read_message(spell(message)) == message
