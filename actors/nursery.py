@@ -6,9 +6,10 @@ in the supervisor, and `actors.core.hangs` do.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Final
 
-from actors.farm_actor import Fork, Here, QueueMoved, SettingsChanged
+from actors.farm_actor import Fork, Here, QueueMoved, SettingsChanged, Start
 from actors.messages import BuilderChanged, ChildGone, Crashed, Retire
 from actors.parent import Parent
 
@@ -17,11 +18,18 @@ if TYPE_CHECKING:
 
     from actors.children import Child
 
+_STAND_BACK: Final = 5  #: niceness; a third of the weight (docs/adr/0179)
+
 
 class BuilderNursery(Parent):
     """Parent of builders' actors."""
 
     exit_within = 3.0
+
+    def begin(self, start: Start) -> None:
+        """Stand back, with all that is forked here, behind those that everybody waits for: queue actor and supervisor."""
+        super().begin(start)
+        os.nice(_STAND_BACK)
 
     def receive(self, message: object, sender: ActorAddress) -> None:  # noqa: ARG002 - the base's signature
         """Pass orders down and news up."""

@@ -50,6 +50,11 @@ class MeasuredFarm:
         return Embedded(self.state_directory / "postgres").dsn
 
     @property
+    def pause(self) -> float:
+        """Seconds between two looks at all builders, which cost the database the more, the more there are."""
+        return max(0.02, self.builders / 1000)
+
+    @property
     def master(self) -> int:
         """The pid of run_master."""
         return self._children[0].pid
@@ -102,6 +107,7 @@ class MeasuredFarm:
             wait_until(
                 lambda: sum(one.state is RuntimeState.IDLE for one in builders.runtimes()) == self.builders,
                 "every builder is idle",
+                every=self.pause,
             )
 
     def _run(self, *words: str, first: bool = False) -> str:

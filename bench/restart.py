@@ -59,7 +59,8 @@ def measure(builders: int, build_seconds: float, *, kill: bool) -> Restart:
         dispatched = farm.heard()[waiting]
         with farm.connect() as connection:
             since = asked[0] if asked is not None else None
-            wait_until(lambda: _followed(connection, running, since), "every build is followed again", _PATIENCE)
+            followed = "every build is followed again"
+            wait_until(lambda: _followed(connection, running, since), followed, _PATIENCE, every=farm.pause)
             adopted = time.monotonic()
             wait_until(lambda: not _unfinished(connection, running), "every build has ended", _PATIENCE, every=0.5)
             after = _attempts(connection, running)
@@ -83,7 +84,7 @@ def _fill(farm: MeasuredFarm, connection: Connection[Any]) -> tuple[list[int], s
     with acting(connection, WHO):
         for build in running:
             Builds(connection).queue(build)
-    wait_until(lambda: _followed(connection, running), "every builder builds", _PATIENCE)
+    wait_until(lambda: _followed(connection, running), "every builder builds", _PATIENCE, every=farm.pause)
     with acting(connection, WHO):
         FarmStates(connection).pause("the master is restarted")
     with acting(connection, WHO):

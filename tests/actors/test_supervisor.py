@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+import psutil
+
 from tests.fix_small_farm import wait_until
 
 if TYPE_CHECKING:
@@ -21,6 +23,11 @@ def test_builders_live_in_nurseries_of_limited_size(small_farm: SmallFarm) -> No
         ("frog", "builder"),
         ("toad", "builder"),
     ]
+
+
+def test_builders_stand_back_behind_the_queue_actor_that_all_of_them_wait_for(small_farm: SmallFarm) -> None:
+    niceness = {one.name: psutil.Process(one.pid).nice() for one in small_farm.attached.census().here}
+    assert niceness["supervisor"] == niceness["queue"] < niceness["nursery-1"] == niceness["bob"]
 
 
 def test_a_builders_actor_that_is_killed_is_reported_without_a_word_and_lives_again(small_farm: SmallFarm) -> None:
