@@ -103,6 +103,39 @@ def test_a_pick_that_no_longer_holds_falls_out_without_spoiling_the_others(stage
     assert [(attempt.job, attempt.builder) for attempt in won] == [(good.id, "eve")]
 
 
+@pytest.mark.parametrize("why", ["held back", "disabled", "cooling down", "assigned elsewhere", "tags"])
+def test_a_pick_falls_out_for_what_became_of_its_job_meanwhile(stage: Stage, why: str) -> None:
+    job = stage.job()
+    stage.builder("bob")
+    stage.builder("eve")
+    pick = (Pick(job.id, "bob", 1),)
+    if why in {"held back", "cooling down"}:
+        attempt = stage.claim(job, "eve")
+        with stage.acting("queue"):
+            if why == "held back":
+                stage.verdicts.hold_back_chroot(attempt.id, "it fails")
+                stage.queue.release(attempt.id)
+            else:
+                stage.queue.record(
+                    attempt.id,
+                    Outcome.CHROOTFAIL,
+                    "",
+                    build_state=BuildState.NEEDSBUILD,
+                    keep_job=True,
+                    cool_seconds=600.0,
+                )
+    with stage.acting("somebody"):
+        match why:
+            case "disabled":
+                stage.archives.change_archive("ubuntu", "primary", enabled=False)
+            case "assigned elsewhere":
+                stage.builds.assign(job.build, "eve")
+            case "tags":
+                stage.archives.change_archive("ubuntu", "primary", tags=("kvm",))
+    with stage.acting("queue"):
+        assert stage.queue.claim(pick, Limits(wall_seconds=60)) == ()
+
+
 def test_of_two_picks_for_one_builder_or_one_job_the_first_wins(stage: Stage) -> None:
     first, second = stage.job("first"), stage.job("second")
     stage.builder("bob")
