@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "submit": ("cli.submit", "submit"),
     "queue": ("cli.queue", "queue"),
     "explain": ("cli.queue", "explain_job"),
+    "events": ("cli.events", "events"),
     "check": ("cli.status", "check"),
     "simulate": ("cli.simulate", "simulate"),
     "console": ("console.command", "console"),

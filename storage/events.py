@@ -5,9 +5,12 @@ Written by triggers in the transaction of the change; what is done to a running 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from storage.queries import load
-from storage.records import Event
-from storage.repository import Repository
+from storage.records import Event, Relatives
+from storage.repository import Repository, in_words, possible
 
 _SQL = load("events")
 
@@ -47,6 +50,68 @@ class Events(Repository):
         """Return the id of the newest event; 0: there is none."""
         return int(self._values(_SQL["last_id"])[0])
 
+    def horizon(self) -> tuple[int, int, int]:
+        """Return the newest event, the oldest open transaction and the next one, in one snapshot."""
+        last, oldest, following = self._values(_SQL["horizon"])
+        return int(last), int(oldest), int(following)
+
     def story(self, subject: str) -> tuple[Event, ...]:
         """Return everything that happened to `subject`, oldest first."""
         return self._rows(Event, _SQL["of_subject"], subject=subject, since_id=0, limit=None)
+
+    def latest(
+        self,
+        limit: int,
+        *,
+        subjects: Sequence[str] | None = None,
+        who: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after: int = 0,
+    ) -> tuple[Event, ...]:
+        """Return the last events of those that fit, oldest first.
+
+        Args:
+            limit: at most so many.
+            subjects: only of these.
+            who: only what this actor or person did.
+            since: only from then on.
+            until: only before.
+            after: only those with a greater id.
+        """
+        found = self._rows(
+            Event,
+            _SQL["latest"],
+            limit=limit,
+            subjects=None if subjects is None else list(subjects),
+            who=who,
+            since=since,
+            until=until,
+            after=after,
+        )
+        return found[::-1]
+
+    def about_build(self, build: int) -> tuple[str, ...]:
+        """Return the subjects of all events about a build: itself, its attempts, jobs and files."""
+        with in_words():
+            rows = self._conn.execute(_SQL["about_build"], {"build": build}).fetchall()
+        return tuple(subject for (subject,) in rows)
+
+    def get(self, event: int) -> Event | None:
+        """Return the event of this number; None: there is none (any more)."""
+        return self._row(Event, _SQL["one"], event=event) if possible([event]) else None
+
+    def relatives(self, event: int) -> Relatives:
+        """Return what the subject of an event hangs together with."""
+        found = self._row(Relatives, _SQL["relatives"], event=event)
+        return Relatives(None, None, None, (), (), ()) if found is None else found
+
+    def before(self, event: int, subjects: Sequence[str], at: datetime | None = None) -> Event | None:
+        """Return the last event of these subjects before another one.
+
+        Args:
+            event: the other one.
+            subjects: any of them.
+            at: only of the transaction that began then.
+        """
+        return self._row(Event, _SQL["before"], event=event, subjects=list(subjects), at=at)

@@ -460,6 +460,18 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Relatives:
+    """What the subject of an event hangs together with; None and () where there is nothing of the kind."""
+
+    build: int | None
+    source: int | None  #: of the build
+    builder: str | None
+    attempts: tuple[str, ...]  #: all at the build, oldest first
+    jobs: tuple[int, ...]  #: of the build
+    last_attempts: tuple[str, ...]  #: the builder's latest, if it is the subject
+
+
+@dataclass(frozen=True, slots=True)
 class Pick:
     """What the matcher proposes: this job for that builder; `BuildQueue.claim` says who won."""
 

@@ -23,7 +23,8 @@ from psycopg import Connection
 
 from actors.core.notices import COLUMNS, notice
 from actors.core.receiver import read_receiver
-from actors.core.telling import Delivered, GiveUp, Horizon, Keep, Looked, Order, Post, Refused, Telling
+from actors.core.settling import Horizon
+from actors.core.telling import Delivered, GiveUp, Keep, Looked, Order, Post, Refused, Telling
 from host.journal import log_to_journal_or_stderr
 from storage.database import CHANNEL, acting, connect, farm_id
 from storage.errors import DatabaseUnreachable
@@ -101,7 +102,7 @@ class Herald:
     def _look(self, working: Connection[Any], telling: Telling) -> None:
         """Read what came, and tell it."""
         rows = WebhookLog(working)
-        last, oldest, following, now = rows.horizon()  # before the events: see `actors.core.telling`
+        last, oldest, following, now = rows.horizon()  # before the events: see `actors.core.settling`
         events = rows.events(telling.cursor, COLUMNS)
         notices = tuple(one for event in events if (one := notice(event)) is not None)
         orders = list(telling.handle(Looked(Horizon(last, oldest, following), notices, now, time.monotonic())))

@@ -1,8 +1,8 @@
 """When people are told: each notice at least once, one after the other, again and again for a day (dispatch-rules §6).
 
-The event log is numbered before it is committed: while a transaction is open, an event may still turn up *behind* others
-that were seen.  So nothing is waited for, and nothing is left out: all after `cursor` is looked at again each time, and
-`told` are those after it that are done.  The cursor follows when no transaction is left that could write before it.
+An event may still turn up behind others that were seen (`actors.core.settling`).  So nothing is waited for, and nothing
+is left out: all after `cursor` is looked at again each time, and `told` are those after it that are done.  The cursor
+follows when no transaction is left that could write before it.
 
 No clock, no database, no socket: `web.webhook` looks, posts and keeps.
 """
@@ -14,19 +14,11 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from actors.core.notices import Notice
+from actors.core.settling import Horizon, Settling
 
 _GIVEN_UP: Final = timedelta(days=1)
 #: events that may be read once more after a restart: the cursor alone is not worth a write each time
 _FEW: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Horizon:
-    """What can still turn up in the event log, as one snapshot has it."""
-
-    last: int  #: the newest event's id
-    oldest: int  #: transaction: all before it are over
-    following: int  #: transaction: the next one that begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +81,7 @@ class Telling:
     first_retry: float = 5.0  #: seconds; doubles …
     retry_limit: float = 600.0  #: … no further than this
     _waiting: list[Notice] = field(default_factory=list, init=False)
-    _mark: Horizon | None = field(
-        default=None, init=False
-    )  #: once the transactions of that moment are over, its events are all
-    _settled: int = field(default=0, init=False)  #: no event up to this one can turn up any more
+    _settled: Settling = field(default_factory=Settling, init=False)
     _kept: int = field(init=False)  #: the cursor that was written
     _retry: float = field(init=False)  #: seconds
     _due: float = field(default=0.0, init=False)  #: monotonic seconds: nothing is told before
@@ -126,7 +115,7 @@ class Telling:
         return min(max(self._due - at, 0.0), most) if self._waiting else most
 
     def _looked(self, looked: Looked) -> tuple[Order, ...]:
-        self._settle(looked.horizon)
+        self._settled.see(looked.horizon)
         self._waiting = [one for one in looked.notices if one.event > self.cursor and one.event not in self.told]
         orders: list[Order] = []
         while self._waiting and looked.now - self._waiting[0].at > _GIVEN_UP:
@@ -139,13 +128,6 @@ class Telling:
             orders += self._next()
         return tuple(orders)
 
-    def _settle(self, seen: Horizon) -> None:
-        if seen.oldest == seen.following:  # nobody writes
-            self._settled = max(self._settled, seen.last)
-        if self._mark is None or seen.oldest >= self._mark.following:
-            self._settled = max(self._settled, self._mark.last if self._mark else 0)
-            self._mark = seen
-
     def _done(self, notice: Notice) -> tuple[Order, ...]:
         """Strike a notice off, and write that down."""
         self._waiting = [one for one in self._waiting if one.event != notice.event]
@@ -154,7 +136,7 @@ class Telling:
         return (self._keep(),)
 
     def _advance(self) -> None:
-        end = min([self._settled, *(one.event - 1 for one in self._waiting)])
+        end = min([self._settled.upto, *(one.event - 1 for one in self._waiting)])
         self.cursor = max(self.cursor, end)
         self.told = {event for event in self.told if event > self.cursor}
 

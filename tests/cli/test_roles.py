@@ -78,6 +78,7 @@ TRIED: dict[str, tuple[str, str]] = {
     "status": ("", LOOKS),
     "queue": ("", LOOKS),
     "explain": ("1", LOOKS),
+    "events": ("", LACKS),
     "check": ("", LACKS),
     "submit": ("{dsc} --archive ubuntu/cprov/ppa --urgency high --again", LACKS),
     "build list": ("", LOOKS),

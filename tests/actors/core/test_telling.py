@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.core.notices import Notice, What
-from actors.core.telling import Delivered, GiveUp, Horizon, Keep, Looked, Order, Post, Refused, Telling
+from actors.core.settling import Horizon
+from actors.core.telling import Delivered, GiveUp, Keep, Looked, Order, Post, Refused, Telling
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -1,0 +1,60 @@
+"""Why something happened: which earlier event led to one of the event log.
+
+A trigger writes what changed and who changed it, within the transaction of the change.  What led to it is found when
+somebody asks: the latest earlier event of whatever can lead to such a change.  What people do has no cause in the farm;
+what follows from it in the same transaction (a fence, a job that is gone) has.  Pure; `storage.events` reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from storage.records import Event, NotOkKind, Relatives
+
+#: Who of the event log is the farm itself, and acts because of something.
+FARM: Final = frozenset({"queue", "enrolment", "webhook"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Where the cause of an event is to be sought: the latest one before it that fits."""
+
+    subjects: tuple[str, ...]
+    same_transaction: bool  #: what a person did: only what is part of it can have a cause
+
+
+def sought(event: Event, kin: Relatives) -> Sought | None:
+    """Return where the cause of `event` is to be sought; None: it has none."""
+    subjects = tuple(one for one in _subjects(event, kin) if one)
+    return Sought(subjects, event.who not in FARM) if subjects else None
+
+
+def _subjects(event: Event, kin: Relatives) -> tuple[str, ...]:
+    attempts = tuple(f"attempt:{one}" for one in kin.attempts)
+    jobs = tuple(f"job:{one}" for one in kin.jobs)
+    build = "" if kin.build is None else f"build:{kin.build}"
+    match event.subject.partition(":")[0], event.what:
+        case "build", "insert":
+            return ("" if kin.source is None else f"source:{kin.source}",)
+        case "build", _:
+            return (*attempts, *jobs)
+        case "job", "insert":
+            return (build,)
+        case "job", _:
+            return (build, *attempts)
+        case "attempt", "insert":
+            return jobs
+        case "attempt", _:
+            return (event.subject, build, "" if kin.builder is None else f"builder:{kin.builder}", *jobs)
+        case "build_file", _:
+            return attempts
+        case "builder", what if "failures_in_row" in what or "quarantine" in what or _blamed(event):
+            return tuple(f"attempt:{one}" for one in kin.last_attempts)
+        case _:
+            return ()
+
+
+def _blamed(event: Event) -> bool:
+    """Return whether a builder was marked for what its attempts came to."""
+    return (event.after or {}).get("notok_kind") in {NotOkKind.FAILURES, NotOkKind.BLACKHOLE}
