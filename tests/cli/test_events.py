@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from storage.records import Attempt, BuildState, Limits, NotOkKind, Outcome, Pick
-from tests.fix_cli import Command, StageFarm
+from tests.fix_cli import Command
+from tests.fix_storage import Farm as StageFarm
 from tests.fix_storage import left
 
 

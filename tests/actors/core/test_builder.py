@@ -230,6 +230,15 @@ def test_the_next_order_comes_with_the_acknowledgement_and_begins_when_the_slave
     assert scene.last(Build).attempt == str(following.attempt)
 
 
+def test_a_next_order_that_was_refused_already_does_not_begin_with_the_acknowledgement(scene: Scene) -> None:
+    order = reported(scene)
+    following = an_order()
+    scene.assign(following)  # the acknowledgement was late: the order was sent once more, and came first
+    assert the_refusal(scene).attempt == following.attempt
+    scene.queue_says(Recorded("bob", 1, order.attempt, following))
+    assert kinds(scene.slave_says(IDLE)) == ["Ready"]
+
+
 @pytest.mark.parametrize("outcome", [WireOutcome.OK, WireOutcome.PACKAGEFAIL])
 def test_an_acknowledgement_that_comes_before_the_end_was_told_cleans_nothing(
     scene: Scene, outcome: WireOutcome

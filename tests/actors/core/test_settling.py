@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from actors.core.settling import Horizon, Settling
 
 #: What happens to a log: a transaction begins, one of those that are open writes an event, or ends; somebody looks.
-STEPS = st.lists(st.tuples(st.sampled_from(["begin", "write", "end", "look"]), st.integers(0, 3)), min_size=25, max_size=60)
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["begin", "write", "end", "look"]), st.integers(0, 3)), min_size=25, max_size=60
+)
 
 
 @given(STEPS)
