@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -49,11 +49,11 @@ def bobs_slave(slave_host: SlaveHost) -> SimulatedSlave:
 
 
 @pytest.fixture
-def nobodys_port() -> int:
-    """A port on loopback that nobody listens on."""
+def nobodys_port() -> Iterator[int]:
+    """A port on loopback that nobody listens on, nor can while the test runs."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        yield int(probe.getsockname()[1])
 
 
 def explained(farm: FarmUnderTest, job: int) -> Explanation:

@@ -79,6 +79,7 @@ TRIED: dict[str, tuple[str, str]] = {
     "queue": ("", LOOKS),
     "explain": ("1", LOOKS),
     "events": ("", LACKS),
+    "simulate": ("--builders 1 --jobs 1 --hours 0.1", LOOKS),
     "check": ("", LACKS),
     "submit": ("{dsc} --archive ubuntu/cprov/ppa --urgency high --again", LACKS),
     "build list": ("", LOOKS),
