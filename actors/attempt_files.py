@@ -21,6 +21,7 @@ from storage.librarian import IncomingFile, Librarian
 from storage.records import StoredFile
 
 BLOCK = 4 * 1024 * 1024  #: bytes of a log compressed in one step
+_SHA256_DIGITS = 64
 _NOTE_EVERY = 0.2  #: seconds between two notes on one push
 
 
@@ -117,9 +118,10 @@ class AttemptFiles:
     # --- results ----------------------------------------------------------------------------------
 
     def open_result(self, sha256: str, size: int) -> None:
-        """Expect a result; what arrived of an earlier one is dropped."""
+        """Expect a result, known by its SHA-256 or (to `actors.core.gathering`) SHA-1; what arrived before is dropped."""
         self._forget_incoming()
-        self._incoming = self._librarian.incoming(expect_sha256=sha256, expect_size=size)
+        known = sha256 if len(sha256) == _SHA256_DIGITS else None  # a SHA-1 is looked at when all is here
+        self._incoming = self._librarian.incoming(expect_sha256=known, expect_size=size)
 
     def write_result(self, data: bytes) -> None:
         """Append to the result; does nothing after the disk refused it."""

@@ -1,7 +1,7 @@
 """The actor of one builder: a thin shell that obeys `actors.core.builder`.
 
 Turns what the queue actor, the slave, the clock and the disk say into events, and obeys the orders that come back.
-Owns the slave's socket (`actors.slave_link`) and the attempt's files (`actors.attempt_files`), and nothing in the
+Owns the link to the slave (`actors.slave_link`, or `actors.launchpad_link`) and the attempt's files (`actors.attempt_files`), and nothing in the
 database.  No rule of the farm stands here.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 from uuid import UUID
 
 from thespian.actors import ActorAddress
@@ -57,6 +57,7 @@ from actors.core.builder_events import (
     ToQueueMessage,
     WriteResult,
 )
+from actors.core.fit import Dialect
 from actors.core.hangs import Excuse
 from actors.core.results import CHANGES_LIMIT
 from actors.deb_control import Unreadable
@@ -77,10 +78,14 @@ from actors.messages import (
     SessionOpened,
 )
 from actors.signs import waiting
-from actors.slave_link import Down, Happening, Heard, SlaveLink, Up
+from actors.slave_link import Down, Happening, Heard, OwnFaultFound, SlaveLink, Up
 from protocol.messages import PutChunk
 from storage.errors import StorageError
 from storage.librarian import ContentMismatch, Librarian
+from storage.records import BuildOrder
+
+if TYPE_CHECKING:
+    from actors.launchpad_link import LaunchpadSlaveLink
 
 _NEXT_STEP = "next step"  #: payload of the wake-up that goes on with a long piece of work
 
@@ -95,7 +100,9 @@ class BuilderActor(FarmActor):
         assert start.builder is not None  # noqa: S101 - a builder's actor is never started without
         settings = start.settings
         self._core = BuilderCore(start.builder, start.generation, settings.timers)
-        self._link = SlaveLink(settings.token_file, settings.certificates_directory)
+        self._settings = settings
+        self._dialect = Dialect.OURS
+        self._link: SlaveLink | LaunchpadSlaveLink = self._new_link(Dialect.OURS)
         self._files = AttemptFiles(settings.logs_directory, Librarian(settings.librarian_directory))
         self._waiting: deque[Event] = deque()
         self._work: tuple[UUID, Iterator[ResultStored | None]] | None = None  # a log being compressed
@@ -115,6 +122,8 @@ class BuilderActor(FarmActor):
             case QueueMoved():
                 self._happened(QueueReplaced(_now()))
             case SettingsChanged(settings):
+                self._settings = settings
+                self._link.take_up(settings.timers)
                 self._happened(TimersChanged(_now(), settings.timers))
             case Retire():
                 self._happened(Retired(_now()))
@@ -188,18 +197,43 @@ class BuilderActor(FarmActor):
 
     def _set_alarm(self) -> None:
         """Ask to be woken when the core wants to; an alarm that comes too early does no harm, so few are set."""
-        due = self._core.deadline()
+        due = min(self._core.deadline(), self._link.due)
         if self._wake_at is None or due < self._wake_at:
             self._wake_at = due
             self.wake_after(due - _now(), due)
 
     # --- orders -----------------------------------------------------------------------------------
 
+    def _speak(self, dialect: Dialect) -> None:
+        """Have the link that speaks this dialect."""
+        if dialect is not self._dialect:
+            self._dialect = dialect
+            self._link.release()
+            self._link = self._new_link(dialect)
+            self.watched = {self._link.fileno()}
+
+    def _new_link(self, dialect: Dialect) -> SlaveLink | LaunchpadSlaveLink:
+        settings = self._settings
+        if dialect is Dialect.OURS:
+            return SlaveLink(settings.token_file, settings.certificates_directory)
+        from actors.launchpad_link import LaunchpadSlaveLink  # noqa: PLC0415 - loads libraries that other farms never need
+
+        place, why = settings.files_place()
+        return LaunchpadSlaveLink(settings.timers, place, why, order=self._order_in_hand, read=self._read)
+
+    def _order_in_hand(self) -> BuildOrder | None:
+        return None if self._core.work is None else self._core.work.order
+
+    def _read(self, sha256: str, limit: int) -> bytes:
+        with waiting(Excuse.DISK):
+            return self._files.read(sha256, limit)
+
     def _obey(self, order: Order) -> None:
         match order:
             case Tell(message):
                 self._tell_queue(message)
-            case Connect(host, port, tls):
+            case Connect(host, port, tls, dialect):
+                self._speak(dialect)
                 self._link.connect(host, port, tls=tls)
             case Greet(epoch, farm):
                 self._link.greet(epoch, farm)
@@ -328,6 +362,8 @@ def _event(happening: Happening) -> Event:
             return ConnectionEnded(_now(), reason, lied, unfit)
         case Heard(message):
             return SlaveSaid(_now(), message)
+        case OwnFaultFound(attempt, text):
+            return LibrarianRefused(_now(), attempt, Store.SERVING, text)
         case _:
             assert_never(happening)
 

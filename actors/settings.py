@@ -11,6 +11,7 @@ import tomllib
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -19,6 +20,7 @@ from actors.core.receiver import read_receiver
 from actors.core.timers import Timers
 from actors.core.verdict import VerdictRules
 from storage.errors import BadValue
+from storage.file_credentials import KEY_FILE, FilesPlace, read_key
 from storage.limits import RANGES, check_limits, parse
 from storage.records import Limits
 
@@ -75,6 +77,10 @@ class Settings(BaseSettings):
     database: str = Field(default="", repr=False)  #: DSN; empty: PostgreSQL embedded in the state directory
     user: str = "buildd-master"  #: system user that a master started as root becomes; empty: stays root
     enroll_listen: str = ""  #: HOST:PORT where slaves on other machines enrol, as `0.0.0.0:8220`; empty: nowhere
+    files_listen: str = (
+        ""  #: ADDRESS:PORT where launchpad-buildd slaves fetch files, as `10.0.0.1:8219`; empty: nowhere
+    )
+    files_url: str = Field(default="", validate_default=True)  #: the same as they reach it, as `http://farm.lan:8219`
     webhook: str = Field(default="", repr=False)  #: URL where people are told what only they can mend; empty: nobody is
     admin_port: int = Field(default=0, ge=0, le=65535)  #: of the actor system, on loopback; 0: a free one
     builders_per_nursery: int = Field(default=32, ge=1, le=200)
@@ -104,6 +110,25 @@ class Settings(BaseSettings):
         if value:
             place_of(value)
         return value
+
+    @field_validator("files_listen")
+    @classmethod
+    def _files_address(cls, value: str) -> str:
+        if value and not place_of(value)[1]:
+            message = "must have a port: slaves are told it"
+            raise ValueError(message)
+        return value
+
+    @field_validator("files_url")
+    @classmethod
+    def _files_url(cls, value: str, info: ValidationInfo) -> str:
+        listen = info.data.get("files_listen")
+        if listen is None:
+            return value  # which is refused already
+        if listen and not value and ip_address(place_of(listen)[0]).is_unspecified:
+            message = f"files_listen = {listen} is every address: say here which one slaves reach"
+            raise ValueError(message)
+        return reached_by(value) if value else value
 
     @field_validator("webhook")
     @classmethod
@@ -187,6 +212,28 @@ class Settings(BaseSettings):
         return self.state_directory / "slave-token"
 
     @property
+    def slaves_fetch_at(self) -> str:
+        """URL at which slaves that download find this master's files; empty: it hands out none, whatever `files_url` is."""
+        if not self.files_listen or self.files_url:
+            return self.files_listen and self.files_url
+        host, port = place_of(self.files_listen)
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def files_place(self) -> tuple[FilesPlace | None, str]:
+        """Return where slaves that download find files; or None, and why there is no such place."""
+        if not self.files_listen:
+            return None, "set files_listen (and files_url) in the master's settings, and start it again"
+        try:
+            return FilesPlace(self.slaves_fetch_at, read_key(self.state_directory)), ""
+        except OSError as error:
+            return None, f"the key can't be read: {error.strerror or error}"
+
+    @property
+    def files_key_file(self) -> Path:
+        """Key of the passwords by which slaves fetch files, 0600; made when `files_listen` is first set."""
+        return self.state_directory / KEY_FILE
+
+    @property
     def certificates_directory(self) -> Path:
         """What this master shows to slaves on other machines, and what it believes of theirs."""
         return self.state_directory / "tls"
@@ -231,6 +278,20 @@ def place_of(text: str) -> tuple[str, int]:
         message = "must be an IP address and a port, as 0.0.0.0:8220"
         raise ValueError(message)
     return host, number
+
+
+def reached_by(url: str) -> str:
+    """Return the URL of a place that slaves reach, without what may not be in it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    parts = urlsplit(url)
+    plain = not parts.username and not parts.query and not parts.fragment and parts.path in {"", "/"}
+    if parts.scheme != "http" or not parts.hostname or not parts.port or not plain:
+        message = "must be http://HOST:PORT, as slaves reach it"
+        raise ValueError(message)
+    return url.rstrip("/")
 
 
 class _TomlFile(PydanticBaseSettingsSource):
@@ -331,4 +392,5 @@ def _where(location: tuple[str, ...], given: dict[str, Any], content: dict[str, 
     places = ["command line"] if location[0] in given else []
     places += [f"environment variable {name}" for name in variables]
     places += [str(place)] if location[0] in content else []
+    places = places or ["not set"]
     return places[0] if len(location) == 1 and location[0] not in _SECTIONS else ", ".join(places)

@@ -1,4 +1,4 @@
-"""The only slave socket of the farm: bytes between a non-blocking socket and `protocol.connection`.
+"""The slave socket of our own protocol: bytes between a non-blocking socket and `protocol.connection`.
 
 Thespian tells of readability only, so the socket lies in an epoll of its own, whose descriptor the actor watches: it is
 readable whenever the socket has something to read, room to write, or has just been connected, or an address was found.
@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from uuid import UUID
 
 from actors.core.credentials import loopback
+from actors.core.timers import Timers
 from actors.name_lookup import Found, Lookup
 from certificates.channel import CUT, Channel, ChannelRefused
 from certificates.files import CertificateFiles, NoCertificate
@@ -58,7 +60,15 @@ class Heard:
     message: SlaveMessage
 
 
-Happening = Up | Down | Heard
+@dataclass(frozen=True, slots=True)
+class OwnFaultFound:
+    """This master can't serve an attempt: nobody else's fault."""
+
+    attempt: UUID
+    text: str
+
+
+Happening = Up | Down | Heard | OwnFaultFound
 
 
 class SlaveLink:
@@ -98,6 +108,14 @@ class SlaveLink:
     def eager(self) -> bool:
         """Return whether `pump` has something to say that no descriptor will tell of."""
         return self._failed is not None
+
+    @property
+    def due(self) -> float:
+        """Return the monotonic second at which `pump` is wanted, whatever the descriptor says: none."""
+        return float("inf")
+
+    def take_up(self, timers: Timers) -> None:
+        """Do nothing: it waits for nothing by itself."""
 
     def connect(self, host: str, port: int, *, tls: bool) -> None:
         """Begin to connect; `pump` tells how it went.  Plain TCP is for loopback only: the token goes in plain text."""

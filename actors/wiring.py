@@ -15,25 +15,28 @@ import os
 import secrets
 import select
 import signal
+import socket
 import time
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
 
 from actors import signs
 from actors.core.hangs import HangWatch, LimitChanged, Looked
-from actors.enrolment import EnrolmentServer
 from actors.farm_actor import Alive, Cast, FarmAwaited, FarmUp, Here, SettingsChanged, Start, set_log_level
 from actors.head_start import CannotStart, HeadStart
 from actors.ports import free_port, port_refused
 from actors.run_file import RunningFarm, write_run_file
 from actors.transport import adopt_orphans, raise_open_files, secure, write_key
+from actors.web_server import ENROLMENT, FILES, WebServer
 from actors.webhook import WebhookProcess
 from storage.database import MasterLock, acting, connect, shown
 from storage.errors import AnotherMaster, StorageError
+from storage.file_credentials import make_key
 from storage.migration import migrate, pending_migrations
 
 if TYPE_CHECKING:
@@ -48,6 +51,7 @@ _ROOT_SECONDS = 0.5  #: between two looks whether the roots live, while they are
 _CERTIFICATES_SECONDS = 3600.0  #: between two looks at what expires
 _CHECK_SECONDS = 5.0  #: between two looks at the database's server and lock
 _ALIVE_SECONDS = 2.0  #: for the supervisor to answer in between: a signal to stop waits as long
+_REACHED_SECONDS = 3.0  #: for this machine to reach itself as slaves do
 _TAKEN_SECONDS = 5.0  #: for the supervisor to take other settings
 _LOG = {
     "version": 1,
@@ -100,7 +104,8 @@ class Farm:
         self._hung = False  #: one of the roots: it is not asked to stop
         self._check_due = 0.0  #: monotonic seconds
         self._dsn = ""
-        self._enrolment: EnrolmentServer | None = None
+        self._enrolment: WebServer | None = None
+        self._files: WebServer | None = None
         self._webhook = WebhookProcess()
         self._certificates_due = 0.0  #: monotonic seconds
 
@@ -195,6 +200,7 @@ class Farm:
         self._lock = MasterLock(dsn)
         self._lock.acquire()
         self._open.callback(self._lock.release)
+        self._start_files()  # before there is anybody whose slave would ask for one
         here = self._ask(
             Start("supervisor", "supervisor", 1, settings, self._cast), Here, "the supervisor did not start"
         )
@@ -217,11 +223,15 @@ class Farm:
             descriptor = os.open(settings.token_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="ascii") as stream:
                 stream.write(secrets.token_hex(32) + "\n")
+        if settings.files_listen:
+            make_key(settings.state_directory)
 
     def _load_actors(self) -> None:
         """Load what actors consist of: once here, instead of once in every process, and while the database starts."""
         for name in (SUPERVISOR, self._cast.queue, self._cast.nursery, self._cast.builder):
             importlib.import_module(name.rpartition(".")[0])
+        if self.settings.files_listen:
+            importlib.import_module("actors.launchpad_link")
 
     def _await_database(self) -> str:
         if self._embedded is not None:
@@ -287,12 +297,37 @@ class Farm:
         ):
             FarmAuthority(connection, self.settings.state_directory, datetime.now(UTC)).open()
         try:
-            self._enrolment = EnrolmentServer(self.settings, self._dsn)
+            self._enrolment = WebServer(self.settings, self._dsn, ENROLMENT, self.settings.enroll_listen)
         except OSError as error:
             message = f"enroll_listen = {self.settings.enroll_listen}: {error.strerror}; set another address or port"
             raise CannotStart(message) from error
         self._open.callback(self._enrolment.stop)
         self._enrolment.start()
+
+    def _start_files(self) -> None:
+        """Hand out files to slaves that download, if it is wished for; opened now, as enrolment."""
+        listen, url = self.settings.files_listen, self.settings.slaves_fetch_at
+        if not listen:
+            return
+        host = urlsplit(url).hostname
+        try:
+            socket.getaddrinfo(host, None)
+        except OSError as error:
+            message = f"files_url = {url}: slaves would not find it: {error.strerror}; name an address of this machine"
+            raise CannotStart(message) from error
+        try:
+            self._files = WebServer(self.settings, self._dsn, FILES, listen)
+        except OSError as error:
+            message = f"files_listen = {listen}: {error.strerror}; set another address or port"
+            raise CannotStart(message) from error
+        self._open.callback(self._files.stop)
+        self._files.start()
+        try:
+            with socket.create_connection((host, urlsplit(url).port), _REACHED_SECONDS):
+                pass
+        except OSError as error:  # it may be a matter of this machine's own view of its network
+            words = error.strerror or "no answer"
+            log.warning("files_url = %s is not reached from here (%s): will slaves reach it?", url, words)
 
     def _watch_root(self, pid: int) -> None:
         descriptor = os.pidfd_open(pid)
@@ -326,11 +361,13 @@ class Farm:
             log.warning("the embedded database had ended and was started again")
 
     def _keep_certificates(self) -> None:
-        """Start the enrolment's process again if it died; once an hour, renew certificates and warn of those that end."""
-        if self._enrolment is not None and (code := self._enrolment.ended()) is not None:
-            log.error("the process that serves enrolment had ended (exit code %s) and is started again", code)
+        """Start a web process again if it died; once an hour, renew certificates and warn of those that end."""
+        for server, what in ((self._enrolment, "serves enrolment"), (self._files, "hands out files to slaves")):
+            if server is None or (code := server.ended()) is None:
+                continue
+            log.error("the process that %s had ended (exit code %s) and is started again", what, code)
             try:
-                self._enrolment.start()
+                server.start()
             except OSError as error:  # of this machine: it is tried again
                 log.error("it can't be started: %s", error.strerror)  # noqa: TRY400 - its words tell
         now = time.monotonic()
@@ -348,7 +385,9 @@ class Farm:
 
     def _bury_orphans(self) -> None:
         """Take the exit status of adopted processes, as a killed database server leaves them."""
-        own = {child.pid for child in (self._embedded, self._enrolment, self._webhook) if child is not None}
+        own = {
+            child.pid for child in (self._embedded, self._enrolment, self._files, self._webhook) if child is not None
+        }
         with suppress(ChildProcessError):
             while (gone := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
                 if gone.si_pid in own:

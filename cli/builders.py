@@ -135,7 +135,14 @@ def show_builder(context: typer.Context, name: Name, as_json: AsJson = False) ->
 def add_builder(
     context: typer.Context,
     name: Name,
-    url: Annotated[str, typer.Argument(metavar="URL", help="Its slave, as buildd://HOST:PORT.", show_default=False)],
+    url: Annotated[
+        str,
+        typer.Argument(
+            metavar="URL",
+            help="Its slave, as buildd://HOST:PORT; http://HOST:PORT of launchpad-buildd.",
+            show_default=False,
+        ),
+    ],
     family: Annotated[
         list[str] | None,
         typer.Option(

@@ -113,7 +113,7 @@ def state_directory(settings: Settings) -> Iterator[Finding]:
 
 def secrets(settings: Settings) -> Iterator[Finding]:
     """See that nobody but their owner reads the secrets."""
-    files = [path for path in (settings.token_file, settings.key_file) if path.exists()]
+    files = [path for path in (settings.token_file, settings.key_file, settings.files_key_file) if path.exists()]
     files += sorted((settings.state_directory / "tls").glob("*key*"))
     for path in (open_ones := [path for path in files if path.stat().st_mode & 0o077]):
         yield broken("secrets", f"{path} is open to others", f"chmod 600 {path}")
@@ -139,6 +139,7 @@ def ports(settings: Settings) -> Iterator[Finding]:
         return
     wanted = {"admin_port": settings.admin_port and f"127.0.0.1:{settings.admin_port}"}
     wanted["enroll_listen"] = settings.enroll_listen
+    wanted["files_listen"] = settings.files_listen
     refused = {name: (place, why) for name, place in wanted.items() if place and (why := _refused(place))}
     for name, (place, why) in refused.items():
         yield broken("ports", f"{name}: can't listen on {place}: {why}", f"set another {name}")

@@ -27,6 +27,15 @@ Status = Annotated[
         case_sensitive=False, help="Where it is in its life: which pockets are open to uploads.", show_default=False
     ),
 ]
+AptSources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--apt-source",
+        metavar="LINE",
+        help="For launchpad-buildd slaves: a line of their sources.list, instead of those before; may be repeated.",
+        show_default=False,
+    ),
+]
 Ppas = Annotated[
     bool | None, typer.Option("--ppas/--no-ppas", help="Whether sources in PPAs are built for it.", show_default=False)
 ]
@@ -144,17 +153,24 @@ def set_series(
     ] = None,
     status: Status = None,
     ppas: Ppas = None,
+    apt_source: AptSources = None,
+    no_apt_sources: Annotated[
+        bool, typer.Option("--no-apt-sources", help="Those slaves use what the chroot has.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Change the status of a series, or which of its architectures build sources in PPAs."""
+    """Change the status of a series, which of its architectures build sources in PPAs, or its apt sources."""
     distribution, series = split(name)
-    if status is None and ppas is None:
+    if apt_source and no_apt_sources:
+        raise BadInput("--apt-source and --no-apt-sources exclude each other")
+    lines = () if no_apt_sources else apt_source
+    if status is None and ppas is None and lines is None:
         raise BadInput("nothing to change: see `buildd-master series set --help`; `series list` shows what is set")
     if arch and ppas is None:
         raise BadInput("the status is the whole series': --arch goes with --ppas or --no-ppas")
     with open_farm(context) as farm, farm.acting(f"series set {name}", Action.CHANGE_ARCHIVES):
         changed = Archives(farm.connection).change_series(
-            distribution, series, status=status, ppas=ppas, architectures=arch or ()
+            distribution, series, status=status, ppas=ppas, architectures=arch or (), apt_sources=lines
         )
         pockets = _pockets(farm)
     if as_json:
@@ -164,6 +180,8 @@ def set_series(
     if ppas is not None:
         tags = " ".join(one.architecture for one in changed if not arch or one.architecture in arch)
         done.append(f"{tags} {'build' if ppas else 'build no'} sources in PPAs")
+    if lines is not None:
+        done.append(f"{len(lines)} apt sources" if lines else "no apt sources of its own")
     say(f"changed {name}: {'; '.join(done)}")
 
 
@@ -185,5 +203,6 @@ def _document(one: DistroArchSeries, pockets: list[str]) -> dict[str, object]:
         "nominated_archindep": one.nominated_archindep,
         "status": one.status,
         "ppas": one.ppas,
+        "apt_sources": one.apt_sources,
         "chroots": pockets,
     }

@@ -102,7 +102,7 @@ class ResultFile:
 
     name: str
     size: int  #: bytes
-    sha256: str
+    sha256: str  #: within the master, of a slave of another dialect: its SHA-1, which no frame can carry
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from storage.records import (
 from storage.repository import Repository, in_words
 from storage.words import (
     archive_name,
+    check_apt_sources,
     check_architectures,
     check_family,
     check_nominated,
@@ -119,6 +120,7 @@ class Archives(Repository):
         status: SeriesStatus | None = None,
         ppas: bool | None = None,
         architectures: Sequence[str] = (),
+        apt_sources: Sequence[str] | None = None,
     ) -> tuple[DistroArchSeries, ...]:
         """Change what is given; None leaves as it is.
 
@@ -128,17 +130,24 @@ class Archives(Repository):
             status: which pockets are open to uploads follows from it (`actors.core.pockets`).
             ppas: whether sources in PPAs are built for it.
             architectures: tags that `ppas` is said of; none: all of the series'.
+            apt_sources: lines of a `sources.list`, for slaves that write their own.
 
         Returns:
             All architectures of the series.
 
         Raises:
             UnknownSeries: no such series, or it has no such architecture; nothing was written.
+            BadValue: a line is none, or holds a password.
         """
+        if apt_sources is not None:
+            check_apt_sources(apt_sources)
         there = self._series_of(distribution, series)
         chosen = chosen_architectures(f"{distribution}/{series}", architectures, there, self.series())
         if status is not None:
             self._run(_SQL["change_series"], distribution=distribution, series=series, status=status)
+        if apt_sources is not None:
+            lines = list(apt_sources)
+            self._run(_SQL["set_apt_sources"], distribution=distribution, series=series, lines=lines)
         if ppas is not None:
             self._run(_SQL["change_architectures"], ids=[one.id for one in chosen], ppas=ppas)
         return self._series_of(distribution, series)

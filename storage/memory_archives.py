@@ -38,6 +38,7 @@ from storage.records import (
 )
 from storage.words import (
     archive_name,
+    check_apt_sources,
     check_architectures,
     check_family,
     check_filename,
@@ -165,7 +166,10 @@ class MemoryArchives:
         for tag, family in architectures.items():
             if tag not in there:
                 number = self._farm.number("distroarchseries")
-                row = DistroArchSeries(number, distribution, series, tag, family, nominated_archindep=False)
+                lines = next((one.apt_sources for one in there.values()), ())
+                row = DistroArchSeries(
+                    number, distribution, series, tag, family, nominated_archindep=False, apt_sources=lines
+                )
                 self._farm.put("distroarchseries", number, row)
         for one in self._series_of(distribution, series):
             nominated = one.architecture == nominated_archindep
@@ -181,12 +185,19 @@ class MemoryArchives:
         status: SeriesStatus | None = None,
         ppas: bool | None = None,
         architectures: Sequence[str] = (),
+        apt_sources: Sequence[str] | None = None,
     ) -> tuple[DistroArchSeries, ...]:
         """See `Archives.change_series`."""
+        if apt_sources is not None:
+            check_apt_sources(apt_sources)
         there = self._series_of(distribution, series)
         chosen = chosen_architectures(f"{distribution}/{series}", architectures, there, self.series())
         if status is not None:
             self._farm.put("distroseries", (distribution, series), status)
+        if apt_sources is not None:
+            for one in there:
+                whole: DistroArchSeries = self._farm.table("distroarchseries")[one.id]
+                self._farm.put("distroarchseries", one.id, replace(whole, apt_sources=tuple(apt_sources)))
         if ppas is not None:
             for one in chosen:
                 row: DistroArchSeries = self._farm.table("distroarchseries")[one.id]

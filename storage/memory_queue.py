@@ -375,6 +375,8 @@ class MemoryBuildQueue:
         series: DistroArchSeries = farm.table("distroarchseries")[build.distroarchseries]
         files: tuple[NamedFile, ...] = farm.table("source_file")[source.id]
         chroot = MemoryLibrary(farm).alias(row.chroot)
+        archive: Archive = farm.table("archive")[build.archive]
+        contents, place = farm.table("library_content"), place_of(farm, build, series)
         return BuildOrder(
             attempt=row.id,
             job=row.job,
@@ -384,8 +386,10 @@ class MemoryBuildQueue:
             build_type="binarypackage",
             source=source.name,
             version=source.version,
-            chroot=NamedFile(chroot.filename, chroot.sha256, chroot.size),
-            files=files,
+            chroot=NamedFile(chroot.filename, chroot.sha256, chroot.size, chroot.sha1),
+            files=tuple(
+                replace(file, sha1=contents[file.sha256].sha1 if file.sha256 in contents else "") for file in files
+            ),
             dsc=next(file.filename for file in files if file.sha256 == source.dsc),
             architecture=series.architecture,
             arch_indep=build.arch_indep,
@@ -393,6 +397,10 @@ class MemoryBuildQueue:
             wall_seconds=row.wall_seconds,
             limits=row.limits,
             limits_from=row.limits_from,
+            component=source.component if place is None else place.component,
+            purpose=archive.purpose,
+            private=archive.private,
+            apt_sources=series.apt_sources,
         )
 
     def _name(self, file: Result) -> int:

@@ -162,7 +162,7 @@ class Builder:
 
     id: int
     name: str
-    url: str  #: `buildd://host:port`
+    url: str  #: `buildd://host:port`; `http://host:port` of a launchpad-buildd slave
     families: tuple[str, ...]  #: processor families
     trusted: bool
     builderok: bool
@@ -244,6 +244,7 @@ class NamedFile:
     filename: str
     sha256: str
     size: int  #: bytes
+    sha1: str = ""  #: of a file in a `BuildOrder`: what older slaves call it by
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +272,7 @@ class DistroArchSeries:
     nominated_archindep: bool  #: builds the series' arch-indep packages
     status: SeriesStatus = SeriesStatus.DEVELOPMENT  #: of its series
     ppas: bool = True  #: sources in PPAs are built for it
+    apt_sources: tuple[str, ...] = ()  #: of its series: lines of a `sources.list` for launchpad-buildd slaves
 
     def __str__(self) -> str:
         """Return the field's notation, as `ubuntu/hoary/i386`."""
@@ -442,6 +444,10 @@ class BuildOrder:
     wall_seconds: float  #: the build's own wall-time limit
     limits: Limits  #: all that are in force, `wall_seconds` too
     limits_from: tuple[str, ...]  #: as in `Attempt`
+    component: str = "main"  #: that the source is published in
+    purpose: ArchivePurpose = ArchivePurpose.PRIMARY  #: of the archive
+    private: bool = False  #: the archive is
+    apt_sources: tuple[str, ...] = ()  #: of the series: lines for a slave that writes its own `sources.list`
 
 
 @dataclass(frozen=True, slots=True)

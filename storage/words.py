@@ -29,6 +29,9 @@ _VERSION: Final = re.compile(r"(?=.{1,255}\Z)([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+:~
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _FILENAME: Final = re.compile(r"(?!\.{1,2}\Z)[^/\x00-\x1f\x7f]{1,255}")
 _ACTORS: Final = frozenset({"supervisor", "queue", "console"})
+_APT_LINE = re.compile(r"deb(-src)? (\[[^]\[\x00-\x1f\x7f]*\] )?[a-z+]+:[^\s@]+ \S+( \S+)*")
+_URLS = "buildd://HOST:PORT, or http://HOST:PORT of a launchpad-buildd slave"
+_APT_LINES, _APT_LETTERS = 64, 1000
 _LAST_PORT: Final = 65535
 _MOST_SCORE: Final = 1_000_000
 
@@ -70,8 +73,25 @@ def check_builder_name(name: str) -> None:
         raise BadValue(f"builder {name!r} can't be: an actor of the farm has this name; choose another")
 
 
+def check_apt_sources(lines: Sequence[str]) -> None:
+    """Refuse what are no lines of a `sources.list`, and passwords in them: all who read the events would read these.
+
+    Raises:
+        BadValue: names the line.
+    """
+    if len(lines) > _APT_LINES:
+        raise BadValue(f"{len(lines)} lines of apt sources: at most {_APT_LINES}")
+    for line in lines:
+        if "@" in line.partition("://")[2].partition("/")[0]:
+            raise BadValue(
+                "an apt source can't hold a name and a password: all who read the farm's events would read it"
+            )
+        if not _APT_LINE.fullmatch(line) or len(line) > _APT_LETTERS:
+            raise BadValue(f"{line!r} is no apt source: write it as `deb http://HOST/debian bookworm main`")
+
+
 def slave_url(url: str) -> str:
-    """Return the address of a slave in the one way to write it, as `buildd://127.0.0.1:8221`.
+    """Return the address of a slave in the one way to write it, as `buildd://127.0.0.1:8221`, or `http://…` of another kind.
 
     Raises:
         BadValue: says what is wrong with it.
@@ -80,9 +100,9 @@ def slave_url(url: str) -> str:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise BadValue(f"{url!r} is no slave's URL: {error}; write buildd://HOST:PORT") from error
+        raise BadValue(f"{url!r} is no slave's URL: {error}; write {_URLS}") from error
     wrong = {
-        "the scheme must be buildd": parts.scheme != "buildd",
+        "the scheme must be buildd, or http": parts.scheme not in {"buildd", "http"},
         "the host is missing": not parts.hostname or re.search(r"[\s\\]", url) is not None,
         "name and password do not belong there": "@" in parts.netloc,
         "the port is missing": port is None or not 0 < port <= _LAST_PORT,
@@ -90,7 +110,7 @@ def slave_url(url: str) -> str:
     }
     for reason, holds in wrong.items():
         if holds:
-            raise BadValue(f"{url!r} is no slave's URL: {reason}; write buildd://HOST:PORT")
+            raise BadValue(f"{url!r} is no slave's URL: {reason}; write {_URLS}")
     return url.rstrip("/").lower().replace("://localhost:", "://127.0.0.1:")
 
 

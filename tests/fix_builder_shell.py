@@ -133,7 +133,7 @@ class BuilderStage:
 
     def _filed(self, name: str, content: bytes) -> NamedFile:
         kept = self.librarian.add_bytes(content)
-        return NamedFile(name, kept.sha256, kept.size)
+        return NamedFile(name, kept.sha256, kept.size, kept.sha1)
 
     def log_file(self, order: BuildOrder) -> Path:
         return self.settings.logs_directory / f"{order.attempt}.log"

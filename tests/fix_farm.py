@@ -64,6 +64,8 @@ TIMERS = {
     "suspect": 1.5,
     "lost": 5.0,
     "resend": 0.5,
+    "poll_building": 0.1,
+    "poll_idle": 0.5,
 }
 
 _sources = itertools.count(1)

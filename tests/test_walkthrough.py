@@ -1,6 +1,6 @@
 """The dispatching walk-through: the story of `bob` and `frog`, step by step.
 
-The real database, the real actors (one process each), and a simulated slave on a real socket.  The numbers are the
+The real database, the real actors (one process each), and a simulated slave on a real socket, once of each dialect.  The numbers are the
 story's own.
 """
 
@@ -15,10 +15,7 @@ import pytest
 from actors.core.explain import Explanation, Snapshot, views
 from actors.core.reasons import ReasonCode
 from cli.main import run
-from protocol.messages import Abort, Build, Clean, Hello, PutChunk
-from simulation.host import SlaveHost
 from simulation.script import Conduct, Script
-from simulation.slave import SimulatedSlave
 from storage.api_tokens import ApiTokens
 from storage.check import check
 from storage.events import Events
@@ -38,14 +35,15 @@ from storage.records import (
     RuntimeState,
     Urgency,
 )
+from tests.fix_dialects import Slaves, WatchedSlave
 from tests.fix_farm import FarmUnderTest
 from tests.fix_storage import every_row
 
 
 @pytest.fixture
-def bobs_slave(slave_host: SlaveHost) -> SimulatedSlave:
+def bobs_slave(slaves_of_either_dialect: Slaves) -> WatchedSlave:
     """bob's slave runs; its builds never end by themselves."""
-    return slave_host.add("bob", Script(conducts=(Conduct(hangs=True),)))
+    return slaves_of_either_dialect.add("bob", Script(conducts=(Conduct(hangs=True),)))
 
 
 @pytest.fixture
@@ -67,20 +65,16 @@ def candidates(farm: FarmUnderTest) -> list[Job]:
     return [job for job in farm.queue.jobs() if job.state is BuildState.NEEDSBUILD and job.builder is None]
 
 
-def wait_asked_to_build(farm: FarmUnderTest, slave: SimulatedSlave, attempt: Attempt) -> None:
-    def asked() -> bool:
-        builds = [passed.message for passed in tuple(slave.heard) if isinstance(passed.message, Build)]
-        return any(message.attempt == str(attempt.id) for message in builds)
-
-    farm.wait_until(asked, f"{slave.name} is asked to build {attempt.id}")
+def wait_asked_to_build(farm: FarmUnderTest, slave: WatchedSlave, attempt: Attempt) -> None:
+    farm.wait_until(lambda: str(attempt.id) in slave.builds(), f"the slave is asked to build {attempt.id}")
 
 
-def wait_cleaned(farm: FarmUnderTest, slave: SimulatedSlave, attempt: Attempt) -> None:
+def wait_cleaned(farm: FarmUnderTest, slave: WatchedSlave, attempt: Attempt) -> None:
     def cleaned() -> bool:
-        cleans = [passed.message for passed in tuple(slave.heard) if isinstance(passed.message, Clean)]
-        return any(message.attempt == str(attempt.id) for message in cleans)
+        asked = slave.asked()
+        return ("clean", "") in asked[asked.index(("build", str(attempt.id))) :]
 
-    farm.wait_until(cleaned, f"{slave.name} is cleaned of {attempt.id}")
+    farm.wait_until(cleaned, f"the slave is cleaned of {attempt.id}")
 
 
 @pytest.fixture
@@ -99,8 +93,7 @@ def command_as(
 
 def test_the_walk_through(  # noqa: PLR0915 - one story, told from its beginning to its end
     whole_farm: FarmUnderTest,
-    slave_host: SlaveHost,
-    bobs_slave: SimulatedSlave,
+    bobs_slave: WatchedSlave,
     nobodys_port: int,
     command_as: Callable[..., tuple[int, str]],
 ) -> None:
@@ -150,10 +143,10 @@ def test_the_walk_through(  # noqa: PLR0915 - one story, told from its beginning
 
     # --- Who is there ---
     # 5. The farm starts.  Two series share the builders of their family: each builder is checked once.
-    farm.start()
+    farm.start(**bobs_slave.settings)
     farm.wait_runtime("bob", RuntimeState.IDLE)
     farm.wait_builder("frog", ok=False)
-    assert sum(isinstance(passed.message, Hello) for passed in tuple(bobs_slave.heard)) == 1
+    assert bobs_slave.sessions() == 1
 
     # 7. frog has been excluded, in words.
     frog = farm.builders.get("frog")
@@ -201,22 +194,18 @@ def test_the_walk_through(  # noqa: PLR0915 - one story, told from its beginning
     assert held.buildstart is not None
     assert held.buildstart.utcoffset() is not None
     # The slave was IDLE; it was pushed the chroot and the .dsc; it was then asked to build, in this order.
-    pushed = [passed.message for passed in tuple(bobs_slave.heard) if isinstance(passed.message, PutChunk | Build)]
-    assert [message.sha256 if isinstance(message, PutChunk) else "build" for message in pushed] == [
-        chroot.sha256,
-        content.sha256,
-        "build",
+    assert bobs_slave.asked() == [
+        ("file", bobs_slave.hash_of(farm.librarian.add_bytes(b"a base system"))),
+        ("file", bobs_slave.hash_of(content)),
+        ("build", str(running.id)),
     ]
-    build_message = pushed[-1]
-    assert isinstance(build_message, Build)
-    assert build_message.attempt == str(running.id)
 
     # 11. The slave goes away in mid-build; the operator marks the build FAILEDTOBUILD and deletes its job.
-    slave_host.run(bobs_slave.go_away())
+    bobs_slave.go_away()
     farm.builds.set_state(job.build, BuildState.FAILEDTOBUILD)
     farm.queue.remove(job.id)
     assert farm.queue.attempt(running.id).outcome is Outcome.FENCED
-    slave_host.run(bobs_slave.start())
+    bobs_slave.come_back()
     wait_cleaned(farm, bobs_slave, running)
     farm.wait_runtime("bob", RuntimeState.IDLE)
     bob = farm.wait_builder("bob", ok=True)
@@ -254,7 +243,7 @@ def test_the_walk_through(  # noqa: PLR0915 - one story, told from its beginning
     wait_asked_to_build(farm, bobs_slave, before)
     farm.conn.execute("UPDATE builder SET trusted = true WHERE name = 'bob'")
     trusted_job = farm.queue_build("bar")
-    slave_host.call(bobs_slave.finish)
+    bobs_slave.finish()
     farm.wait_build(ppa_job.build, BuildState.FULLYBUILT)
     attempt = farm.queue.attempt(before.id)
     assert (attempt.outcome, attempt.trusted) == (Outcome.OK, False)
@@ -264,19 +253,15 @@ def test_the_walk_through(  # noqa: PLR0915 - one story, told from its beginning
     victim = farm.open_attempt(trusted_job.build)
     wait_asked_to_build(farm, bobs_slave, victim)
     farm.wait_runtime("bob", RuntimeState.BUILDING)
-    heard = [passed.message for passed in tuple(bobs_slave.heard) if isinstance(passed.message, Build | Clean)]
-    assert isinstance(heard[-2], Clean)
-    assert heard[-2].attempt == str(before.id)
-    assert isinstance(heard[-1], Build)
+    asked = [one for one in bobs_slave.asked() if one[0] in {"build", "clean"}]
+    assert asked[-3:] == [("build", str(before.id)), ("clean", ""), ("build", str(victim.id))]
 
     # 17. While a trusted build runs, trusted is set to false: fenced in the very transaction that changed the flag.
     with farm.conn.transaction():
         farm.conn.execute("UPDATE builder SET trusted = false WHERE name = 'bob'")
         assert farm.queue.attempt(victim.id).outcome is Outcome.FENCED
         assert farm.builds.get(trusted_job.build).state is BuildState.NEEDSBUILD
-    farm.wait_until(
-        lambda: any(isinstance(one.message, Abort) for one in tuple(bobs_slave.heard)), "the slave is told to abort"
-    )
+    farm.wait_until(lambda: bobs_slave.asked()[-1][0] in {"abort", "clean"}, "the slave is told to abort")
     farm.wait_runtime("bob", RuntimeState.IDLE)
     back = farm.queue.job(trusted_job.id)
     assert (back.builder, back.created) == (None, trusted_job.created)

@@ -54,16 +54,23 @@ def main() -> None:
         timeout_graceful_shutdown=2,
         ssl_context_factory=lambda _config, _default: context,
     )
-    asyncio.run(_serve(uvicorn.Server(config), listening))
+    asyncio.run(serve(uvicorn.Server(config), listening))
 
 
-async def _serve(server: uvicorn.Server, listening: socket.socket) -> None:
-    cutting = asyncio.create_task(_cut_off(server))
+async def serve(server: uvicorn.Server, listening: socket.socket, *, longest: float | None = None) -> None:
+    """Serve on a socket that listens.
+
+    Args:
+        server: with its application.
+        listening: the socket.
+        longest: seconds that an answer may take; None: no longer than any connection.
+    """
+    cutting = asyncio.create_task(_cut_off(server, longest))
     await server.serve(sockets=[listening])
     cutting.cancel()
 
 
-async def _cut_off(server: uvicorn.Server) -> None:
+async def _cut_off(server: uvicorn.Server, longest: float | None) -> None:
     """Close connections that are too old: a peer that says nothing would keep its place for ever."""
     began: dict[int, float] = {}
     while True:
@@ -72,7 +79,10 @@ async def _cut_off(server: uvicorn.Server) -> None:
         began = {key: began.get(key, now) for key in there}
         for key, since in began.items():
             transport = getattr(there[key], "transport", None)
-            if now - since > _CONNECTION_SECONDS and transport is not None:
+            answer = getattr(there[key], "cycle", None)
+            answering = longest is not None and answer is not None and not answer.response_complete
+            allowed = longest if longest is not None and answering else _CONNECTION_SECONDS
+            if now - since > allowed and transport is not None:
                 transport.abort()
         await asyncio.sleep(_LOOK_SECONDS)
 

@@ -337,6 +337,9 @@ class AttemptInHand:
             case Store.FILES:
                 if self.stage is _S.PREPARING:
                     self.refusal = f"the master's own disk: {event.text}"
+            case Store.SERVING:
+                if self.stage is _S.PREPARING:
+                    self.refusal = f"this master's own fault: {event.text}"
             case Store.LOG:
                 self._log.pause(event.at, self.timers.librarian_retry)
             case Store.RESULTS:
@@ -344,7 +347,7 @@ class AttemptInHand:
                     self._gathering.pause(event.at, self.timers.librarian_retry)
             case _:
                 assert_never(event.store)
-        if event.store is not Store.FILES:
+        if event.store not in {Store.FILES, Store.SERVING}:
             row = self.session.row
             out.append(Tell(DiskRefused(row.name, self.session.generation, self.order.attempt, event.text)))
 

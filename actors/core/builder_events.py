@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from actors.core.fit import Dialect
 from actors.core.timers import Timers
 from actors.messages import (
     Adopt,
@@ -196,6 +197,7 @@ class Store(StrEnum):
     """What of this machine's own disk an order was about."""
 
     FILES = "files to push"
+    SERVING = "files for slaves to fetch"
     LOG = "log"
     RESULTS = "results"
 
@@ -247,6 +249,7 @@ class Connect:
     host: str
     port: int
     tls: bool = False
+    dialect: Dialect = Dialect.OURS
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Which slave may speak for a builder: pure questions, with answers in words; `actors.core.session` asks them.
 
 On loopback both ends are this machine, and a shared token does, unless the farm has issued a certificate to the builder.
-Everywhere else, and from the first certificate on, it is TLS: nothing that comes over the wire can change that.
+Everywhere else, and from the first certificate on, it is TLS: nothing that comes over the wire can change that.  Only
+launchpad-buildd slaves, which know neither, are spoken to without.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from ipaddress import ip_address
 
-from actors.core.fit import address
+from actors.core.fit import Dialect, address, dialect
 from certificates.identity import CertificateRole, Identity, Shown, fault
 from storage.records import Builder
 
@@ -26,6 +27,8 @@ def loopback(host: str) -> str | None:
 
 def needs_tls(builder: Builder) -> bool:
     """Return whether the builder's slave must be spoken to by TLS."""
+    if dialect(builder.url) is Dialect.LAUNCHPAD:
+        return False  # it can't; the operator keeps it on a private network
     place = address(builder.url)
     return bool(builder.certificates) or place is None or loopback(place[0]) is None
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from urllib.parse import urlsplit
 
 from protocol.messages import VERSION, RefusalCode, Refused, Welcome
 from storage.records import Builder
 
-SCHEME = "buildd"
-DEFAULT_PORT = 8221
+DEFAULT_PORT = 8221  #: of both dialects
 BUILD_TYPE = "binarypackage"
 
 _REFUSALS = {
@@ -21,6 +21,18 @@ _REFUSALS = {
 }
 
 
+class Dialect(StrEnum):
+    """How a slave is spoken to, by the scheme of its URL."""
+
+    OURS = "buildd"
+    LAUNCHPAD = "http"  #: launchpad-buildd: XML-RPC, polled, without authentication
+
+
+def dialect(url: str) -> Dialect:
+    """Return how the slave at `url` is spoken to."""
+    return Dialect.LAUNCHPAD if url.lower().startswith("http:") else Dialect.OURS
+
+
 def address(url: str) -> tuple[str, int] | None:
     """Return host and port of a builder's URL; None if it is none of ours."""
     try:
@@ -28,7 +40,7 @@ def address(url: str) -> tuple[str, int] | None:
         host, port = parts.hostname, parts.port
     except ValueError:
         return None
-    if parts.scheme != SCHEME or not host:
+    if parts.scheme not in set(Dialect) or not host:
         return None
     return host, DEFAULT_PORT if port is None else port
 

@@ -32,6 +32,7 @@ from protocol.messages import Fetch, FetchData, Rejected, ResultFile
 from protocol.transfer import Incoming
 from storage.records import BinaryPackage, BuildOrder, Outcome, StoredFile
 
+_SHA1_DIGITS = 40
 RESULTS_LIMIT = 64 * 1024**3  #: bytes of all results of one build; a slave that announces more is not served
 
 
@@ -122,8 +123,10 @@ class Gathering:
         file = self._current()
         if file is None or event.name != file.name:
             return None
-        if (event.content.sha256, event.content.size) != (file.sha256, file.size):
-            return _unverified(f"{file.name} has SHA-256 {event.content.sha256}, the slave announced {file.sha256}")
+        by_sha1 = file.sha256 == event.content.sha1  # of a slave that knows no other hash
+        if event.content.size != file.size or not (by_sha1 or event.content.sha256 == file.sha256):
+            known = event.content.sha1 if len(file.sha256) == _SHA1_DIGITS else event.content.sha256
+            return _unverified(f"{file.name} has the hash {known}, the slave announced {file.sha256}")
         self._kept[file.name], self._incoming = event.content, None
         if self._current() is None or session.open:
             self.resume(event.at, session, out)

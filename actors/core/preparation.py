@@ -71,7 +71,10 @@ class Preparation:
         return None if file is None else slave_failed(f"the slave does not take {file.filename}: {_said(answer)}")
 
     def acked(self, at: float, ack: ChunkAck, out: list[Order]) -> Ending | None:
-        """Take an acknowledgement, and go on."""
+        """Take an acknowledgement, and go on; one of a file that is asked for: the slave is fetching it by itself."""
+        if any(file.sha256 == ack.sha256 for file in self._asked.values()):
+            self._moved_at = at
+            return None
         if self._push is None or ack.sha256 != self._push.sha256:
             return slave_failed(f"the slave acknowledged {ack.sha256}, which is not being pushed", believed=False)
         try:

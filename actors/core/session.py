@@ -16,7 +16,7 @@ from typing import assert_never
 
 from actors.core.builder_events import Connect, Connected, Disconnect, Greet, Order, Send, Tell
 from actors.core.credentials import certificate_fault, needs_tls, successor, unlisted
-from actors.core.fit import address, misfit, refusal
+from actors.core.fit import address, dialect, misfit, refusal
 from actors.core.timers import Timers
 from actors.messages import BuilderTroubled, SessionOpened, SessionWanted
 from certificates.identity import Shown
@@ -34,6 +34,7 @@ from protocol.messages import (
 )
 from storage.records import Builder, NotOkKind
 
+URLS = "buildd://HOST:PORT is one, http://HOST:PORT for launchpad-buildd"
 _BLAMED_AFTER = 3  #: failed connection attempts
 _DOUBLINGS = 3  #: of the time until the queue actor is asked again: 2, 4, 8, 16 s
 _STALE_LIMIT = 3  #: epochs in a row that the slave calls stale: it has seen another database's
@@ -177,11 +178,11 @@ class Session:
     def _connect(self, at: float, out: list[Order]) -> None:
         place = address(self.row.url)
         if place is None:
-            self.distrust(at, NotOkKind.MISFIT, f"has no usable URL: {self.row.url!r}; buildd://HOST:PORT is one", out)
+            self.distrust(at, NotOkKind.MISFIT, f"has no usable URL: {self.row.url!r}; {URLS}", out)
             return
         self.state, self._deadline = SessionState.CONNECTING, at + self.timers.connect
         self.status, self._last_id, self._spoke_at, self._heard_at = None, 0, at, at
-        out.append(Connect(*place, tls=needs_tls(self.row)))
+        out.append(Connect(*place, tls=needs_tls(self.row), dialect=dialect(self.row.url)))
 
     def _offer_certificate(self, out: list[Order]) -> None:
         """Hand the slave a certificate that was issued since."""

@@ -22,6 +22,8 @@ class Timers:
     heartbeat: float = 5.0  #: silence of our own before a `Heartbeat` is sent
     suspect: float = 15.0  #: silence of the slave before it is asked for its `Status`
     lost: float = 45.0  #: silence of the slave before the connection counts as broken
+    poll_building: float = 5.0  #: between two looks at a launchpad-buildd slave that is busy
+    poll_idle: float = 15.0  #: between two looks at one that is idle
     resend: float = 2.0  #: a message the queue actor has not acknowledged is sent again
     ready_again: float = 60.0  #: an idle builder says so again: a safety net, nothing waits for it
     accepted: float = 30.0  #: for the answer to `Build`

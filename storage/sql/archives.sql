@@ -29,7 +29,8 @@ ON CONFLICT (distroseries, architecture) DO NOTHING;
 -- series --
 -- All architectures of all series.
 SELECT arch.id, distribution.name AS distribution, series.name AS series, arch.architecture, arch.family,
-       series.nominated_archindep = arch.architecture AS nominated_archindep, series.status, arch.ppas
+       series.nominated_archindep = arch.architecture AS nominated_archindep, series.status, arch.ppas,
+       series.apt_sources
 FROM distroarchseries AS arch
 JOIN distroseries AS series ON series.id = arch.distroseries
 JOIN distribution ON distribution.id = series.distribution
@@ -41,6 +42,12 @@ UPDATE distroseries SET status = %(status)s
 FROM distribution
 WHERE distribution.id = distroseries.distribution AND distribution.name = %(distribution)s
   AND distroseries.name = %(series)s AND status <> %(status)s;
+
+-- set_apt_sources --
+UPDATE distroseries SET apt_sources = %(lines)s
+FROM distribution
+WHERE distribution.id = distroseries.distribution AND distribution.name = %(distribution)s
+  AND distroseries.name = %(series)s AND apt_sources <> %(lines)s;
 
 -- change_architectures --
 UPDATE distroarchseries SET ppas = %(ppas)s WHERE id = ANY (%(ids)s) AND ppas <> %(ppas)s;

@@ -148,24 +148,38 @@ ORDER BY fitting.place;
 -- What a builder actor needs, of the open ones among `attempts`.
 SELECT attempt.id AS attempt, attempt.job, attempt.build, attempt.builder, attempt.trusted,
        'binarypackage' AS build_type, source.name AS source, source.version,
-       jsonb_build_object('filename', tarball.filename, 'sha256', content.sha256, 'size', content.size) AS chroot,
+       jsonb_build_object('filename', tarball.filename, 'sha256', content.sha256, 'size', content.size,
+                          'sha1', content.sha1) AS chroot,
        files.files, files.dsc,
        arch.architecture, build.arch_indep, series.name AS suite, attempt.wall_seconds,
-       attempt.limits, attempt.limits_from
+       attempt.limits, attempt.limits_from,
+       coalesce(place.component, source.component) AS component, archive.purpose, archive.private, series.apt_sources
 FROM attempt
 JOIN build ON build.id = attempt.build
+JOIN archive ON archive.id = build.archive
 JOIN source_release AS source ON source.id = build.source
 JOIN distroarchseries AS arch ON arch.id = build.distroarchseries
 JOIN distroseries AS series ON series.id = arch.distroseries
 JOIN library_alias AS tarball ON tarball.id = attempt.chroot
 JOIN library_content AS content ON content.sha256 = tarball.content
 CROSS JOIN LATERAL (
-    SELECT jsonb_agg(jsonb_build_object('filename', file.filename, 'sha256', file.sha256, 'size', file.size)
+    SELECT jsonb_agg(jsonb_build_object('filename', file.filename, 'sha256', file.sha256, 'size', file.size,
+                                        'sha1', coalesce(stored.sha1, ''))
                      ORDER BY file.filename) AS files,
            min(file.filename) FILTER (WHERE file.sha256 = source.dsc AND file.filename LIKE '%%.dsc') AS dsc
     FROM source_file AS file
+    LEFT JOIN library_content AS stored ON stored.sha256 = file.sha256
     WHERE file.source = source.id
 ) AS files
+LEFT JOIN LATERAL (
+    SELECT publication.component
+    FROM publication
+    WHERE publication.source = build.source AND publication.archive = build.archive
+      AND publication.distroseries = series.id
+    ORDER BY publication.status IN ('PENDING', 'PUBLISHED') DESC, publication.pocket = build.pocket DESC,
+             publication.id DESC
+    LIMIT 1
+) AS place ON true
 WHERE attempt.id = ANY (%(attempts)s) AND attempt.outcome IS NULL
 ORDER BY attempt.started, attempt.id;
 

@@ -90,6 +90,12 @@ CREATE FUNCTION public.archives_seen(which bigint) RETURNS bigint[]
 
 COMMENT ON FUNCTION public.archives_seen(which bigint) IS 'Whose packages builds in an archive see: its own, and its distribution''s primary.';
 
+CREATE FUNCTION public.are_apt_sources(lines text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN (NOT (EXISTS (SELECT FROM unnest(are_apt_sources.lines) line(line) WHERE (((line.line ~ '^deb(-src)? (\[[^][[:cntrl:]]*\] )?[a-z+]+:[^[:space:]@]+ [^[:space:]]+( [^[:space:]]+)*$'::text) IS NOT TRUE) OR (length(line.line) > 1000)))));
+
+COMMENT ON FUNCTION public.are_apt_sources(lines text[]) IS 'Lines of a sources.list, without any password: all who read the events would read it.';
+
 CREATE FUNCTION public.check_families() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -832,10 +838,14 @@ CREATE TABLE public.distroseries (
     nominated_archindep text NOT NULL,
     created timestamp with time zone DEFAULT now() NOT NULL,
     status public.series_status DEFAULT 'DEVELOPMENT'::text NOT NULL,
+    apt_sources text[] DEFAULT '{}'::text[] NOT NULL,
+    CONSTRAINT distroseries_apt_sources_check CHECK ((public.are_apt_sources(apt_sources) AND (cardinality(apt_sources) <= 64))),
     CONSTRAINT distroseries_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
 COMMENT ON COLUMN public.distroseries.status IS 'Which pockets are open to uploads: actors/core/pockets.py.  PPAs don''t care.';
+
+COMMENT ON COLUMN public.distroseries.apt_sources IS 'Lines of a sources.list for launchpad-buildd slaves; none: as the chroot has it.';
 
 ALTER TABLE public.distroseries ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.distroseries_id_seq

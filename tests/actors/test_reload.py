@@ -22,6 +22,8 @@ OTHERS: dict[str, object] = {
     "admin_port": 4711,
     "webhook": "https://hooks.example/farm",
     "enroll_listen": "0.0.0.0:8220",
+    "files_listen": "10.0.0.1:8219",
+    "files_url": "http://farm.lan:8219",
     "builders_per_nursery": 16,
     "limits": {"wall_seconds": 3600, "memory_bytes": 1 << 30},
     "log_level": "DEBUG",

@@ -165,3 +165,40 @@ def test_systemds_directories_are_the_defaults_of_a_unit(monkeypatch: pytest.Mon
     (tmp_path / "buildd-master.toml").write_text("crashes = 5\n")
     settings = load_settings()
     assert (settings.state_directory, settings.crashes) == (Path("/var/lib/one"), 5)
+
+
+# --- where slaves fetch files ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, ""),
+        ({"files_url": "http://farm.lan:8219"}, ""),
+        ({"files_listen": "10.0.0.1:8219"}, "http://10.0.0.1:8219"),
+        ({"files_listen": "[fd00::1]:8219"}, "http://[fd00::1]:8219"),
+        ({"files_listen": "0.0.0.0:8219", "files_url": "http://farm.lan:8219/"}, "http://farm.lan:8219"),
+    ],
+)
+def test_slaves_fetch_files_where_the_settings_say(given: dict[str, str], url: str) -> None:
+    settings = load_settings(None, **given)
+    assert settings.slaves_fetch_at == url
+    place, why = settings.files_place()
+    assert place is None
+    assert "files_listen" in why if not given.get("files_listen") else "the key can't be read" in why
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"files_listen": "0.0.0.0:8219"}, "0.0.0.0:8219 is every address"),
+        ({"files_listen": "10.0.0.1:0"}, "must have a port"),
+        ({"files_listen": "farm:8219"}, "must be an IP address and a port"),
+        ({"files_listen": "10.0.0.1:8219", "files_url": "https://farm.lan:8219"}, "must be http://HOST:PORT"),
+        ({"files_listen": "10.0.0.1:8219", "files_url": "http://farm.lan"}, "must be http://HOST:PORT"),
+        ({"files_listen": "10.0.0.1:8219", "files_url": "http://farm.lan:8219/files"}, "must be http://HOST:PORT"),
+    ],
+)
+def test_a_place_that_no_slave_would_find_is_refused(given: dict[str, str], words: str) -> None:
+    with pytest.raises(BadSetting, match=words):
+        load_settings(None, **given)

@@ -75,7 +75,7 @@ def test_a_removed_builder_is_gone(command: Command) -> None:
 
 
 BAD_INPUT = [
-    (("add", "bob", "http://127.0.0.1:8221", "--family", "x86"), "the scheme must be buildd"),
+    (("add", "bob", "https://127.0.0.1:8221", "--family", "x86"), "the scheme must be buildd"),
     (("add", "bob", "nonsense", "--family", "x86"), "'nonsense' is no slave's URL"),
     (("add", "bob", "buildd://127.0.0.1", "--family", "x86"), "the port is missing"),
     (("add", "Bob!", URL, "--family", "x86"), "builder 'Bob!' can't be"),

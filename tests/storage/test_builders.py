@@ -40,7 +40,7 @@ def test_two_builders_of_one_name_are_refused_and_the_first_stays(stage: Stage) 
     [
         ("bob", "the scheme must be buildd"),
         ("", "the scheme must be buildd"),
-        ("http://bob:8221", "the scheme must be buildd"),
+        ("https://bob:8221", "the scheme must be buildd, or http"),
         ("buildd://", "the host is missing"),
         ("buildd://:8221", "the host is missing"),
         ("buildd://b ob:8221", "the host is missing"),

@@ -21,8 +21,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from actors.enrolment import EnrolmentServer
 from actors.settings import Settings, place_of
+from actors.web_server import ENROLMENT, WebServer
 from certificates.files import CertificateFiles
 from certificates.making import fingerprint, new_authority, new_key, new_request, read_shown
 from certificates.token import new_token, read_token, secret_hash
@@ -49,7 +49,7 @@ class Office:
             Builders(connection).add("bob", "buildd://192.0.2.7:8221", ["amd64"])
             self.authority = FarmAuthority(connection, state, datetime.now(UTC)).open()
         settings = Settings(state_directory=state, database=dsn, enroll_listen="127.0.0.1:0", user="")
-        self.server = EnrolmentServer(settings, dsn)
+        self.server = WebServer(settings, dsn, ENROLMENT, settings.enroll_listen)
         self.server.start()
 
     @property
@@ -310,7 +310,7 @@ def test_a_process_that_was_killed_is_followed_by_another_on_the_same_socket(off
 def test_a_port_that_is_taken_is_told_at_the_start(office: Office, tmp_path: Path) -> None:
     taken = Settings(state_directory=tmp_path, enroll_listen=f"127.0.0.1:{office.server.port}")
     with pytest.raises(OSError, match="Address already in use"):
-        EnrolmentServer(taken, "")
+        WebServer(taken, "", ENROLMENT, taken.enroll_listen)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_a_peer_that_says_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(main, "_LOOK_SECONDS", 0.02)
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(nothing, lifespan="off", ws="none", http="h11", log_config=None))
-    serving = threading.Thread(target=lambda: asyncio.run(main._serve(server, listening)))
+    serving = threading.Thread(target=lambda: asyncio.run(main.serve(server, listening)))
     serving.start()
     with socket.create_connection(listening.getsockname(), 20) as silent:
         silent.settimeout(20)

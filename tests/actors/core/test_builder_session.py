@@ -254,7 +254,7 @@ def test_a_probe_that_comes_back_changed_is_a_misfit(scene: Scene) -> None:
 
 
 def test_a_url_that_is_none_is_a_misfit_and_not_connected_to() -> None:
-    scene = Scene(bob(url="http://127.0.0.1/"))
+    scene = Scene(bob(url="https://127.0.0.1/"))
     scene.begin()
     assert not any(isinstance(order, Connect) for order in scene.grant())
     assert "no usable URL" in the_trouble(scene).failnotes

@@ -1,30 +1,41 @@
-"""The process that serves enrolment (`web.main`), as the farm's own keeps it: off, unless `enroll_listen` is set.
+"""A process that serves by HTTP beside the actors, as the farm's own keeps it: enrolment, or files for slaves.
 
-The socket is opened here, so that a port that is taken is told at the start, and a process that crashes leaves no gap.
+Each is off unless its address is set.  The socket is opened here, so that a port that is taken is told at the start, and
+a process that crashes leaves no gap.
 """
 
 from __future__ import annotations
 
 import socket
+from typing import Final
 
 from actors.settings import Settings, place_of
 from actors.side_process import SideProcess
 
+ENROLMENT: Final = "buildd_master.web"
+FILES: Final = "buildd_master.web_files"
 
-class EnrolmentServer:
+
+class WebServer:
     """One listening socket, and the process behind it."""
 
-    def __init__(self, settings: Settings, dsn: str) -> None:
+    def __init__(self, settings: Settings, dsn: str, module: str, listen: str) -> None:
         """Listen; nobody answers yet.
+
+        Args:
+            settings: the farm's.
+            dsn: of its database.
+            module: `ENROLMENT` or `FILES`.
+            listen: `ADDRESS:PORT`.
 
         Raises:
             OSError: the address is taken, or is none of this machine.
         """
-        host, port = place_of(settings.enroll_listen)
+        host, port = place_of(listen)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listening = socket.create_server((host, port), family=family)
+        self._listening = socket.create_server((host, port), family=family, backlog=1024)
         self._settings, self._dsn = settings, dsn
-        self._process = SideProcess("buildd_master.web", self._listening.fileno())
+        self._process = SideProcess(module, self._listening.fileno())
 
     @property
     def port(self) -> int:
