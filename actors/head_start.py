@@ -26,7 +26,7 @@ class HeadStart:
     """A state directory that is this master's, and the embedded server in it, if the farm was given no other."""
 
     def __init__(self, settings: Settings) -> None:
-        """Begin, and wait for nothing but a server that still stops.
+        """Begin, and wait for nothing.
 
         Raises:
             CannotStart: nothing is held or runs.

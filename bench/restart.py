@@ -85,6 +85,7 @@ def _fill(farm: MeasuredFarm, connection: Connection[Any]) -> tuple[list[int], s
         for build in running:
             Builds(connection).queue(build)
     wait_until(lambda: _followed(connection, running), "every builder builds", _PATIENCE, every=farm.pause)
+    connection.execute("CHECKPOINT")  # a farm that was made just now has hundreds of files that no disk has seen
     with acting(connection, WHO):
         FarmStates(connection).pause("the master is restarted")
     with acting(connection, WHO):

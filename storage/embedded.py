@@ -119,9 +119,13 @@ class Embedded:
     def launch(self) -> None:
         """Make the server if it is new, and start it; `await_ready` comes next, after whatever takes as long.
 
+        Harmless when it runs.  One that still stops, as its master was killed, is not waited for: call this again.
+
         Raises:
             EmbeddedDatabaseFailed: nothing runs.
         """
+        if not self.ended:
+            return
         self.check_socket_path()
         tools = binaries()
         try:
@@ -133,7 +137,10 @@ class Embedded:
             raise EmbeddedDatabaseFailed(message) from error
         if not (self._data / "PG_VERSION").exists():
             self._make(tools)
-        self._wait_for_predecessor()
+        if not self._leader_lives():
+            self._launch(tools)
+
+    def _launch(self, tools: Path) -> None:
         settings = dict(_SETTINGS, unix_socket_directories=str(self.directory))
         if not self._durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -150,15 +157,14 @@ class Embedded:
             )
 
     def await_ready(self) -> str:
-        """Wait until the server that was launched answers; return the DSN.
+        """Wait until the server answers, which `launch` has started; return the DSN.
 
         Raises:
             EmbeddedDatabaseFailed: with the server's own last words where it had any; it is stopped.
         """
-        if self._server is None:
-            message = f"no server was started in {self.directory}"
-            raise EmbeddedDatabaseFailed(message)
-        self._wait_until_ready(self._server)
+        self._wait_for_predecessor()
+        self.launch()
+        self._wait_until_ready()
         self._ensure_database()
         return self.dsn
 
@@ -224,14 +230,15 @@ class Embedded:
     def _wait_for_predecessor(self) -> None:
         """A server whose master was killed stops by itself; a new one must not come before it has."""
         deadline = time.monotonic() + _STOP_SECONDS
-        while self._leader_lives():
+        while self.ended and self._leader_lives():
             if time.monotonic() > deadline:
                 message = f"another server (pid {self._leader()}) runs in {self._data}: stop the master that started it"
                 raise EmbeddedDatabaseFailed(message)
             time.sleep(0.01)
 
-    def _wait_until_ready(self, server: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + _START_SECONDS
+    def _wait_until_ready(self) -> None:
+        server, deadline = self._server, time.monotonic() + _START_SECONDS
+        assert server is not None  # noqa: S101 - it was just launched
         while not (self.running and self._leader() == str(server.pid)):
             if server.poll() is not None:
                 code, self._server = server.returncode, None

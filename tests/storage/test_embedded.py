@@ -54,6 +54,22 @@ def test_a_new_server_answers_keeps_its_data_and_stops(tmp_path: Path) -> None:
         server.stop()
 
 
+def test_a_server_that_still_stops_is_waited_for_only_at_last(made: Embedded) -> None:
+    made.start()
+    successor = Embedded(made.directory, durable=False)
+    try:
+        successor.launch()
+        assert successor.pid is None
+        made.stop()
+        with psycopg.connect(successor.await_ready()) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        pid = successor.pid
+        successor.launch()
+        assert successor.pid == pid
+    finally:
+        successor.stop()
+
+
 @AS_ROOT
 def test_roots_server_runs_as_the_farms_user_in_a_closed_directory(made: Embedded) -> None:
     with psycopg.connect(made.start()) as connection:
