@@ -9,8 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+class OfTheConsole:
+    """What a console and an actor say to each other: no part of what a tap is for."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class ConsoleOrder:
+class ConsoleOrder(OfTheConsole):
     """What the base of all actors obeys; by being one of these it needs no place in any list."""
 
 
@@ -37,7 +43,7 @@ class StepOn(ConsoleOrder):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Held(OfTheConsole):
     """Answer to `Freeze`, `Thaw` and `StepOn`."""
 
     name: str
@@ -54,7 +60,7 @@ class TellStory(ConsoleOrder):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Told(OfTheConsole):
     """Answer to `TellStory`."""
 
     name: str

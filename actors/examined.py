@@ -12,8 +12,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from actors.console_orders import ConsoleOrder, Freeze, Held, StepOn, Tap, TellStory, Thaw, Told, Untap
-from actors.mailbox import Mailbox
+from actors.console_orders import ConsoleOrder, Freeze, Held, OfTheConsole, StepOn, Tap, TellStory, Thaw, Told, Untap
+from actors.mailbox import Mailbox, called, is_timer
+from actors.messages import Description
 from actors.tap import Taps
 from buildd_master import __version__
 
@@ -123,12 +124,12 @@ class Examined:
 
     def handled(self, message: object, sender: ActorAddress) -> None:
         """Copy what is about to be handled."""
-        if self._taps:
+        if self._taps and not isinstance(message, OfTheConsole):
             self._taps.message("handled", message, sender)
 
     def sent(self, message: object, address: ActorAddress) -> None:
         """Copy what is sent."""
-        if self._taps and not isinstance(message, Held | Told):
+        if self._taps and not isinstance(message, OfTheConsole | Description):
             self._taps.message("sent", message, address)
 
     def turned(self) -> None:
@@ -186,8 +187,10 @@ class Examined:
             self._actor.readable(tuple(self._actor.watched))
             return self._held(handled="what its sockets had")
         message, sender = letter
+        if is_timer(message):
+            self._actor.readable(tuple(self._actor.watched))  # first, as when it thaws
         self._actor.handle(message, sender)
-        return self._held(handled=type(getattr(message, "message", message)).__name__)
+        return self._held(handled=called(message))
 
     def _held(self, handled: str = "", refused: str = "") -> Held:
         left: float | None = None

@@ -33,7 +33,7 @@ from thespian.actors import (
     WatchMessage,
 )
 
-from actors.console_orders import ConsoleOrder
+from actors.console_orders import ConsoleOrder, OfTheConsole
 from actors.core.hangs import Excuse
 from actors.examined import Due, Examined
 from actors.messages import Crash, Crashed, Describe, Description
@@ -100,7 +100,7 @@ class QueueMoved:
 
 
 @dataclass(frozen=True, slots=True)
-class WhoIsHere:
+class WhoIsHere(OfTheConsole):
     """Console to supervisor: which actors are there?"""
 
 
@@ -114,7 +114,7 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
+class Census(OfTheConsole):
     """Answer to `WhoIsHere`."""
 
     here: tuple[Here, ...]  #: the supervisor first

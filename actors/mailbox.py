@@ -47,7 +47,7 @@ class Mailbox:
 
     def waiting(self) -> tuple[str, ...]:
         """Return the types of what is held, the oldest first."""
-        return tuple(type(getattr(message, "message", message)).__name__ for message, _ in self._letters)
+        return tuple(called(message) for message, _ in self._letters)
 
     def next(self) -> Letter | None:
         """Take out the oldest letter."""
@@ -58,7 +58,17 @@ class Mailbox:
 
         What happened meanwhile is to be known before anybody finds that it did not happen in time.
         """
-        timers = [letter for letter in self._letters if isinstance(letter[0], WakeupMessage)]
-        messages = [letter for letter in self._letters if not isinstance(letter[0], WakeupMessage)]
+        timers = [letter for letter in self._letters if is_timer(letter[0])]
+        messages = [letter for letter in self._letters if not is_timer(letter[0])]
         self._letters.clear()
         yield from (*messages, *timers)
+
+
+def called(message: object) -> str:
+    """Return what a message is called: its type, also where the console wrapped it."""
+    return "a timer" if is_timer(message) else type(getattr(message, "message", message)).__name__
+
+
+def is_timer(message: object) -> bool:
+    """Return whether nobody said this: a time has come."""
+    return isinstance(message, WakeupMessage)

@@ -30,14 +30,18 @@ def main() -> None:
     simulate.add_argument("--hours", type=float, default=24.0, help="of the farm's time")
     simulate.add_argument("--minutes", type=float, default=8.0, help="that a build takes in the middle")
     simulate.add_argument("--faults", choices=("none", "light", "heavy"), default="none")
-    for benchmark in (dispatch, matcher, restart, simulate):
+    taps = benchmarks.add_parser("taps", help="what it costs that actors can be tapped while nobody does")
+    taps.add_argument("--builders", type=int, default=10, help="of each of the two farms")
+    taps.add_argument("--jobs", type=int, default=150, help="of each round")
+    taps.add_argument("--pairs", type=int, default=24, help="of rounds, one on each farm")
+    for benchmark in (dispatch, matcher, restart, simulate, taps):
         benchmark.add_argument("--json", action="store_true", help="one JSON line")
     options = parser.parse_args()
     found = _measure(options)
     if options.json:
         print(json.dumps(found))
     else:
-        print("\n".join(f"{name:20} {number:10g}" for name, number in found.items()))
+        print("\n".join(f"{name:26} {number:10g}" for name, number in found.items()))
 
 
 def _measure(options: argparse.Namespace) -> dict[str, float]:
@@ -53,6 +57,10 @@ def _measure(options: argparse.Namespace) -> dict[str, float]:
         from bench import simulate  # noqa: PLC0415
 
         return asdict(simulate.measure(options.builders, options.jobs, options.hours, options.minutes, options.faults))
+    if options.name == "taps":
+        from bench import taps  # noqa: PLC0415
+
+        return asdict(taps.measure(options.builders, options.jobs, options.pairs))
     from bench import dispatch  # noqa: PLC0415
 
     return asdict(dispatch.measure(options.builders, options.jobs, options.rate))

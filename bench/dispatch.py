@@ -50,7 +50,7 @@ def measure(builders: int, jobs: int, rate: float) -> Figures:
     with MeasuredFarm(builders) as farm, farm.connect() as connection:
         first, second = Stage(connection).add_builds(2 * jobs, parts=2)
         latencies = _latencies(farm, connection, first, rate)
-        throughput = _throughput(connection, second)
+        jobs_per_s = throughput(connection, second)
         memory = memory_mb(farm.master) / builders
         raw = _raw_claims_per_s(farm.dsn, jobs)
     return Figures(
@@ -58,7 +58,7 @@ def measure(builders: int, jobs: int, rate: float) -> Figures:
         jobs=jobs,
         p50_ms=round(percentile(latencies, 50) * 1000, 2),
         p99_ms=round(percentile(latencies, 99) * 1000, 2),
-        jobs_per_s=round(throughput, 1),
+        jobs_per_s=round(jobs_per_s, 1),
         raw_claims_per_s=round(raw, 1),
         pss_mb_per_builder=round(memory, 2),
     )
@@ -125,7 +125,7 @@ def _latencies(
     return [heard[name] - at for name, at in committed.items()]
 
 
-def _throughput(connection: Connection[Any], builds: list[tuple[int, str]]) -> float:
+def throughput(connection: Connection[Any], builds: list[tuple[int, str]]) -> float:
     """Queue all builds at once; return builds ended a second."""
     queue, ids = Builds(connection), [build for build, _ in builds]
     with acting(connection, WHO):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,15 +32,19 @@ _PATIENCE = 120.0  #: seconds for anything to come up
 class MeasuredFarm:
     """A running farm with `builders` idle, trusted builders; gone without a trace when the context ends."""
 
-    def __init__(self, builders: int, *, build_seconds: float = 0.0) -> None:
+    def __init__(
+        self, builders: int, *, build_seconds: float = 0.0, master: Sequence[str] = ("run_master.py",)
+    ) -> None:
         """Say how large; entering the context starts it.
 
         Args:
             builders: each has a simulated slave.
             build_seconds: what a build takes there.
+            master: what Python runs as the master.
         """
         self.builders = builders
         self.build_seconds = build_seconds
+        self._run_master = master
         self.state_directory = Path(tempfile.mkdtemp(prefix="buildd-bench-"))
         self.record = self.state_directory / "builds-heard"
         self._children: list[subprocess.Popen[str]] = []
@@ -91,7 +96,7 @@ class MeasuredFarm:
 
     def start_master(self) -> None:
         """Start a master; returns when it says READY."""
-        self._run("run_master.py", "--state-directory", str(self.state_directory), first=True)
+        self._run(*self._run_master, "--state-directory", str(self.state_directory), first=True)
 
     def _start(self) -> None:
         self.start_master()
@@ -155,6 +160,11 @@ def wait_until(
 
 def memory_mb(root: int) -> float:
     """Return the proportional memory (PSS), in MB, of `root` and its descendants, PostgreSQL left out."""
+    return sum(_pss_kb(pid) for pid in family(root)) / 1024
+
+
+def family(root: int) -> set[int]:
+    """Return the processes `root` and its descendants, PostgreSQL left out."""
     parents: dict[int, int] = {}
     names: dict[int, str] = {}
     for place in Path("/proc").glob("[0-9]*"):
@@ -164,10 +174,10 @@ def memory_mb(root: int) -> float:
             continue  # it has ended meanwhile
         parents[int(place.name)] = int(rest.split()[1])
         names[int(place.name)] = name.partition("(")[2]
-    family = {root}
-    while grown := {pid for pid, parent in parents.items() if parent in family and pid not in family}:
-        family |= {pid for pid in grown if names[pid] != "postgres"} | grown
-    return sum(_pss_kb(pid) for pid in family if names.get(pid) != "postgres") / 1024
+    found = {root}
+    while grown := {pid for pid, parent in parents.items() if parent in found and pid not in found}:
+        found |= grown
+    return {pid for pid in found if names.get(pid) != "postgres"}
 
 
 def _pss_kb(pid: int) -> int:

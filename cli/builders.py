@@ -36,6 +36,8 @@ def state_of(builder: Builder, runtime: BuilderRuntime | None) -> str:
         return "NOT OK"
     if builder.quarantined_until is not None and (runtime is None or runtime.state is RuntimeState.IDLE):
         return "QUARANTINED"
+    if builder.frozen_until is not None:
+        return "FROZEN"
     if builder.manual and (runtime is None or runtime.state is RuntimeState.IDLE):
         return "MANUAL"
     return runtime.state.value if runtime is not None else RuntimeState.DISCONNECTED.value
@@ -59,6 +61,7 @@ def document(builder: Builder, runtime: BuilderRuntime | None) -> dict[str, obje
         "quarantined_until": builder.quarantined_until,
         "quarantine_why": builder.quarantine_why,
         "failures_in_row": builder.failures_in_row,
+        "frozen_until": builder.frozen_until,
         "state": state_of(builder, runtime),
         "connected": runtime.connected if runtime else False,
         "since": _since(runtime),
@@ -92,7 +95,7 @@ def list_builders(context: typer.Context, as_json: AsJson = False) -> None:
             since(moment) if (moment := _since(runtime)) else "",
             " ".join(one.families),
             "trusted" if one.trusted else "untrusted",
-            "\n".join(filter(None, (one.url, one.failnotes, _quarantine(one)))),
+            "\n".join(filter(None, (one.url, one.failnotes, _quarantine(one), _frozen(one)))),
         )
     rows.show("no builders: register one with `buildd-master builder add NAME buildd://HOST:PORT --family FAMILY`")
 
@@ -127,6 +130,8 @@ def show_builder(context: typer.Context, name: Name, as_json: AsJson = False) ->
         facts.add("failures", f"{builder.failures_in_row} in a row")
     if builder.quarantined_until is not None:
         facts.add("quarantine", f"{_quarantine(builder)}; `buildd-master builder release {name}` ends it")
+    if builder.frozen_until is not None:
+        facts.add("frozen", f"{_frozen(builder)}; the console's `thaw {name}` ends it")
     facts.show()
     print_story(story)
 
@@ -242,6 +247,10 @@ def _quarantine(builder: Builder) -> str:
     if builder.quarantined_until is None:
         return ""
     return f"quarantined until {when(builder.quarantined_until)}: {builder.quarantine_why or 'nobody said why'}"
+
+
+def _frozen(builder: Builder) -> str:
+    return "" if builder.frozen_until is None else f"frozen at the debug console until {when(builder.frozen_until)}"
 
 
 def _since(runtime: BuilderRuntime | None) -> datetime | None:

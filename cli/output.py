@@ -39,6 +39,7 @@ STATES: Mapping[str, tuple[str, str]] = {
     "NOT OK": ("▲", "#D55E00"),
     "QUARANTINED": ("◬", "#E69F00"),
     "MANUAL": ("□", "default"),
+    "FROZEN": ("▨", "#56B4E9"),
     "NEEDSBUILD": ("·", "default"),
     "FULLYBUILT": ("✔", "#009E73"),
     "OK": ("✔", "#009E73"),

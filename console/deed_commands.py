@@ -76,8 +76,7 @@ class DeedCommands:
         if isinstance(message, Describe):
             raise BadCommand(f"`show {here.name}` asks for that, and changes nothing")
         self._deed(here, f"ask {spell(message)}", line)
-        peer = sender if here.name != "queue" or sender is not None else None
-        said = self._taps.reply(here, peer, lambda: self._inject(here, message, sender), _REPLY_SECONDS)
+        said = self._taps.reply(here, message, sender, lambda: self._inject(here, message, sender), _REPLY_SECONDS)
         if not said:
             self._screen.report(line, f"{here.name} was sent it, and gave no reply in {_REPLY_SECONDS:g} s", reply=None)
             return 1

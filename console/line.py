@@ -8,12 +8,22 @@ Never looks at the farm.
 
 from __future__ import annotations
 
+import argparse
 import shlex
 from dataclasses import dataclass
+from typing import NoReturn
 
 
 class BadCommand(Exception):
     """What was typed can't be done; the text says why, and nothing was done."""
+
+
+class Options(argparse.ArgumentParser):
+    """A command's options; what is wrong is a refusal, and not the end of the program."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the line."""
+        raise BadCommand(f"{self.prog}: {message}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,8 +96,10 @@ class Listener:
 
     def _take(self, peer: _Peer, line: bytes) -> bool:
         try:
-            copy: Copy = json.loads(line)
+            copy = json.loads(line)
         except ValueError:
+            return False
+        if not isinstance(copy, dict):
             return False
         if not peer.known:
             peer.known = hmac.compare_digest(str(copy.get("secret")), self.secret) and copy.get("shape") == SHAPE

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cli.main import run
+from console.event_log import tell_events
 from console.line import BadCommand, Line
 from console.looking import COLUMNS, look, show
 from console.replay import replay
@@ -25,6 +26,7 @@ ARGUMENTS: Final = {
     "untap": "",
     "explain": "JOB | --builder NAME",
     "check": "",
+    "events": "[--builder NAME | --build N | --subject KIND:NAME] [--limit N] [-f]",
     "status": "",
 }
 
@@ -88,6 +90,10 @@ class LookCommands:
         """Say why a job is not building, or a builder idle."""
         return self._command("explain", line)
 
+    def do_events(self, line: Line) -> None:
+        """Tell what happened, who did it and why; `-f` goes on until ^C."""
+        tell_events(line, self._screen, self._given)
+
     def do_check(self, line: Line) -> int:
         """Check every invariant of the farm, and every byte in the librarian."""
         return self._command("check", line)
@@ -138,4 +144,5 @@ class FileCommands:
 def recorded(told: dict[str, object]) -> str:
     """Return what is in a tap's file, in words."""
     lost = f", {told['lost']} lost" if told["lost"] else ""
-    return f"{told['file']}: {told['lines']} lines{lost}"
+    trouble = f", and it is not whole: {told['trouble']}" if told["trouble"] else ""
+    return f"{told['file']}: {told['lines']} lines{lost}{trouble}"

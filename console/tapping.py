@@ -12,12 +12,12 @@ import queue
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, NoReturn
+from typing import IO, TYPE_CHECKING, Final
 
 from actors.console_orders import Tap, Untap
 from actors.lossless import NotLossless, read
 from actors.message_text import message_types, spell
-from console.line import BadCommand, Line
+from console.line import BadCommand, Line, Options
 from console.listening import Copy, Listener
 from console.looking import find, time_of_day
 
@@ -32,13 +32,6 @@ _LONGEST: Final = 10 * 86400.0  #: seconds
 _ARROWS: Final = {"handled": "<-", "sent": "->", "held": "|-"}
 
 
-class _Options(argparse.ArgumentParser):
-    """Says what is wrong instead of ending the program."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadCommand(f"{self.prog}: {message}")
-
-
 @dataclass(slots=True)
 class _Recording:
     """A tap into a file, which goes on while the person does other things."""
@@ -49,6 +42,7 @@ class _Recording:
     actors: tuple[Here, ...]
     lines: int = 0
     lost: int = 0
+    trouble: str = ""  #: why it could not be written to its end
 
 
 class Tapping:
@@ -86,21 +80,43 @@ class Tapping:
         while self._recordings:
             recording = self._recordings.pop()
             self._end(recording.listener, recording.actors)
-            recording.file.close()
-            told = {"file": str(recording.path), "lines": recording.lines, "lost": recording.lost}
+            try:
+                recording.file.close()
+            except OSError as error:
+                recording.trouble = error.strerror or type(error).__name__
+            told: dict[str, object] = {
+                "file": str(recording.path),
+                "lines": recording.lines,
+                "lost": recording.lost,
+                "trouble": recording.trouble or None,
+            }
             done.append(told)
         return done
 
-    def reply(self, here: Here, peer: Here | None, send: Callable[[], None], seconds: float) -> str:
-        """Have something sent to an actor, and return what it then says to `peer`, as a person would type it.
+    def reply(self, here: Here, message: object, peer: Here | None, send: Callable[[], None], seconds: float) -> str:
+        """Have a message sent to an actor, and return what it then answers, as a person would type it.
+
+        Args:
+            here: the actor.
+            message: what is sent.
+            peer: who seems to send it: what is said to it is the answer, and so is what names the same builder.
+            send: sends it.
+            seconds: that are waited.
 
         Returns:
             Empty if it says nothing in time.
         """
         said: list[str] = []
+        heard: list[Copy] = []
+        builder = getattr(message, "builder", None)
 
         def note(copy: Copy) -> None:
-            if copy.get("kind") == "sent" and peer is not None and copy.get("peer") == str(peer.address):
+            if copy.get("kind") == "handled" and copy.get("type") == type(message).__name__:
+                heard.append(copy)
+            if copy.get("kind") != "sent" or not heard:
+                return
+            to_peer = peer is not None and copy.get("peer") == str(peer.address)
+            if to_peer or (builder is not None and getattr(_read(copy), "builder", None) == builder):
                 said.append(_worded(copy))
 
         listener = Listener(note)
@@ -144,7 +160,10 @@ class Tapping:
         def keep(copy: Copy) -> None:
             recording.lines += 1
             recording.lost += int(copy.get("lines", 0)) if copy.get("kind") == "lost" else 0
-            file.write(json.dumps(_named(copy, names)) + "\n")
+            try:
+                file.write(json.dumps(_named(copy, names)) + "\n")
+            except OSError as error:
+                recording.trouble = error.strerror or type(error).__name__
 
         listener = Listener(keep)
         recording = _Recording(path, file, listener, actors)
@@ -180,7 +199,7 @@ class Tapping:
 
 
 def _options(words: Sequence[str]) -> argparse.Namespace:
-    parser = _Options(prog="tap", add_help=False, allow_abbrev=False)
+    parser = Options(prog="tap", add_help=False, allow_abbrev=False)
     parser.add_argument("names", nargs="+", metavar="NAME")
     parser.add_argument("--only", default="", metavar="TYPE,TYPE")
     parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS")
@@ -212,14 +231,19 @@ def _named(copy: Copy, names: dict[str, str]) -> Copy:
     return copy if peer is None else {**copy, "peer": names.get(peer, "the console or a parent")}
 
 
-def _worded(copy: Copy) -> str:
-    message = copy.get("message")
-    if isinstance(message, dict) and "words" in message:
-        return str(message["words"])
+def _read(copy: Copy) -> object:
+    """Return the message of a line; None if it is not one that can be read."""
     try:
-        return spell(read(message))
+        return read(copy.get("message"))
     except NotLossless:
-        return str(copy.get("type"))
+        return None
+
+
+def _worded(copy: Copy) -> str:
+    message, found = copy.get("message"), _read(copy)
+    if found is not None:
+        return spell(found)
+    return str(message["words"] if isinstance(message, dict) and "words" in message else copy.get("type"))
 
 
 def _words(copy: Copy) -> str:
