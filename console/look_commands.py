@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cli.errors import INTERRUPTED
 from cli.main import run
-from console.event_log import tell_events
 from console.line import BadCommand, Line
 from console.looking import COLUMNS, look, show
 from console.replay import replay
@@ -26,7 +28,7 @@ ARGUMENTS: Final = {
     "untap": "",
     "explain": "JOB | --builder NAME",
     "check": "",
-    "events": "[--builder NAME | --build N | --subject KIND:NAME] [--limit N] [-f]",
+    "events": "[-f] [--build N] [--builder NAME] [--who NAME] [--since TIME]",
     "status": "",
 }
 
@@ -90,9 +92,12 @@ class LookCommands:
         """Say why a job is not building, or a builder idle."""
         return self._command("explain", line)
 
-    def do_events(self, line: Line) -> None:
+    def do_events(self, line: Line) -> int:
         """Tell what happened, who did it and why; `-f` goes on until ^C."""
-        tell_events(line, self._screen, self._given)
+        follows = {"-f", "--follow"}.intersection(line.words)
+        if follows and not self._screen.person:
+            raise BadCommand("events -f goes on until ^C, which is for a terminal; `events` tells what there is")
+        return self._command("events", line)
 
     def do_check(self, line: Line) -> int:
         """Check every invariant of the farm, and every byte in the librarian."""
@@ -107,8 +112,12 @@ class LookCommands:
         options = {"--config": given.config, "--state-directory": given.state_directory, "--database": given.database}
         before = [word for option, value in options.items() if value for word in (option, str(value))]
         after = [name, *line.words, *(["--json"] if line.as_json else [])]
-        with contextlib.redirect_stdout(self._screen.out):
-            return run([*before, *after])
+        found = io.StringIO()
+        with contextlib.redirect_stdout(found if line.as_json and not self._screen.person else self._screen.out):
+            code = run([*before, *after])
+        if found.getvalue():
+            self._screen.print_json(json.loads(found.getvalue()))
+        return 0 if code == INTERRUPTED else code
 
 
 class FileCommands:

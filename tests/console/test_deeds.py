@@ -164,3 +164,15 @@ def test_every_command_has_its_help(small_farm: SmallFarm) -> None:
         assert f"\n{name}" in f"\n{told}"
         assert len(small_farm.obey(f"help {name}").splitlines()) > 1
     assert "builder: str" in small_farm.obey("help Cancel")
+
+
+def test_explain_check_and_events_are_the_command_lines_own(small_farm: SmallFarm) -> None:
+    small_farm.obey("send toad Describe")
+    assert "console: send Describe()" in small_farm.obey("events --subject builder:toad")
+    assert "all invariants hold" in small_farm.obey("check")
+    asking, out = console(small_farm, as_json=True)
+    assert asking.obey("check") == 0
+    assert json.loads(out.getvalue()) == {"violations": [], "damages": []}
+    assert asking.obey("explain 4711") == 2  # there is no such job
+    with pytest.raises(BadCommand, match="which is for a terminal"):
+        asking.obey("events -f")
