@@ -11,7 +11,7 @@ export PYTHONPYCACHEPREFIX := $(STATE)/cache/pycache
 fast := -n 2 --dist loadfile -m 'not slow and not deb'
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo test test-fast lint format deb test-deb bench chaos chaos-table clean
+.PHONY: help demo test test-fast lint format deb test-deb bench chaos chaos-table simulate-table clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -52,6 +52,9 @@ chaos: .state/for-test ## a monkey plays with a real farm, 300 jobs: `make chaos
 
 chaos-table: ## the figures of all runs of chaos, into docs/reliability.md
 	@$(python) -m tests.chaos table --into docs/reliability.md
+
+simulate-table: ## the figures of twenty simulated farms, into docs/reliability.md (some minutes)
+	@$(python) -m tests.simulation.figures --into docs/reliability.md
 
 clean: ## remove .state/ (nothing of it is running)
 	@rm -rf $(STATE)

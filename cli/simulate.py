@@ -20,6 +20,7 @@ from cli.errors import BadInput, Failed
 from cli.farm import open_farm
 from cli.given import operators_only
 from cli.output import AsJson, duration, note, print_json, say
+from cli.progress import percent
 from cli.tables import Rows
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
@@ -90,10 +91,17 @@ def simulate(
         plan = _plan_of_real(context, seed, hours)
     else:
         plan = draw(seed=seed, builders=builders, jobs=jobs, hours=hours, faults=faults.value, minutes=minutes)
+    if plot is not None:
+        with _writing("--plot", plot):  # rather now than after minutes
+            plot.touch()
     look = faults is not Faults.NONE if validate is None else validate
-    with _story_in(story) as write:
-        found = run(plan, validate=look, write=write)
-    then = run(_with(plan, added), validate=look) if added else None
+    what = f"{plan.hours:g} h of {len(plan.builders)} builders and {len(plan.jobs)} jobs"
+    with _story_in(story) as write, _hours(what, plan) as told:
+        found = run(plan, validate=look, write=write, progress=told)
+    then = None
+    if added:
+        with _hours("the same with what is added", plan) as told:
+            then = run(_with(plan, added), validate=look, progress=told)
     if plot is not None:
         from simulation.plot import drawing  # noqa: PLC0415
 
@@ -102,6 +110,12 @@ def simulate(
     for one in (found, then):
         if one is not None and one.failure is not None:
             _tell_failure(one, shrink)
+
+
+@contextmanager
+def _hours(what: str, plan: Plan) -> Iterator[Callable[[float], None]]:
+    with percent(what) as tell:
+        yield lambda hours: tell(100.0 * hours / plan.hours, f"{hours:.1f} h")
 
 
 def _added(text: str) -> Added:
@@ -155,8 +169,18 @@ def _story_in(path: Path | None) -> Iterator[Callable[[Mapping[str, object]], ob
         return
     from simulation.story import as_text  # noqa: PLC0415 - for nobody else
 
-    with path.open("w", encoding="utf-8") as file:
+    with _writing("--story", path):
+        file = path.open("w", encoding="utf-8")
+    with file:
         yield lambda line: file.write(f"{as_text(line)}\n")
+
+
+@contextmanager
+def _writing(option: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(f"{option} {path} can't be written: {error.strerror}") from error
 
 
 def _show(found: Run, then: Run | None, *, as_json: bool) -> None:

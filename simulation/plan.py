@@ -1,7 +1,7 @@
 """What a simulated farm is made of, and what is going to happen to it: plain values, all of them drawn beforehand.
 
 A run is its plan and nothing else; `simulation.shrink` makes smaller ones of it.  Drawn by `simulation.workload` and
-`simulation.trouble`; carried out by `simulation.farm` and its neighbours.
+`simulation.trouble`; carried out by `simulation.world` and its neighbours.
 """
 
 from __future__ import annotations

@@ -86,13 +86,20 @@ def draw(
     )
 
 
-def run(plan: Plan, *, validate: bool = False, write: Callable[[Line], object] | None = None) -> Run:
+def run(
+    plan: Plan,
+    *,
+    validate: bool = False,
+    write: Callable[[Line], object] | None = None,
+    progress: Callable[[float], object] | None = None,
+) -> Run:
     """Let happen what is planned.
 
     Args:
         plan: all that happens.
         validate: look at the invariants after every step.
         write: takes the lines of the story.
+        progress: called now and then with the hours of the farm that are over.
     """
     began = time.process_time()
     failure = None
@@ -100,7 +107,7 @@ def run(plan: Plan, *, validate: bool = False, write: Callable[[Line], object] |
         world = World(plan, validate=validate, write=write)
         tell(lambda: world.agenda.now)
         try:
-            world.run()
+            world.run(progress)
         except Broken as broken:
             failure = Failure(f"invariant {broken.number}", broken.at, str(broken), broken.about)
         except Exception as error:  # noqa: BLE001 - a bug of the product is what the simulator looks for

@@ -37,6 +37,7 @@ EPOCH: Final = datetime(2026, 1, 5, tzinfo=UTC)
 FIRST_PORT: Final = 10_000
 _ROUND: Final = 2 * HOUR  #: how often an operator looks after builders, once nothing more goes wrong
 _RECOVERED: Final = 1000.0  #: seconds after the last trouble in which every slave is connected again
+_PARTS: Final = 200  #: of the plan's hours, after each of which it is told how far they are
 _SETTLING: Final = 300.0  #: seconds between two looks whether all is built
 NOTIFIED: Final = 0.0005  #: seconds from a commit until who listens has heard of it
 
@@ -95,8 +96,11 @@ class World:
         for deed in plan.deeds:
             self.agenda.at(deed.at, self.people.do, deed)
 
-    def run(self) -> None:
+    def run(self, progress: Callable[[float], object] | None = None) -> None:
         """Let it live: the time of the plan, then until everything is built that can be, or the time for that is over.
+
+        Args:
+            progress: called now and then with the hours that are over.
 
         Raises:
             Broken: an invariant does not hold, and somebody looked.
@@ -107,7 +111,10 @@ class World:
         self.note("begun", seed=self.plan.seed, builders=len(self.plan.builders), hours=self.plan.hours)
         self.start_master()
         self._call_the_roll()
-        self.agenda.run(self.plan.hours * HOUR, after_step)
+        for part in range(1, _PARTS + 1):
+            self.agenda.run(self.plan.hours * HOUR * part / _PARTS, after_step)
+            if progress is not None:
+                progress(self.agenda.now / HOUR)
         end = (self.plan.hours + (0.0 if self.plan.capacity else self.plan.settle_hours)) * HOUR
         if self.plan.deeds:
             self.agenda.after(_ROUND, self._operator_looks)

@@ -69,6 +69,17 @@ class EventLog(Sequence[Event]):
         """Return all changes as they were noted."""
         return self._lines
 
+    def about(self, subject: str) -> tuple[Event, ...]:
+        """Return the events of `subject`, in order; the others, which may be very many, are not put into words."""
+        kind, _, name = subject.partition(":")
+        columns = {table: column for table, (of, column) in SUBJECTS.items() if of == kind}
+        return tuple(
+            _in_words(number, line)
+            for number, line in enumerate(self._lines, 1)
+            if line.table in columns
+            and str(getattr(line.before if line.after is None else line.after, columns[line.table])) == name
+        )
+
     def cut(self, length: int) -> None:
         """Forget all but the first `length` events."""
         del self._lines[length:]

@@ -312,7 +312,7 @@ class MemoryFarm(Indexes):
 
     def story(self, subject: str) -> tuple[Event, ...]:
         """Return all events of one subject."""
-        return tuple(event for event in self.events if event.subject == subject)
+        return self.events.about(subject)
 
     # --- inside -----------------------------------------------------------------------------------
 

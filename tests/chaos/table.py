@@ -69,12 +69,12 @@ def table(directory: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_into(document: Path, figures: str) -> None:
+def write_into(document: Path, figures: str, begin: str = BEGIN, end: str = END) -> None:
     """Put the figures between the marks of a document."""
     text = document.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    document.write_text(f"{before}{BEGIN}\n{figures}{END}{after}")
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    document.write_text(f"{before}{begin}\n{figures}{end}{after}")
 
 
 def percentile(values: list[float], percent: int) -> float:

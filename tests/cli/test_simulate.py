@@ -74,6 +74,8 @@ def test_more_builders_are_compared_with_what_there_is(simulate: Command) -> Non
         (("--from-database", "--faults", "heavy"), "leave --faults out"),
         (("--faults", "some"), "some"),
         (("--builders", "0"), "--builders"),
+        (("--story", "/no/such/directory/story"), "can't be written: No such file or directory"),
+        (("--plot", "/no/such/directory/farm.svg"), "can't be written: No such file or directory"),
     ],
 )
 def test_what_makes_no_sense_is_refused(simulate: Command, words: tuple[str, ...], said: str) -> None:
