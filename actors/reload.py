@@ -17,6 +17,7 @@ RELOADED: Final = frozenset(
         "builders_per_nursery",
         "log_level",
         "webhook",
+        "keep_events_days",
         "timers",
         "limits",
         "verdicts",

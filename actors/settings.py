@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     )
     files_url: str = Field(default="", validate_default=True)  #: the same as they reach it, as `http://farm.lan:8219`
     webhook: str = Field(default="", repr=False)  #: URL where people are told what only they can mend; empty: nobody is
+    keep_events_days: int = Field(
+        default=0, ge=0, le=36_500
+    )  #: older events are forgotten, but for the last word about what is there; 0: none is
     admin_port: int = Field(default=0, ge=0, le=65535)  #: of the actor system, on loopback; 0: a free one
     builders_per_nursery: int = Field(default=32, ge=1, le=200)
     limits: Limits = Limits(

@@ -38,6 +38,7 @@ from storage.database import MasterLock, acting, connect, shown
 from storage.errors import AnotherMaster, StorageError
 from storage.file_credentials import make_key
 from storage.migration import migrate, pending_migrations
+from storage.retention import Forgetting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +107,7 @@ class Farm:
         self._dsn = ""
         self._enrolment: WebServer | None = None
         self._files: WebServer | None = None
+        self._forgetting = Forgetting()
         self._webhook = WebhookProcess()
         self._certificates_due = 0.0  #: monotonic seconds
 
@@ -167,6 +169,7 @@ class Farm:
             self._keep_server()
             self._keep_certificates()
             self._webhook.keep()
+            self._forgetting.look(self._dsn, self.settings.keep_events_days, time.monotonic())
             self._bury_orphans()
             if not self._keep_lock():
                 return Halt.LOCK_LOST

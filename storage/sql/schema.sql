@@ -1237,7 +1237,9 @@ CREATE INDEX source_file_sha256 ON public.source_file USING btree (sha256);
 
 CREATE INDEX team_member_person_idx ON public.team_member USING btree (person);
 
-CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.event FOR EACH STATEMENT EXECUTE FUNCTION public.refuse('the event log is append-only');
+CREATE TRIGGER append_only BEFORE UPDATE OR TRUNCATE ON public.event FOR EACH STATEMENT EXECUTE FUNCTION public.refuse('the event log is append-only');
+
+CREATE TRIGGER append_only_but_for_old BEFORE DELETE ON public.event FOR EACH STATEMENT WHEN ((current_setting('farm.forgets'::text, true) IS DISTINCT FROM 'yes'::text)) EXECUTE FUNCTION public.refuse('the event log is append-only');
 
 CREATE TRIGGER check_families BEFORE INSERT OR UPDATE OF families ON public.builder FOR EACH ROW EXECUTE FUNCTION public.check_families();
 
@@ -1476,9 +1478,6 @@ ALTER TABLE ONLY public.distroseries
 
 ALTER TABLE ONLY public.enrolment
     ADD CONSTRAINT enrolment_builder_fkey FOREIGN KEY (builder) REFERENCES public.builder(name) ON DELETE CASCADE;
-
-ALTER TABLE ONLY public.event
-    ADD CONSTRAINT event_cause_fkey FOREIGN KEY (cause) REFERENCES public.event(id);
 
 ALTER TABLE ONLY public.library_alias
     ADD CONSTRAINT library_alias_content_fkey FOREIGN KEY (content) REFERENCES public.library_content(sha256);

@@ -21,6 +21,7 @@ OTHERS: dict[str, object] = {
     "user": "farmer",
     "admin_port": 4711,
     "webhook": "https://hooks.example/farm",
+    "keep_events_days": 400,
     "enroll_listen": "0.0.0.0:8220",
     "files_listen": "10.0.0.1:8219",
     "files_url": "http://farm.lan:8219",
