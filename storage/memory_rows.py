@@ -284,6 +284,8 @@ class MemoryFarm(Indexes):
             raise BadValue(f"build {build} can't be {state}: no attempt at it is open")
         columns["dependencies"] = columns.get("dependencies", ()) if state == BuildState.MANUALDEPWAIT else ()
         ended = self.now() if state.final else None
+        if state.final:
+            columns["suspect"] = None
         self.put("build", build, replace(row, **columns, state=state, ended=ended))
         self._follow_state(build, state)
 

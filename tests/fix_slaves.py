@@ -45,7 +45,7 @@ from protocol.messages import (
 from protocol.transfer import Incoming, Push
 from simulation.host import SlaveHost
 from simulation.script import Conduct, Script
-from tests.fix_sources import SourcePackage, make_source
+from tests.fix_sources import FOREVER, SourcePackage, make_source
 
 FARM = "6f0d7c1e-6a0c-4d6e-9a52-5c9f5b7c0001"
 CHECKOUT = Path(__file__).parent.parent
@@ -290,7 +290,7 @@ def contract_sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sour
     directory = tmp_path_factory.mktemp("contract-sources")
     builds = {
         "quick": "true",
-        "slow": "echo sleeping ; sleep 98765",
+        "slow": f"echo sleeping ; {FOREVER}",
         "broken": "echo this package fails ; exit 3",
     }
     return {name: make_source(directory / name, name, build=build) for name, build in builds.items()}

@@ -7,6 +7,7 @@ architecture its one package has.
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,11 +72,13 @@ TRY_TO_ESCAPE = (
     'chdir ".." for 1..50; chroot "."; print "root: @{[sort glob q(/*)]}\\n"\'; '
     "echo tried"
 )
+#: shell that never ends; no other run of the tests on this machine says it with the same number
+FOREVER = f"sleep {10_000_000 + os.getpid()}"
 #: shell that leaves a crowd of processes in sessions of their own behind, and never ends
 SLEEP_FOREVER = (
-    "setsid setsid sleep 98765 >/dev/null 2>&1 & "
-    "setsid sh -c 'setsid sh -c \"sleep 98765 & sleep 98765\" >/dev/null 2>&1 &' ; "
-    "echo sleeping ; sleep 98765"
+    f"setsid setsid {FOREVER} >/dev/null 2>&1 & "
+    f"setsid sh -c 'setsid sh -c \"{FOREVER} & {FOREVER}\" >/dev/null 2>&1 &' ; "
+    f"echo sleeping ; {FOREVER}"
 )
 
 

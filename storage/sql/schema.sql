@@ -52,7 +52,8 @@ CREATE FUNCTION public.tags_can_be(tags text[]) RETURNS boolean
 COMMENT ON FUNCTION public.tags_can_be(tags text[]) IS 'Each is a word.';
 
 CREATE DOMAIN public.tags AS text[]
-	CONSTRAINT tags_check CHECK (public.tags_can_be(VALUE));
+	CONSTRAINT tags_check CHECK (public.tags_can_be(VALUE))
+	CONSTRAINT tags_flat CHECK ((array_ndims(VALUE) <= 1));
 
 CREATE DOMAIN public.urgency AS text
 	CONSTRAINT urgency_check CHECK ((VALUE = ANY (ARRAY['low'::text, 'medium'::text, 'high'::text, 'emergency'::text])));
@@ -126,6 +127,9 @@ BEGIN
     NEW.ended := CASE
         WHEN NEW.state NOT IN ('NEEDSBUILD', 'BUILDING', 'GATHERING', 'CANCELLING') THEN now()
     END;
+    IF NEW.ended IS NOT NULL THEN
+        NEW.suspect := NULL;
+    END IF;
     IF NEW.state <> 'MANUALDEPWAIT' THEN
         NEW.dependencies := '{}';
     END IF;
@@ -257,6 +261,10 @@ BEGIN
     WHERE build = NEW.id AND outcome IS NULL;
     IF NEW.state = 'NEEDSBUILD' THEN
         UPDATE buildqueue SET builder = NULL, buildstart = NULL WHERE build = NEW.id AND builder IS NOT NULL;
+        IF coalesce(current_setting('farm.who', true), '') = ''
+           AND OLD.state NOT IN ('BUILDING', 'GATHERING', 'CANCELLING') THEN
+            INSERT INTO buildqueue (build) VALUES (NEW.id) ON CONFLICT (build) DO NOTHING;
+        END IF;
     ELSE
         DELETE FROM buildqueue WHERE build = NEW.id;
     END IF;
@@ -312,6 +320,7 @@ END) STORED NOT NULL,
     CONSTRAINT binary_package_check CHECK (((build IS NULL) OR (imported_for IS NULL))),
     CONSTRAINT binary_package_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT binary_package_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9+.-]{0,254}$'::text)),
+    CONSTRAINT binary_package_provides_flat CHECK ((array_ndims(provides) <= 1)),
     CONSTRAINT binary_package_version_check CHECK (((version ~ '^([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+:~-]*$'::text) AND (length(version) <= 255)))
 );
 
@@ -553,6 +562,7 @@ CREATE TABLE public.attempt (
     CONSTRAINT attempt_deadline_readable CHECK (((deadline >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (deadline <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT attempt_ended_readable CHECK (((ended >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (ended <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT attempt_excluded_until_readable CHECK (((excluded_until >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (excluded_until <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT attempt_limits_from_flat CHECK ((array_ndims(limits_from) <= 1)),
     CONSTRAINT attempt_started_readable CHECK (((started >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (started <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT attempt_wall_seconds_check CHECK ((wall_seconds > (0)::double precision))
 );
@@ -605,6 +615,7 @@ CREATE TABLE public.build (
     suspect public.word,
     CONSTRAINT build_again_check CHECK ((again >= 0)),
     CONSTRAINT build_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
+    CONSTRAINT build_dependencies_flat CHECK ((array_ndims(dependencies) <= 1)),
     CONSTRAINT build_ended_readable CHECK (((ended >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (ended <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT build_started_readable CHECK (((started >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (started <= '9000-01-01 00:00:00+00'::timestamp with time zone)))
 );
@@ -663,8 +674,9 @@ CREATE TABLE public.builder (
     CONSTRAINT builder_check1 CHECK (((NOT ((notok_by)::text IS DISTINCT FROM 'machine'::text)) = (notok_kind IS NOT NULL))),
     CONSTRAINT builder_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT builder_families_check CHECK ((cardinality(families) > 0)),
+    CONSTRAINT builder_families_flat CHECK ((array_ndims(families) <= 1)),
     CONSTRAINT builder_name_check CHECK (((name)::text !~ '^(supervisor|queue|console|nursery-.*)$'::text)),
-    CONSTRAINT builder_url_check CHECK ((url ~ '^[a-z]+://[^[:space:]/@]+:[0-9]+/?$'::text))
+    CONSTRAINT builder_url_check CHECK ((url ~ '^[a-z]+://(\[[^][:space:]/@[]+\]|[^][:space:]/@:[]+):[0-9]+/?$'::text))
 );
 
 COMMENT ON COLUMN public.builder.name IS 'Also the name of its actor; those of the other actors are taken.';
@@ -964,6 +976,7 @@ CREATE TABLE public.processor_family (
     architectures text[] NOT NULL,
     minimum_score integer,
     CONSTRAINT processor_family_architectures_check CHECK ((cardinality(architectures) > 0)),
+    CONSTRAINT processor_family_architectures_flat CHECK ((array_ndims(architectures) <= 1)),
     CONSTRAINT processor_family_minimum_score_check CHECK (((minimum_score >= '-1000000'::integer) AND (minimum_score <= 1000000)))
 );
 
@@ -1021,6 +1034,7 @@ CREATE TABLE public.source_release (
     dsc public.sha256 NOT NULL,
     created timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT source_release_architectures_check CHECK ((cardinality(architectures) > 0)),
+    CONSTRAINT source_release_architectures_flat CHECK ((array_ndims(architectures) <= 1)),
     CONSTRAINT source_release_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone))),
     CONSTRAINT source_release_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9+.-]{1,127}$'::text)),
     CONSTRAINT source_release_version_check CHECK (((version ~ '^([0-9]+:)?[0-9A-Za-z][0-9A-Za-z.+:~-]*$'::text) AND (length(version) <= 255)))
@@ -1324,6 +1338,8 @@ CREATE TRIGGER keep_purpose BEFORE UPDATE OF purpose ON public.archive FOR EACH 
 CREATE TRIGGER keep_revoked BEFORE UPDATE OF revoked ON public.api_token FOR EACH ROW WHEN (((old.revoked IS NOT NULL) AND (new.revoked IS DISTINCT FROM old.revoked))) EXECUTE FUNCTION public.refuse('a revoked token stays revoked: create another');
 
 CREATE TRIGGER keep_revoked BEFORE UPDATE OF revoked ON public.certificate FOR EACH ROW WHEN (((old.revoked IS NOT NULL) AND (new.revoked IS DISTINCT FROM old.revoked))) EXECUTE FUNCTION public.refuse('a revoked certificate stays revoked: issue another');
+
+CREATE TRIGGER keep_row BEFORE DELETE OR TRUNCATE ON public.farm FOR EACH STATEMENT EXECUTE FUNCTION public.refuse('the farm keeps its one row: change it by UPDATE');
 
 CREATE TRIGGER keep_used BEFORE UPDATE OF used ON public.enrolment FOR EACH ROW WHEN ((old.used IS NOT NULL)) EXECUTE FUNCTION public.refuse('an enrolment token is used once: issue another');
 

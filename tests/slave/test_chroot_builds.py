@@ -23,7 +23,7 @@ from slave.backends.chroot import BUILDER_ID
 from slave.machine import RESTARTED
 from tests.fix_chroot import IN_BOTH_BACKENDS
 from tests.fix_slaves import ARCHITECTURE, RealSlave, SlaveUnderContract, wait_until
-from tests.fix_sources import SLEEP_FOREVER, TRY_THE_NETWORK, MakeSource, SourcePackage
+from tests.fix_sources import FOREVER, SLEEP_FOREVER, TRY_THE_NETWORK, MakeSource, SourcePackage
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="a chroot is entered as root")]
 
@@ -78,7 +78,7 @@ def processes(words: str) -> list[str]:
     return found
 
 
-def nothing_is_left(slave: RealSlave, words: str = "sleep 98765") -> bool:
+def nothing_is_left(slave: RealSlave, words: str = FOREVER) -> bool:
     """Say whether no process, no mount and no tree of any build is there."""
     state = slave.state_directory
     trees = [*state.glob("builds/*/tree"), *state.glob("trash/*")]
@@ -285,7 +285,7 @@ def start_sleeping(slave: SlaveUnderContract, package: SourcePackage) -> tuple[A
     master.say(LogFrom(attempt, 0))
     while b"\nsleeping\n" not in master.log:
         master.hear()
-    wait_until(lambda: len(processes("sleep 98765")) >= 4, "the crowd")
+    wait_until(lambda: len(processes(FOREVER)) >= 4, "the crowd")
     return master, attempt
 
 
@@ -300,7 +300,7 @@ def test_an_abort_kills_the_whole_tree_and_leaves_no_mount(
         assert isinstance(master.ask(Abort, attempt), Accepted)
         assert master.wait_state(SlaveState.WAITING).outcome is WireOutcome.ABORTED
         assert time.monotonic() - began < 5
-        assert processes("sleep 98765") == [], "all are dead before the master hears of it"
+        assert processes(FOREVER) == [], "all are dead before the master hears of it"
         assert leftovers.marked(chroot_slave_process.state_directory) == ()
     wait_until(lambda: nothing_is_left(chroot_slave_process))
 
@@ -313,7 +313,7 @@ def test_a_slave_killed_in_mid_build_comes_back_clean_and_says_what_happened(
     with master:
         log = master.log
         chroot_slave_process.end(signal.SIGKILL)
-        wait_until(lambda: not processes("sleep 98765"), "the kernel has killed its build")
+        wait_until(lambda: not processes(FOREVER), "the kernel has killed its build")
         chroot_slave_process.start()
     with chroot_slave.master() as master:
         status = master.statuses[-1]
@@ -335,7 +335,7 @@ def test_what_a_killed_slave_left_running_and_mounted_is_gone_after_its_next_sta
     mountpoint.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "none", str(mountpoint)], check=True)
     straggler = subprocess.Popen(
-        ["setsid", "unshare", "--pid", "--fork", "sleep", "98765"], env=os.environ | {leftovers.MARKER: str(state)}
+        ["setsid", "unshare", "--pid", "--fork", *FOREVER.split()], env=os.environ | {leftovers.MARKER: str(state)}
     )
     try:
         chroot_slave_process.start()
@@ -358,7 +358,7 @@ def test_sigterm_ends_slave_and_build_within_five_seconds(
         assert time.monotonic() - began < 5
     assert chroot_slave_process.process is not None
     assert chroot_slave_process.process.returncode == 0
-    assert processes("sleep 98765") == []
+    assert processes(FOREVER) == []
     assert leftovers.mounts(chroot_slave_process.state_directory) == ()
     chroot_slave_process.start()
     wait_until(lambda: nothing_is_left(chroot_slave_process))

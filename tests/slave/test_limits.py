@@ -11,15 +11,14 @@ from protocol.messages import WireOutcome
 from slave import leftovers
 from tests.fix_chroot import IN_BOTH_BACKENDS
 from tests.fix_slaves import RealSlave, SlaveUnderContract
-from tests.fix_sources import MakeSource
+from tests.fix_sources import FOREVER, MakeSource
 from tests.slave.test_chroot_builds import Done, build, processes
 
 SLOW = pytest.mark.slow  # real chroots
-FOREVER = "sleep 87654"
 #: No process is large, but all together are; each has an end, should nobody stop it.
-FIVE_HOGS = "for i in 1 2 3 4 5; do perl -e '$x = q(x) x (40 << 20); sleep 87654' & done; wait"
+FIVE_HOGS = f"for i in 1 2 3 4 5; do perl -e '$x = q(x) x (40 << 20); {FOREVER}' & done; wait"
 #: 2 to the power of 7 processes at most.
-FORK_BOMB = "perl -e 'fork for 1..7; sleep 87654'"
+FORK_BOMB = f"perl -e 'fork for 1..7; {FOREVER}'"
 #: A file that can be seen, and as much again in one that can't.
 DISK_EATER = f"head -c 8M /dev/zero > seen; exec 9>unseen; rm unseen; head -c 8M /dev/zero >&9; {FOREVER}"
 DEAF_WRITER = (

@@ -9,10 +9,11 @@ import pytest
 
 from actors.core.verdict import verdict
 from storage.check import check
+from storage.errors import BadValue
 from storage.librarian import Librarian
-from storage.records import BuildState, Limits, NotOkBy, NotOkKind, Outcome, Pick
+from storage.records import BuildState, NotOkBy, NotOkKind, Outcome
 from storage.transitions import MOVES
-from tests.fix_storage import Farm
+from tests.fix_storage import Farm, in_memory
 
 RUNNING = [BuildState.BUILDING, BuildState.GATHERING, BuildState.CANCELLING]
 
@@ -268,38 +269,10 @@ def test_a_time_that_nobody_could_read_is_refused(farm: Farm, statement: Literal
         farm.sql(statement)
 
 
-def test_arrays_of_arrays_mean_their_words_to_whoever_reads_or_claims(farm: Farm) -> None:
-    # PostgreSQL lets every array column hold arrays of arrays, and joins them with flat ones only if they fit.
+def test_an_array_with_nulls_means_its_words(farm: Farm) -> None:
     job = farm.job()
-    farm.builder("bob")
-    farm.sql(
-        "UPDATE archive SET tags = '{{kvm},{gpu}}' WHERE id = (SELECT archive FROM build WHERE id = %s)", job.build
-    )
-    farm.sql("UPDATE build SET tags = '{big,gpu}', dependencies = '{{one},{NULL}}' WHERE id = %s", job.build)
-    farm.sql(
-        "UPDATE builder SET families = '{{x86},{amd64}}', tags = '{{kvm},{big}}', restricted_tags = '{gpu}'"
-        " WHERE name = 'bob'"
-    )
-    bob = farm.builders.get("bob")
-    assert (bob.families, bob.tags) == (("x86", "amd64"), ("kvm", "big"))
-    assert farm.queue.job(job.id).tags == ("big", "gpu", "kvm")
+    farm.sql("UPDATE build SET dependencies = '{one,NULL}'")
     assert farm.builds.get(job.build).dependencies == ("one",)
-    assert farm.claim(job, "bob").builder == "bob"
-
-
-@pytest.mark.parametrize(
-    ("tags", "restricted", "asked"),
-    [("{{kvm}}", "{}", "{{kvm},{gpu}}"), ("{{kvm}}", "{{gpu},{fast}}", "{{gpu},{kvm}}")],
-)
-def test_tags_in_arrays_of_arrays_still_keep_a_job_from_a_builder(
-    farm: Farm, tags: str, restricted: str, asked: str
-) -> None:
-    job = farm.job()
-    farm.builder("bob")
-    farm.sql("UPDATE builder SET tags = %s, restricted_tags = %s", tags, restricted)
-    farm.sql("UPDATE build SET tags = %s", asked)
-    with farm.acting("queue"):
-        assert farm.queue.claim((Pick(job.id, "bob", 1),), Limits(wall_seconds=3600)) == ()
 
 
 def test_counts_that_plain_sql_set_to_the_largest_do_not_keep_an_attempt_from_ending(farm: Farm) -> None:
@@ -317,3 +290,65 @@ def test_counts_that_plain_sql_set_to_the_largest_do_not_keep_an_attempt_from_en
             attempt.id, Outcome.BUILDERFAIL, "", build_state=means.build, keep_job=True, cool_seconds=60.0
         )
     assert farm.queue.job(job.id).builder is None
+
+
+def test_the_farm_keeps_its_row(farm: Farm) -> None:
+    for statement in ("DELETE FROM farm", "TRUNCATE farm"):
+        with pytest.raises(psycopg.errors.CheckViolation, match="the farm keeps its one row: change it by UPDATE"):
+            farm.sql(statement)
+    assert farm.sql("SELECT count(*) FROM farm") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE builder SET families = '{{x86},{amd64}}'",
+        "UPDATE builder SET tags = '{{big},{gpu}}'",
+        "UPDATE builder SET restricted_tags = '{{big}}'",
+        "UPDATE archive SET tags = '{{big}}'",
+        "UPDATE build SET tags = '{{big}}'",
+        "UPDATE build SET state = 'MANUALDEPWAIT', dependencies = '{{a},{b}}'",
+        "UPDATE attempt SET limits_from = '{{a},{b}}'",
+        "UPDATE processor_family SET architectures = '{{i386},{i486}}' WHERE name = 'x86'",
+        "UPDATE source_release SET architectures = '{{any},{all}}'",
+        """INSERT INTO binary_package (archive, distroseries, name, version, architecture, provides)
+           SELECT archive.id, distroseries.id, 'foo', '1', 'i386', '{{a},{b}}' FROM archive, distroseries""",
+    ],
+)
+def test_there_are_no_arrays_of_arrays(farm: Farm, change: LiteralString) -> None:
+    farm.claim(farm.job(), farm.builder("bob"))
+    with pytest.raises(psycopg.errors.CheckViolation, match="flat"):
+        farm.sql(change)
+
+
+@pytest.mark.parametrize(
+    "url", ["buildd://[::1", "buildd://[::1:8221", "buildd://::1:8221", "buildd://a]:8221", "buildd://[]:8221"]
+)
+def test_half_an_address_is_refused_at_the_prompt_and_by_the_twin(farm: Farm, url: str) -> None:
+    farm.builder("bob")
+    with pytest.raises(psycopg.errors.CheckViolation, match="builder_url_check"):
+        farm.sql("UPDATE builder SET url = %s", url)
+    for stage in (farm, in_memory()):
+        with pytest.raises(BadValue), stage.acting("anna"):
+            stage.builders.add("eve", url, ("x86",))
+
+
+@pytest.mark.parametrize("url", ["buildd://[::1]:8221", "buildd://a-b.example:1/", "buildd://127.0.0.1:8221"])
+def test_whole_addresses_are_taken_at_the_prompt(farm: Farm, url: str) -> None:
+    farm.builder("bob")
+    farm.sql("UPDATE builder SET url = %s", url)
+    assert farm.sql("SELECT url FROM builder") == [(url,)]
+
+
+@pytest.mark.parametrize("ended", sorted(state for state in MOVES[BuildState.NEEDSBUILD] if state.final))
+def test_an_ended_build_set_to_wait_at_the_prompt_gets_a_job_again(
+    farm: Farm, ended: BuildState, librarian: Librarian
+) -> None:
+    job = farm.job()
+    farm.sql("UPDATE build SET state = %s", ended)
+    assert farm.queue.jobs() == ()
+    farm.sql("UPDATE build SET state = 'NEEDSBUILD'")
+    (again,) = farm.queue.jobs()
+    assert (again.build, again.builder) == (job.build, None)
+    assert again.id != job.id
+    assert check(farm.conn, librarian) == ()

@@ -163,6 +163,25 @@ def test_builds_of_a_suspected_builder_are_queued_for_others_and_counted_down(fa
     assert [one.builder_induced for one in stage.builds.attempts(builds[1])] == [False]
 
 
+@pytest.mark.parametrize("how", ["cancelled", "set by hand", "ended by its attempt"])
+def test_whoever_ends_a_build_under_cross_check_ends_the_cross_check(farm_of_two: Stage, how: str) -> None:
+    stage = farm_of_two
+    job = stage.job("one")
+    ended(stage, job, "bob", Outcome.PACKAGEFAIL, BuildState.FAILEDTOBUILD)
+    with stage.acting("queue"):
+        assert stage.verdicts.try_elsewhere("bob", [job.build], 3600.0, "tried elsewhere") == (job.build,)
+    (again,) = stage.queue.jobs()
+    if how == "ended by its attempt":
+        ended(stage, again, "eve", Outcome.PACKAGEFAIL, BuildState.FAILEDTOBUILD)
+    with stage.acting("ann"):
+        if how == "cancelled":
+            stage.builds.cancel(job.build)
+        elif how == "set by hand":
+            stage.builds.set_state(job.build, BuildState.SUPERSEDED)
+        stage.builds.retry(job.build)
+    assert [one.suspect for one in stage.queue.jobs()] == [None]
+
+
 def test_infrafailed_builds_that_were_charged_on_a_builder_are_queued_again(farm_of_two: Stage) -> None:
     stage = farm_of_two
     charged, other = stage.job("one"), stage.job("two")
