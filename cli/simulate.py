@@ -189,8 +189,10 @@ def _show(found: Run, then: Run | None, *, as_json: bool) -> None:
         print_json(document if then is None else {**document, "with_added": _document(then)})
         return
     summary = found.summary
+    plan = found.plan
+    faults = f" and {len(plan.faults)} faults" if plan.faults else ""
     say(
-        f"{found.plan.hours:g} h with {len(found.plan.builders)} builders, simulated in {found.seconds:.1f} s:"
+        f"{plan.hours:g} h with {len(plan.builders)} builders{faults}, simulated in {found.seconds:.1f} s:"
         f" {found.builds_per_second:.0f} builds a second"
     )
     sums = Rows("WHAT", "NOW", *(("WITH ADDED",) if then else ()), right=("NOW", "WITH ADDED"))

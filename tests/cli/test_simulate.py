@@ -51,9 +51,16 @@ def test_a_farm_in_trouble_is_summed_up_and_its_story_counts_the_same(simulate: 
 
 
 def test_it_is_told_to_people_too(simulate: Command) -> None:
-    ran = simulate(*SMALL)
+    ran = simulate(*SMALL, "--faults", "heavy")
     assert ran.code == 0, ran
-    for words in ("longest wait", "accepted twice", "utilisation", "amd64", "builds a second"):
+    for words in (
+        " faults, simulated in ",
+        "longest wait",
+        "accepted twice",
+        "utilisation",
+        "amd64",
+        "builds a second",
+    ):
         assert words in ran.out, ran
 
 
