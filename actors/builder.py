@@ -118,15 +118,17 @@ class BuilderActor(FarmActor):
                 if message.builder == self.name:
                     self._happened(QueueSaid(_now(), message))
             case BuilderChanged(builder):
-                self._happened(RowChanged(_now(), builder))
+                if builder.name == self.name:
+                    self._happened(RowChanged(_now(), builder))
             case QueueMoved():
                 self._happened(QueueReplaced(_now()))
             case SettingsChanged(settings):
                 self._settings = settings
                 self._link.take_up(settings.timers)
                 self._happened(TimersChanged(_now(), settings.timers))
-            case Retire():
-                self._happened(Retired(_now()))
+            case Retire(builder):
+                if builder == self.name:
+                    self._happened(Retired(_now()))
             case _:
                 self.log.warning("%s is not for a builder's actor", type(message).__name__)
 

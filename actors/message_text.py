@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import difflib
+import math
 import types
 from datetime import datetime
 from enum import Enum
@@ -185,13 +186,28 @@ def _literal(node: ast.expr, kind: Any, place: str) -> object:  # noqa: ANN401
         return float(value)
     if kind in {UUID, datetime} and isinstance(value, str):
         try:
-            return UUID(value) if kind is UUID else datetime.fromisoformat(value)
+            value = UUID(value) if kind is UUID else datetime.fromisoformat(value)
         except ValueError:
             _refuse(node, kind, place)
-    if type(value) is not kind:
+    if type(value) is not kind or not _known_everywhere(value):
         _refuse(node, kind, place)
     checked: object = value
     return checked
+
+
+def _known_everywhere(value: object) -> bool:
+    """Return whether a value can be stored and compared wherever a message may take it."""
+    match value:
+        case str():
+            return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+        case int():
+            return -(2**63) <= value < 2**63
+        case float():
+            return math.isfinite(value)
+        case datetime():
+            return value.tzinfo is not None
+        case _:
+            return True
 
 
 def _refuse(node: ast.expr, kind: object, place: str) -> NoReturn:

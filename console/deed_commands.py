@@ -161,7 +161,9 @@ class DeedCommands:
             self._mortal(name)
         # Who speaks of a builder is that builder's actor, unless it is spoken to: answers must reach it, not us.
         speaker = getattr(message, "builder", None)
-        others = {one.name: one for one in self._farm.census().here if one.name != name}
+        everybody = {one.name: one for one in self._farm.census().here}
+        _check_generation(message, everybody.get(speaker) if isinstance(speaker, str) else None)
+        others = {one: there for one, there in everybody.items() if one != name}
         sender = others.get(speaker) if isinstance(speaker, str) else None
         return here, message, sender or others.get("queue")
 
@@ -180,6 +182,13 @@ class DeedCommands:
     def _deed(self, here: Here, what: str, line: Line) -> None:
         """Write down what is about to be done."""
         self._deeds.note(here, what, self._reason(line))
+
+
+def _check_generation(message: object, builder: Here | None) -> None:
+    """Refuse what would make everybody deaf to a builder: who has heard a later life drops what this one says."""
+    generation = getattr(message, "generation", 0)
+    if builder is not None and generation > builder.generation:
+        raise BadCommand(f"{builder.name} lives in generation {builder.generation}; {generation} is yet to come")
 
 
 def _seconds(text: str) -> float:

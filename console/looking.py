@@ -142,7 +142,7 @@ class Shown:
             ("memory", _megabytes(self.memory)),
             ("messages", f"{said.messages_in} in, {said.messages_out} out, last {said.last_message}"),
             *frozen,
-            *said.state,
+            *((name, value) for name, value in said.state if name != "last event"),  # the story tells
         )
 
     def document(self) -> dict[str, object]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cli.given import Given
 
 _PREFIX: Final = "do_"
+_USAGE: Final = 30  #: characters for a command and its arguments
 _ARGUMENTS: Final = {
     **look_commands.ARGUMENTS,
     **deed_commands.ARGUMENTS,
@@ -105,7 +106,11 @@ class Console:
             self._screen.say(describe_message(line.rest))
         else:
             for name, text in told.items():
-                self._screen.say(f"{_usage(name).ljust(32)} {text.splitlines()[0]}")
+                usage = _usage(name)
+                if len(usage) > _USAGE:
+                    self._screen.say(usage)
+                    usage = ""
+                self._screen.say(f"{usage.ljust(_USAGE)} {text.splitlines()[0]}")
             self._screen.say("every line may end with --json; a deed with --why REASON")
             self._screen.say("messages: " + " ".join(message_types()))
 

@@ -75,6 +75,8 @@ class DoubleQueue(FarmActor):
 class DoubleBuilder(FarmActor):
     """Reports `Ready` to the queue actor, again when that moved."""
 
+    freezable = True
+
     def begin(self, start: Start) -> None:
         assert start.builder is not None
         self.builder = start.builder

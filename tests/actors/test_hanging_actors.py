@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from actors.console_orders import Freeze, Held
 from tests.fix_small_farm import wait_until
 
 if TYPE_CHECKING:
@@ -41,6 +42,22 @@ def test_a_builders_actor_in_an_endless_loop_is_killed_and_reported_and_one_that
     wait_until(lambda: dict(farm.said("frog").state)["stage"] == "IDLE")
     assert farm.generation("frog") == old["frog"]
     assert farm.generation("toad") == old["toad"]
+
+
+def test_an_actor_that_is_frozen_for_longer_than_it_may_hang_lives_and_thaws_by_itself(farm: SmallFarm) -> None:
+    frog = farm.here("frog")
+    assert frog is not None
+    held = farm.attached.ask(frog, Freeze(3.0, "a test"), Held)  # hung would be two seconds
+    assert held is not None
+    assert held.seconds == pytest.approx(3.0, abs=0.5)
+    moved = dict(farm.said("frog").state)["moved"]
+    queue = farm.generation("queue")
+    farm.kill("queue")
+    farm.wait_generation("queue", queue + 1)
+    wait_until(lambda: "1 messages held" in farm.said("frog").frozen)
+    wait_until(lambda: farm.said("frog").frozen == "")
+    assert farm.generation("frog") == frog.generation
+    assert dict(farm.said("frog").state)["moved"] == str(int(moved) + 1)
 
 
 def test_an_actor_that_is_killed_as_it_is_born_is_missed_and_lives_again(farm: SmallFarm) -> None:

@@ -115,6 +115,7 @@ def test_the_console_never_ends_the_farm(small_farm: SmallFarm, line: str) -> No
         ("thaw queue", "never frozen"),
         ("step toad", "it is not frozen"),
         ("ask toad Describe", "`show toad` asks for that"),
+        ("send queue Ready('toad', 4711, 1)", "toad lives in generation .*; 4711 is yet to come"),
         ("crash", "name an actor"),
         ("kill toad now", "'now' is too much"),
         ("actors toad", "takes no arguments"),

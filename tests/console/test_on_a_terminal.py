@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pexpect
 import pytest
 
 from actors.transport import write_key
@@ -20,6 +16,7 @@ from simulation.host import SlaveHost
 from simulation.script import Conduct, Script
 from storage.events import Events
 from storage.records import BuildState
+from tests.fix_console import Terminal, command, on_a_terminal
 from tests.fix_farm import PROJECT
 
 if TYPE_CHECKING:
@@ -28,8 +25,6 @@ if TYPE_CHECKING:
     from tests.fix_farm import FarmUnderTest
 
 pytestmark = pytest.mark.slow
-
-PROMPT = "farm> "
 
 
 @pytest.fixture(scope="module")
@@ -53,63 +48,6 @@ def farm(shared_farm: FarmUnderTest, bob: SimulatedSlave) -> FarmUnderTest:
     shared_farm.start(crashes=50)
     shared_farm.wait_runtime("bob", "IDLE")
     return shared_farm
-
-
-def command(farm: FarmUnderTest, *words: str, state_directory: Path | None = None) -> list[str]:
-    where = str(state_directory or farm.settings.state_directory)
-    return [sys.executable, "-m", "buildd_master", "--state-directory", where, "--database", farm.database, *words]
-
-
-class Terminal:
-    """A console on a terminal."""
-
-    def __init__(self, farm: FarmUnderTest, *options: str) -> None:
-        words = command(farm, "console", *options)
-        environment = {**os.environ, "PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "dumb"}
-        self._child = pexpect.spawn(
-            words[0], words[1:], cwd=PROJECT, env=environment, encoding="utf-8", timeout=30, dimensions=(60, 250)
-        )
-        self._child.expect(PROMPT)
-
-    def says(self, line: str, why: str = "") -> str:
-        """Type a line, and the reason if it is asked for; return what is printed until the next prompt."""
-        self._child.send(f"{line}\r")
-        if why:
-            self._child.expect(r"why\? ")
-            self._child.send(f"{why}\r")
-        self._child.expect(re.escape(why or line))
-        self._child.expect(PROMPT)
-        return str(self._child.before)
-
-    def begins(self, line: str, sign: str) -> None:
-        """Type a line that goes on, and wait until it has printed `sign`."""
-        self._child.send(f"{line}\r")
-        self._child.expect(sign)
-
-    def expect(self, sign: str) -> str:
-        self._child.expect(sign)
-        return str(self._child.match.group(0))
-
-    def interrupt(self) -> None:
-        self._child.sendintr()
-        self._child.expect(PROMPT)
-
-    def leave(self) -> None:
-        self._child.send("quit\r")
-        self._child.expect(pexpect.EOF)
-
-    def close(self) -> None:
-        self._child.close()
-
-
-@contextmanager
-def on_a_terminal(farm: FarmUnderTest, *options: str) -> Iterator[Terminal]:
-    terminal = Terminal(farm, *options)
-    try:
-        yield terminal
-        terminal.leave()
-    finally:
-        terminal.close()
 
 
 @pytest.fixture
