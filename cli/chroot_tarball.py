@@ -80,7 +80,7 @@ def made(recipe: Recipe, directory: Path, progress: Progress) -> Iterator[Path]:
     recipe.check()
     mmdebstrap.require(directory)
     check_runnable(recipe.architecture)
-    entries = tuple(map(reachable, entries_for(host_apt.own_entries(), recipe.suite)))
+    entries = own_sources(recipe.suite)
     if recipe.architecture != host_apt.architecture():  # an entry may be narrowed to those of this machine
         entries = tuple(entry.having(Architectures="") for entry in entries)
     with mmdebstrap.workshop(directory) as place:
@@ -113,6 +113,11 @@ def reachable(entry: host_apt.SourceEntry) -> host_apt.SourceEntry:
         else:
             uris.append(uri)
     return entry.having(URIs=" ".join(uris))
+
+
+def own_sources(suite: str) -> tuple[host_apt.SourceEntry, ...]:
+    """Return where a chroot of `suite` finds packages: this machine's own entries, as a chroot can use them."""
+    return tuple(map(reachable, entries_for(host_apt.own_entries(), suite)))
 
 
 def _arguments(recipe: Recipe, target: str, entries: tuple[host_apt.SourceEntry, ...]) -> list[str]:

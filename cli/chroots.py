@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,15 +12,16 @@ import typer
 
 from actors.core.roles import Action
 from cli import host_apt
-from cli.chroot_tarball import Recipe, made
+from cli.chroot_tarball import Recipe, made, own_sources
 from cli.chroot_update import updated
 from cli.errors import BadInput, CommandError, Failed, NotReachable
 from cli.farm import Farm, open_farm
+from cli.launchpad_chroot import Ids, apt_lines, read_ids, reshape
 from cli.output import AsJson, note, print_json, say, since, size, when
 from cli.progress import steps, transferring
 from cli.series import ensure
 from cli.tables import Rows
-from cli.tarball import check_tarball
+from cli.tarball import check_tarball, for_launchpad_buildd
 from storage.archives import Archives
 from storage.errors import StorageError
 from storage.library import Library
@@ -30,6 +32,14 @@ app = typer.Typer(help="The base systems that builds run in.", no_args_is_help=T
 #: Beside the variant's packages: `dpkg-buildpackage` wants fakeroot for every source that does not say it needs no root;
 #: with eatmydata the slave spares dpkg its waiting for the disk.
 _ALWAYS = ("fakeroot", "eatmydata")
+
+
+class Shape(StrEnum):
+    """Whose slaves take a chroot's tarball."""
+
+    BUILDD_SLAVE = "buildd-slave"
+    LAUNCHPAD_BUILDD = "launchpad-buildd"
+
 
 PocketOption = Annotated[Pocket, typer.Option(case_sensitive=False, help="The pocket that it is for.")]
 
@@ -74,12 +84,28 @@ def make_chroot(
         ),
     ] = None,
     pocket: PocketOption = Pocket.RELEASE,
+    shape: Annotated[
+        Shape,
+        typer.Option("--for", case_sensitive=False, help="Whose slaves it is for: each takes its own shape only."),
+    ] = Shape.BUILDD_SLAVE,
+    buildd_ids: Annotated[
+        str | None,
+        typer.Option(
+            metavar="UID:GID",
+            help="For launchpad-buildd: what the user buildd has on its slaves; else as on this machine.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a chroot from this machine's own mirrors.
 
-    It is registered, and so is its series, if that is new.
+    It is registered, and so is its series, if that is new.  One for launchpad-buildd brings its series the apt sources that
+    it was made from, unless that has some.
     """
+    if buildd_ids is not None and shape is not Shape.LAUNCHPAD_BUILDD:
+        raise BadInput("--buildd-ids goes with --for launchpad-buildd")
+    ids = read_ids(buildd_ids) if shape is Shape.LAUNCHPAD_BUILDD else None
     suite = suite or host_apt.codename()
     if not suite:
         raise BadInput("this machine does not say which series it runs: name one")
@@ -93,7 +119,11 @@ def make_chroot(
         with ExitStack() as stack:
             with steps(f"chroot {suite}/{recipe.architecture}") as step:
                 tarball = stack.enter_context(made(recipe, farm.settings.state_directory / "apt", step))
-            _register(farm, series, tarball, pocket, as_json=as_json)
+                if ids is not None:
+                    step("packing it anew for launchpad-buildd", 0.99)
+                    tarball = _reshaped(tarball, ids)
+            lines = apt_lines(own_sources(suite)) if ids is not None else ()
+            _register(farm, series, tarball, pocket, as_json=as_json, apt_sources=lines)
 
 
 @app.command("update")
@@ -166,6 +196,11 @@ def _update(farm: Farm, one: Chroot, *, as_json: bool) -> dict[str, object]:
     with ExitStack() as stack:
         with steps(f"chroot {series}/{tag}") as step:
             old = farm.librarian.path(one.sha256)
+            if for_launchpad_buildd(old):
+                raise Failed(
+                    f"chroot {one.distroarchseries} {one.pocket} is one for launchpad-buildd: it is not updated but made anew,"
+                    " by `buildd-master chroot make --for launchpad-buildd`"
+                )
             directory = farm.settings.state_directory / "apt"
             newer = stack.enter_context(updated(old, f"{series}-{tag}", directory, step))
         if newer is None:
@@ -234,9 +269,36 @@ def use_chroot(
         say(f"chroot {name} {pocket} is used ({was})")
 
 
-def _register(farm: Farm, series: tuple[str, str, str], tarball: Path, pocket: Pocket, *, as_json: bool) -> None:
-    """Store and register a tarball, and say so."""
-    chroot, new = _stored(farm, series, tarball, pocket)
+def _reshaped(tarball: Path, ids: Ids) -> Path:
+    """Return the tarball as launchpad-buildd takes it, beside the one that it was."""
+    anew = tarball.with_name(f"{tarball.name.removesuffix('.tar.zst')}-launchpad-buildd.tar.gz")
+    try:
+        reshape(tarball, anew, ids)
+    except OSError as error:
+        raise NotReachable(f"can't write {anew}: {error.strerror}") from error
+    return anew
+
+
+def _register(
+    farm: Farm,
+    series: tuple[str, str, str],
+    tarball: Path,
+    pocket: Pocket,
+    *,
+    as_json: bool,
+    apt_sources: Sequence[str] = (),
+) -> None:
+    """Store and register a tarball, and say so.
+
+    Args:
+        farm: whose it becomes.
+        series: distribution, series and architecture.
+        tarball: the file.
+        pocket: that it is for.
+        as_json: what is said is for programs.
+        apt_sources: the series gets these, unless it has some.
+    """
+    chroot, new = _stored(farm, series, tarball, pocket, apt_sources)
     if as_json:
         print_json({**_document(chroot), "registered": new})
         return
@@ -248,7 +310,9 @@ def _register(farm: Farm, series: tuple[str, str, str], tarball: Path, pocket: P
     )
 
 
-def _stored(farm: Farm, series: tuple[str, str, str], tarball: Path, pocket: Pocket) -> tuple[Chroot, list[str]]:
+def _stored(
+    farm: Farm, series: tuple[str, str, str], tarball: Path, pocket: Pocket, apt_sources: Sequence[str] = ()
+) -> tuple[Chroot, list[str]]:
     """Put a tarball into the librarian, then its rows into the database, in one transaction."""
     try:
         with transferring(f"storing {tarball.name}", tarball.stat().st_size) as progress:
@@ -257,6 +321,11 @@ def _stored(farm: Farm, series: tuple[str, str, str], tarball: Path, pocket: Poc
         raise NotReachable(f"can't read {tarball}: {error.strerror}") from error
     with farm.acting(f"chroot of {'/'.join(series)} {pocket}", Action.CHANGE_ARCHIVES):
         place, new = ensure(farm, *series)
+        if apt_sources and not place.apt_sources:
+            Archives(farm.connection).change_series(place.distribution, place.series, apt_sources=apt_sources)
+            new.append(
+                f"{place.distribution}/{place.series} has {len(apt_sources)} apt sources now: `series set` changes them"
+            )
         alias = Library(farm.connection).add(stored, tarball.name)
         return Archives(farm.connection).set_chroot(place.id, pocket, alias.id), new
 

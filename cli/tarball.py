@@ -19,6 +19,7 @@ from cli.errors import BadInput
 
 _BLOCK = 1 << 18  #: bytes read at a time
 _SHELLS = frozenset({"bin/sh", "usr/bin/sh"})
+LAUNCHPAD_TOP = "chroot-autobuild"  #: the one directory that launchpad-buildd's tarballs have at their top
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
@@ -33,10 +34,10 @@ def check_tarball(path: Path) -> None:
             f"{path} is no {'file' if path.exists() else 'existing file'}: give the tarball of a base system"
         )
     try:
-        with _unpacked(path) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+        with unpacked(path) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             found = False
             for member in tar:
-                found = found or member.name.removeprefix("./") in _SHELLS
+                found = found or member.name.removeprefix("./").removeprefix(f"{LAUNCHPAD_TOP}/") in _SHELLS
             while stream.read(_BLOCK):  # what follows the archive's end must be sound as well: tar reads it
                 pass
     except (tarfile.TarError, zstandard.ZstdError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, EOFError) as error:
@@ -49,8 +50,15 @@ def check_tarball(path: Path) -> None:
         raise BadInput(f"{path} is a tarball, but no chroot: it has no bin/sh")
 
 
+def for_launchpad_buildd(path: Path) -> bool:
+    """Return whether the tarball, a sound one, has the shape that launchpad-buildd takes."""
+    with unpacked(path) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+        first = tar.next()
+    return first is not None and first.name.removeprefix("./").partition("/")[0] == LAUNCHPAD_TOP
+
+
 @contextmanager
-def _unpacked(path: Path) -> Iterator[IO[bytes]]:
+def unpacked(path: Path) -> Iterator[IO[bytes]]:
     """Open a file by what its first bytes say; a packed one that is cut short raises EOFError at its end."""
     with path.open("rb") as file:
         magic = file.read(6)

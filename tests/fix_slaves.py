@@ -264,6 +264,10 @@ class SlaveUnderContract:
         for path in self.sources[source].files.values():
             master.push(path.read_bytes())
 
+    def announced(self, content: bytes) -> str:
+        """Return the hash by which this slave announces a result of that content."""
+        return hashlib.sha256(content).hexdigest()
+
     def start(self, master: MasterClient, source: str) -> str:
         """Have a build of `source` begin; return its attempt."""
         self.push_all(master, source)
@@ -373,13 +377,48 @@ def any_slave(request: pytest.FixtureRequest, contract_sources: dict[str, Source
     return slave
 
 
+@pytest.fixture
+def launchpad_slave(tmp_path: Path, contract_sources: dict[str, SourcePackage]) -> Iterator[SlaveUnderContract]:
+    """A simulated launchpad-buildd slave, spoken to through the farm's link."""
+    from tests.fix_link_client import launchpad_under_contract  # noqa: PLC0415 - it knows this module
+
+    with contextlib.ExitStack() as kept:
+        yield launchpad_under_contract(tmp_path, contract_sources, kept.callback)
+
+
+@pytest.fixture(params=["simulated", "real", "launchpad"])
+def slave_of_any_dialect(
+    request: pytest.FixtureRequest, contract_sources: dict[str, SourcePackage]
+) -> SlaveUnderContract:
+    """A slave that is IDLE, of any kind; the test is of what both dialects keep to."""
+    if request.param == "simulated":
+        return _simulated(request.getfixturevalue("slave_host"), contract_sources)
+    slave: SlaveUnderContract = request.getfixturevalue(f"{request.param}_slave")
+    slave.be_idle()
+    return slave
+
+
 @pytest.fixture(params=["simulated", "real"])
 def slave_with_results(
     request: pytest.FixtureRequest, contract_sources: dict[str, SourcePackage]
 ) -> SlaveUnderContract:
     """A slave that is WAITING with the results of `quick`; the real one may have them from the test before."""
+    return _with_results(request, contract_sources)
+
+
+@pytest.fixture(params=["simulated", "real", "launchpad"])
+def any_dialect_with_results(
+    request: pytest.FixtureRequest, contract_sources: dict[str, SourcePackage]
+) -> SlaveUnderContract:
+    """The same of any kind."""
+    return _with_results(request, contract_sources)
+
+
+def _with_results(request: pytest.FixtureRequest, contract_sources: dict[str, SourcePackage]) -> SlaveUnderContract:
     slave: SlaveUnderContract
-    if request.param == "simulated":
+    if request.param == "launchpad":
+        slave = request.getfixturevalue("launchpad_slave")
+    elif request.param == "simulated":
         slave = _simulated(request.getfixturevalue("slave_host"), contract_sources)
     else:
         slave = request.getfixturevalue("real_slave")

@@ -345,10 +345,8 @@ class LaunchpadLink:
                     self._downloads.follow(offset)
                     self._follow_log()
             case Fetch(id, attempt, name, offset):
-                if self._holds(attempt):
+                if self._may(id, attempt):
                     self._out += self._downloads.fetch(id, name, offset, self.timers.transfer)
-                else:
-                    self._reject(id, RejectionCode.WRONG_ATTEMPT, "the slave does not hold this attempt")
             case _:
                 pass  # heartbeats; what is pushed to slaves of ours only
 
@@ -382,8 +380,6 @@ class LaunchpadLink:
             )
             self._out += [Say(Accepted(message.id)), Say(self._refused)]
             return
-        self._downloads = Downloads(self._numbers)
-        self._guard(order)
         self._call(AskStatus(), _Pending(_For.BUILD_LOOK, message.id, order=order), self.timers.accepted)
 
     def _guard(self, order: BuildOrder | None) -> None:
@@ -395,25 +391,29 @@ class LaunchpadLink:
         said = self._said
         if self._refused is not None and self._refused.attempt == attempt:
             self._out += [Say(Accepted(number)), Say(self._refused)]
-        elif not self._holds(attempt) or said is None or said.status is SlaveStatus.IDLE:
-            self._reject(number, RejectionCode.NOT_BUILDING, "the slave does not build it")
-        elif said.status is SlaveStatus.WAITING:
-            self._out.append(Say(Accepted(number)))  # it has ended meanwhile; that it did is about to be said
-            self._ask_status()
+        elif said is None or said.status in {SlaveStatus.IDLE, SlaveStatus.WAITING}:
+            self._reject(number, RejectionCode.NOT_BUILDING, "the slave builds nothing")
+        elif not self._holds(attempt):
+            self._reject(number, RejectionCode.WRONG_ATTEMPT, "the slave does not build this attempt")
         else:
             self._call(HaveAborted(), _Pending(_For.ABORT, number), self.timers.accepted)
 
     def _clean(self, number: int, attempt: str) -> None:
-        said = self._said
         if self._refused is not None and self._refused.attempt == attempt:
             self._refused = None
             self._out += [Say(Accepted(number)), Say(Status(SlaveState.IDLE))]
-        elif not self._holds(attempt):
-            self._reject(number, RejectionCode.WRONG_ATTEMPT, "the slave does not hold this attempt")
-        elif said is None or said.status is not SlaveStatus.WAITING:
-            self._reject(number, RejectionCode.NOT_WAITING, "the slave has not ended it")
-        else:
+        elif self._may(number, attempt):
             self._call(HaveCleaned(), _Pending(_For.CLEAN, number), self.timers.accepted)
+
+    def _may(self, number: int, attempt: str) -> bool:
+        """Return whether the slave waits with this attempt; refuse the request if not."""
+        if self._said is None or self._said.status is not SlaveStatus.WAITING:
+            self._reject(number, RejectionCode.NOT_WAITING, "the slave waits with no results")
+        elif not self._holds(attempt):
+            self._reject(number, RejectionCode.WRONG_ATTEMPT, "the slave holds another attempt")
+        else:
+            return True
+        return False
 
     def _follow_log(self) -> None:
         if self._id is not None and self._said is not None and self._in_hand:
@@ -482,9 +482,12 @@ class LaunchpadLink:
             return
         if said.status is not SlaveStatus.IDLE:
             holds = f"it is {said.status.name} with the build {said.build_id!r}"
-            self._reject(pending.id, RejectionCode.NOT_IDLE, f"{holds}, {_ELSEWHERE} {RESTART}")
+            code = RejectionCode.NOT_CLEAN if said.status is SlaveStatus.WAITING else RejectionCode.NOT_IDLE
+            self._reject(pending.id, code, f"{holds}, {_ELSEWHERE} {RESTART}")
             return
         self._said = said
+        self._downloads = Downloads(self._numbers)
+        self._guard(order)
         self._id = build_id(str(order.attempt), self._epoch, self._farm)
         call = have_built(order, self._id)
         self._call(call, _Pending(_For.BUILD, pending.id, order=order), self.timers.accepted)
@@ -508,7 +511,7 @@ class LaunchpadLink:
                 )  # nobody may take it for IDLE until it is polled
             case Answered(begun, text):
                 self._id = None
-                self._reject(pending.id, codes[begun], text)
+                self._reject(pending.id, codes[begun], f"{text}{_named(pending.order, text)}")
 
     def _answer(self, number: int, reply: Obeyed | Fault, code: RejectionCode, now: Said) -> None:
         if isinstance(reply, Fault):
@@ -547,6 +550,12 @@ class LaunchpadLink:
 
 def _words(fault: Fault) -> str:
     return f"it refused the call (fault {fault.code}: {fault.text}); the reason stands in the slave's own log"
+
+
+def _named(order: BuildOrder | None, sha1: str) -> str:
+    """Return what a file is called that the slave names by its SHA-1."""
+    files = () if order is None else (order.chroot, *order.files)
+    return next((f" ({file.filename})" for file in files if file.sha1 == sha1), "")
 
 
 def _unhex(text: str) -> bytes:

@@ -1,4 +1,7 @@
-"""What every slave keeps to, the simulated and the real one: slave-protocol.md, sentence by sentence."""
+"""What every slave keeps to, the simulated and the real one: slave-protocol.md, sentence by sentence.
+
+What does not depend on frames, sessions and pushes a launchpad-buildd slave keeps to as well, behind the farm's link to it.
+"""
 
 from __future__ import annotations
 
@@ -191,15 +194,18 @@ def test_chunks_that_were_on_their_way_when_a_push_failed_do_no_harm(any_slave: 
 
 
 # -- builds ----------------------------------------------------------------------------------------------------------
-def test_a_build_runs_its_results_are_fetched_and_the_slave_is_cleaned(any_slave: SlaveUnderContract) -> None:
-    with any_slave.master() as master:
-        attempt = any_slave.start(master, "quick")
+def test_a_build_runs_its_results_are_fetched_and_the_slave_is_cleaned(
+    slave_of_any_dialect: SlaveUnderContract,
+) -> None:
+    with slave_of_any_dialect.master() as master:
+        attempt = slave_of_any_dialect.start(master, "quick")
         status = master.wait_state(SlaveState.WAITING)
         assert (status.outcome, status.attempt) == (WireOutcome.OK, attempt)
         assert any(name.name.endswith(".deb") for name in status.files)
         assert any(name.name.endswith(".changes") for name in status.files)
         for file in status.files:
-            assert hashlib.sha256(master.fetch(attempt, file.name, file.size)).hexdigest() == file.sha256
+            content = master.fetch(attempt, file.name, file.size)
+            assert slave_of_any_dialect.announced(content) == file.sha256
         assert isinstance(master.ask(Clean, attempt), Accepted)
         assert master.wait_state(SlaveState.IDLE) == Status(SlaveState.IDLE)
     phases = [status.phase for status in master.statuses if status.phase is not None]
@@ -207,9 +213,9 @@ def test_a_build_runs_its_results_are_fetched_and_the_slave_is_cleaned(any_slave
     assert {status.attempt for status in master.statuses if status.state is not SlaveState.IDLE} == {attempt}
 
 
-def test_a_build_that_fails_says_so(any_slave: SlaveUnderContract) -> None:
-    with any_slave.master() as master:
-        status = end_of(any_slave, master, "broken")
+def test_a_build_that_fails_says_so(slave_of_any_dialect: SlaveUnderContract) -> None:
+    with slave_of_any_dialect.master() as master:
+        status = end_of(slave_of_any_dialect, master, "broken")
         assert status.outcome is WireOutcome.PACKAGEFAIL
         assert status.files == ()
         master.say(LogFrom(status.attempt or "", 0))
@@ -219,17 +225,17 @@ def test_a_build_that_fails_says_so(any_slave: SlaveUnderContract) -> None:
     assert b"this package fails" in master.log
 
 
-def test_a_build_goes_on_without_a_session(any_slave: SlaveUnderContract) -> None:
-    with any_slave.master() as master:
-        attempt = any_slave.start(master, "quick")
-    with any_slave.master() as master:
+def test_a_build_goes_on_without_a_session(slave_of_any_dialect: SlaveUnderContract) -> None:
+    with slave_of_any_dialect.master() as master:
+        attempt = slave_of_any_dialect.start(master, "quick")
+    with slave_of_any_dialect.master() as master:
         assert master.statuses[0].attempt == attempt
         assert master.wait_state(SlaveState.WAITING).outcome is WireOutcome.OK
 
 
-def test_an_aborted_build_ends_and_the_slave_can_be_cleaned(any_slave: SlaveUnderContract) -> None:
-    with any_slave.master() as master:
-        attempt = any_slave.start(master, "slow")
+def test_an_aborted_build_ends_and_the_slave_can_be_cleaned(slave_of_any_dialect: SlaveUnderContract) -> None:
+    with slave_of_any_dialect.master() as master:
+        attempt = slave_of_any_dialect.start(master, "slow")
         assert isinstance(master.ask(Abort, attempt), Accepted)
         status = master.wait_state(SlaveState.WAITING)
         assert (status.attempt, status.outcome, status.files) == (attempt, WireOutcome.ABORTED, ())
@@ -270,19 +276,19 @@ def test_a_build_with_bad_arguments_is_rejected(any_slave: SlaveUnderContract, a
         assert master.status() == Status(SlaveState.IDLE)
 
 
-def test_a_build_of_an_unknown_type_is_rejected(any_slave: SlaveUnderContract) -> None:
-    with any_slave.master() as master:
-        attempt, _, *rest = any_slave.order("quick")
+def test_a_build_of_an_unknown_type_is_rejected(slave_of_any_dialect: SlaveUnderContract) -> None:
+    with slave_of_any_dialect.master() as master:
+        attempt, _, *rest = slave_of_any_dialect.order("quick")
         answer = master.ask(Build, attempt, "livefs", *rest)
         assert code_of(answer) is RejectionCode.UNKNOWN_BUILD_TYPE
         assert "livefs" in str(answer)
         assert master.status() == Status(SlaveState.IDLE)
 
 
-def test_a_build_with_a_missing_file_is_rejected_and_names_it(any_slave: SlaveUnderContract) -> None:
-    with any_slave.master() as master:
-        any_slave.push_all(master, "quick")
-        attempt, build_type, chroot, files, args = any_slave.order("quick")
+def test_a_build_with_a_missing_file_is_rejected_and_names_it(slave_of_any_dialect: SlaveUnderContract) -> None:
+    with slave_of_any_dialect.master() as master:
+        slave_of_any_dialect.push_all(master, "quick")
+        attempt, build_type, chroot, files, args = slave_of_any_dialect.order("quick")
         lacking = hashlib.sha256(new_attempt().encode()).hexdigest()
         answer = master.ask(Build, attempt, build_type, chroot, files | {"lacking_1.tar.gz": lacking}, args)
         assert code_of(answer) is RejectionCode.MISSING_FILE
@@ -290,18 +296,18 @@ def test_a_build_with_a_missing_file_is_rejected_and_names_it(any_slave: SlaveUn
         assert master.status() == Status(SlaveState.IDLE)
 
 
-def test_a_busy_slave_takes_no_second_build(any_slave: SlaveUnderContract) -> None:
-    with any_slave.master() as master:
-        attempt = any_slave.start(master, "slow")
-        assert code_of(master.ask(Build, *any_slave.order("slow"))) is RejectionCode.NOT_IDLE
+def test_a_busy_slave_takes_no_second_build(slave_of_any_dialect: SlaveUnderContract) -> None:
+    with slave_of_any_dialect.master() as master:
+        attempt = slave_of_any_dialect.start(master, "slow")
+        assert code_of(master.ask(Build, *slave_of_any_dialect.order("slow"))) is RejectionCode.NOT_IDLE
         assert code_of(master.ask(Clean, attempt)) is RejectionCode.NOT_WAITING
         assert code_of(master.ask(Fetch, attempt, "slow_1.0_all.deb", 0)) is RejectionCode.NOT_WAITING
         assert code_of(master.ask(Abort, new_attempt())) is RejectionCode.WRONG_ATTEMPT
         assert (master.status().state, master.status().attempt) == (SlaveState.BUILDING, attempt)
 
 
-def test_an_idle_slave_has_nothing_to_abort_clean_or_fetch(any_slave: SlaveUnderContract) -> None:
-    with any_slave.master() as master:
+def test_an_idle_slave_has_nothing_to_abort_clean_or_fetch(slave_of_any_dialect: SlaveUnderContract) -> None:
+    with slave_of_any_dialect.master() as master:
         assert code_of(master.ask(Abort, new_attempt())) is RejectionCode.NOT_BUILDING
         assert code_of(master.ask(Clean, new_attempt())) is RejectionCode.NOT_WAITING
         assert code_of(master.ask(Fetch, new_attempt(), "a", 0)) is RejectionCode.NOT_WAITING
@@ -317,14 +323,16 @@ def read_log(master: MasterClient, status: Status, offset: int) -> bytes:
     return master.log[offset:]
 
 
-def test_a_log_is_pushed_while_it_grows_and_goes_on_in_the_next_session(any_slave: SlaveUnderContract) -> None:
-    with any_slave.master() as master:
-        attempt = any_slave.start(master, "slow")
+def test_a_log_is_pushed_while_it_grows_and_goes_on_in_the_next_session(
+    slave_of_any_dialect: SlaveUnderContract,
+) -> None:
+    with slave_of_any_dialect.master() as master:
+        attempt = slave_of_any_dialect.start(master, "slow")
         master.say(LogFrom(attempt, 0))
         while not master.log:
             master.hear()
         known = master.log
-    with any_slave.master() as master:
+    with slave_of_any_dialect.master() as master:
         master.log = known
         master.say(LogFrom(attempt, len(known)))
         master.ask(Abort, attempt)
@@ -403,8 +411,8 @@ def test_a_slave_that_was_killed_keeps_farm_epoch_files_and_results(slave_with_r
         assert all(master.ensure_present(path.read_bytes()).have for path in source.files.values())
 
 
-def test_a_slave_with_results_takes_no_second_build(slave_with_results: SlaveUnderContract) -> None:
-    any_slave = slave_with_results
+def test_a_slave_with_results_takes_no_second_build(any_dialect_with_results: SlaveUnderContract) -> None:
+    any_slave = any_dialect_with_results
     with any_slave.master() as master:
         status = master.status()
         attempt, file = status.attempt or "", status.files[0]
@@ -417,30 +425,30 @@ def test_a_slave_with_results_takes_no_second_build(slave_with_results: SlaveUnd
         assert master.status() == status
 
 
-def test_a_log_can_be_had_from_any_offset(slave_with_results: SlaveUnderContract) -> None:
-    with slave_with_results.master() as master:
+def test_a_log_can_be_had_from_any_offset(any_dialect_with_results: SlaveUnderContract) -> None:
+    with any_dialect_with_results.master() as master:
         status = master.status()
         assert master.log == b""  # nobody asked
         whole = read_log(master, status, 0)
         assert len(whole) == status.log_size > 10
     for offset in (1, len(whole) // 2, len(whole) - 1):
-        with slave_with_results.master() as master:
+        with any_dialect_with_results.master() as master:
             assert read_log(master, status, offset) == whole[offset:]
 
 
-def test_a_log_beyond_its_end_or_of_another_attempt_is_not_pushed(slave_with_results: SlaveUnderContract) -> None:
-    with slave_with_results.master() as master:
+def test_a_log_beyond_its_end_or_of_another_attempt_is_not_pushed(any_dialect_with_results: SlaveUnderContract) -> None:
+    with any_dialect_with_results.master() as master:
         status = master.status()
         master.say(LogFrom(status.attempt or "", status.log_size + 1), LogFrom(new_attempt(), 0))
         assert isinstance(master.ask(Echo, b""), EchoReply)
         assert master.log == b""
 
 
-def test_a_result_can_be_fetched_from_any_offset(slave_with_results: SlaveUnderContract) -> None:
-    with slave_with_results.master() as master:
+def test_a_result_can_be_fetched_from_any_offset(any_dialect_with_results: SlaveUnderContract) -> None:
+    with any_dialect_with_results.master() as master:
         status = master.status()
         file = max(status.files, key=lambda file: file.size)
         whole = master.fetch(status.attempt or "", file.name, file.size)
     for offset in (1, file.size // 2, file.size - 1, file.size):
-        with slave_with_results.master() as master:
+        with any_dialect_with_results.master() as master:
             assert master.fetch(status.attempt or "", file.name, file.size, offset=offset) == whole[offset:]
