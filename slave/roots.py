@@ -47,6 +47,8 @@ read -r _ || :
 """
 _NO_SPACE = re.compile(rb"No space left on device|You don't have enough free space", re.IGNORECASE)
 
+LAUNCHPAD_TOP = "chroot-autobuild"  #: under which launchpad-buildd's tarballs have all that ours have at their top
+
 
 class Kind(StrEnum):
     """What a root tree is, quickest first."""
@@ -250,7 +252,8 @@ class Roots:
         # outside of any chroot, but in namespaces: a kill ends tar and the decompressor alike
         host = Sandbox(None, self.state, mapped=mapped)
         # Devices: a build gets a /dev of its own, and not everybody may make them.
-        left_out = ("--anchored", "--exclude=./dev/*", "--exclude=dev/*")
+        devices = ("--exclude=./dev/*", "--exclude=dev/*", f"--exclude={LAUNCHPAD_TOP}/dev/*")
+        left_out = ("--anchored", *devices, f"--transform=flags=rhS;s,^{LAUNCHPAD_TOP}/,,")
         return await host.run(Command((*argv, *kept, *left_out), env={"LC_ALL": "C"}), log.write)
 
 

@@ -27,6 +27,7 @@ def main() -> int:
     run.add_argument("--faults", type=int, default=Orders.faults)
     run.add_argument("--seconds", type=float, default=Orders.seconds, help="of a build, on average")
     run.add_argument("--keep", action="store_true", help="leave logs where they are")
+    run.add_argument("--mixed", action="store_true", help="every second slave is one of launchpad-buildd")
     run.add_argument("--records", type=Path, default=RECORDS)
     show = commands.add_parser("table", help="print the figures of all records; --into puts them into a document")
     show.add_argument("--records", type=Path, default=RECORDS)
@@ -40,7 +41,14 @@ def main() -> int:
             write_into(options.into, figures)
         return 0
     orders = Orders(
-        options.seed, options.jobs, options.slaves, options.faults, options.seconds, options.records, options.keep
+        options.seed,
+        options.jobs,
+        options.slaves,
+        options.faults,
+        options.seconds,
+        options.records,
+        options.keep,
+        options.mixed,
     )
     record = chaos(orders)
     file = record.write(options.records)

@@ -59,6 +59,8 @@ TIMERS: Final = {
     "suspect": 3.0,
     "lost": 8.0,
     "resend": 1.0,
+    "poll_building": 0.5,
+    "poll_idle": 1.0,
     "accepted": 10.0,
     "transfer": 10.0,
     "abort_polite": 3.0,
@@ -78,6 +80,7 @@ class SlaveHere:
     command: list[str]
     cable: Cable
     errors: Path
+    scheme: str = "buildd"  #: of its URL: which dialect it speaks
     process: subprocess.Popen[str] | None = None
     wanted: bool = True  #: it is to run
 
@@ -125,10 +128,11 @@ class ChaosFarm:
         self.token_file = self.directory / "token"
         self.settings = Settings(state_directory=self.state, user="")
         self.seconds = 1.0
+        self.files_listen = ""  #: where slaves of launchpad-buildd fetch files
 
     # --- laying out -------------------------------------------------------------------------------
 
-    def start(self, slaves: int, jobs: int, seed: int, seconds: float) -> None:
+    def start(self, slaves: int, jobs: int, seed: int, seconds: float, *, mixed: bool = False) -> None:
         """Start everything with that many simulated slaves, and queue the jobs.
 
         Args:
@@ -136,8 +140,10 @@ class ChaosFarm:
             jobs: how many.
             seed: of the sources' names, and by them of how their builds go.
             seconds: that a build takes on average.
+            mixed: every second slave is one of launchpad-buildd.
         """
         self.seconds = seconds
+        self.files_listen = f"127.0.0.1:{free_port()}" if mixed else ""
         self.token_file.write_text(secrets.token_hex(16) + "\n")
         self.token_file.chmod(0o600)
         self.server.make()
@@ -145,23 +151,27 @@ class ChaosFarm:
         self.settings = Settings(state_directory=self.state, user="", database=self.server.dsn)
         (self.state / "slave-token").write_text(self.token_file.read_text())
         for number in range(1, slaves + 1):
-            self._add_slave(f"sim{number}")
+            self._add_slave(f"sim{number}", launchpad=mixed and number % 2 == 0)
         with connect(self.server.dsn, application=WHO) as connection, acting(connection, WHO):
             self._lay_out(connection)
             for name, slave in self.slaves.items():
-                url = f"buildd://127.0.0.1:{slave.cable.port}"
+                url = f"{slave.scheme}://127.0.0.1:{slave.cable.port}"
                 Builders(connection).add(name, url, [FAMILY], trusted=True)
         self.start_master()
         self.wait_up()
         self.queue(range(1, jobs + 1), seed)
 
-    def _add_slave(self, name: str) -> None:
+    def _add_slave(self, name: str, *, launchpad: bool) -> None:
         directory = self.directory / name
         directory.mkdir()
         port = free_port()
-        command = [sys.executable, "-m", "tests.chaos.slave_process", "--name", name, "--port", str(port)]
-        command += ["--directory", str(directory), "--token-file", str(self.token_file), "--seconds", str(self.seconds)]
-        self.slaves[name] = SlaveHere(name, command, self.cables.add(port), directory / "errors")
+        module = "launchpad_process" if launchpad else "slave_process"
+        command = [sys.executable, "-m", f"tests.chaos.{module}", "--name", name, "--port", str(port)]
+        command += ["--seconds", str(self.seconds)]
+        if not launchpad:
+            command += ["--directory", str(directory), "--token-file", str(self.token_file)]
+        scheme = "http" if launchpad else "buildd"
+        self.slaves[name] = SlaveHere(name, command, self.cables.add(port), directory / "errors", scheme)
         self.slaves[name].start()
 
     def _lay_out(self, connection: Connection[Any]) -> None:
@@ -201,6 +211,7 @@ class ChaosFarm:
             "user": "",
             "timers": json.dumps(TIMERS),
             "builders_per_nursery": str(PER_NURSERY),
+            "files_listen": self.files_listen,
         }
         environment = {name: value for name, value in os.environ.items() if not name.startswith("BUILDD_MASTER_")}
         with self.log.open("ab") as log:

@@ -45,6 +45,7 @@ class Orders:
     seconds: float = 1.2  #: of a build, on average
     stories: Path = Path(".state/chaos")  #: where to keep what happened
     keep: bool = False  #: all of it, also if nothing is wrong
+    mixed: bool = False  #: every second slave is one of launchpad-buildd
 
 
 @dataclass
@@ -106,7 +107,7 @@ def _keep_story(directory: Path, story: Path, *, everything: bool) -> None:
 
 
 def _play(farm: farms.ChaosFarm, orders: Orders, record: Record) -> None:
-    farm.start(orders.slaves, orders.jobs, orders.seed, orders.seconds)
+    farm.start(orders.slaves, orders.jobs, orders.seed, orders.seconds, mixed=orders.mixed)
     names = farms.names(orders.slaves)
     faults = plan(
         orders.seed,

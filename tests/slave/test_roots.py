@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from cli import host_apt
+from cli.launchpad_chroot import Ids, reshape
 from protocol.messages import Build, WireOutcome
 from slave import leftovers, roots
 from slave.roots import Kind
@@ -269,3 +270,14 @@ def test_builds_of_an_ordinary_user_lie_over_a_base_as_well_and_share_nothing(
     assert "curious-dep" not in found
     assert "userxattr" in found
     assert mounted_anywhere(str(chroot_slave_process.state_directory)) == []
+
+
+def test_a_chroot_of_launchpad_buildds_shape_serves_our_slaves_as_well(
+    tmp_path: Path, source_package: MakeSource, offline_chroot: Path
+) -> None:
+    shaped = tmp_path / "launchpad-buildd.tar.gz"
+    reshape(offline_chroot, shaped, Ids(2001, 2501))
+    (tmp_path / "slave").mkdir()
+    with confined(tmp_path / "slave", shaped, LITTLE) as slave:
+        done = build(slave.under, source_package(build="ls / /build > findings; id > ids"))
+        assert done.status.outcome is WireOutcome.OK, done.log
