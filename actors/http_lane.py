@@ -7,6 +7,7 @@ Answers are read and checked here too (`protocol.launchpad_buildd`), since a lar
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import socket
@@ -91,16 +92,15 @@ class Mailbox:
 class Lane:
     """One thread."""
 
-    def __init__(self, host: str, port: int, files_url: str, mailbox: Mailbox) -> None:
+    def __init__(self, host: str, port: int, mailbox: Mailbox) -> None:
         """Start it; it waits for work.
 
         Args:
             host: of the slave.
             port: of the slave.
-            files_url: where this master hands out files; empty: nowhere.
             mailbox: takes what comes of the work.
         """
-        self._place, self._files_url, self._mailbox = (host, port), files_url, mailbox
+        self._place, self._mailbox = (host, port), mailbox
         self._work: SimpleQueue[Work | None] = SimpleQueue()
         self._dropped: set[int] = set()
         self._doing = 0  # number of the work at hand
@@ -151,7 +151,7 @@ class Lane:
                 case Download():
                     self._download(work)
                 case LookAtFiles():
-                    self._mailbox.tell(FilesLookedAt(at, number, self._looked()))
+                    self._mailbox.tell(FilesLookedAt(at, number, _looked(work)))
         except TimeoutError:
             self._mailbox.tell(Failed(at, number, "it did not answer in time", late=True))
         except (RemoteProtocolError, LocalProtocolError) as error:
@@ -209,19 +209,6 @@ class Lane:
                 if self._over or work.number in self._dropped:
                     return
             self._mailbox.tell(PieceCame(time.monotonic(), work.number, piece))
-
-    def _looked(self) -> str:
-        """Return why this master does not hand out files; empty: it does."""
-        parts = urlsplit(self._files_url)
-        try:
-            connection = HTTPConnection(parts.hostname or "", parts.port or 80, timeout=_LOOK_SECONDS)
-            with closing(connection):
-                connection.request("GET", "/")
-                answer = connection.getresponse()
-                return "" if answer.getheader(FILES_HEADER) else f"something else answers at {self._files_url}"
-        except (OSError, HTTPException) as error:
-            words = words_of(error) if isinstance(error, OSError) else type(error).__name__
-            return f"{self._files_url} does not answer: {words}"
 
     @contextmanager
     def _answer(
@@ -295,6 +282,23 @@ class _TimedSocket(socket.socket):
         """Have whoever waits for it wait no longer."""
         with suppress(OSError):  # it is not connected yet, or no more
             self.shutdown(socket.SHUT_RDWR)
+
+
+def _looked(work: LookAtFiles) -> str:
+    """Return why this master does not hand out the file; empty: it does."""
+    parts = urlsplit(work.url)
+    place = f"{parts.scheme}://{parts.netloc}"
+    shown = base64.b64encode(f"{work.user}:{work.password}".encode()).decode()
+    try:
+        with closing(HTTPConnection(parts.hostname or "", parts.port or 80, timeout=_LOOK_SECONDS)) as connection:
+            connection.request("HEAD", parts.path, headers={"Authorization": f"Basic {shown}"})
+            answer = connection.getresponse()
+            if not answer.getheader(FILES_HEADER):
+                return f"something else answers at {place}"
+            return "" if answer.status == 200 else f"{place} answers {answer.status} {answer.reason}"  # noqa: PLR2004
+    except (OSError, HTTPException) as error:
+        words = words_of(error) if isinstance(error, OSError) else type(error).__name__
+        return f"{place} does not answer: {words}"
 
 
 def words_of(error: OSError) -> str:

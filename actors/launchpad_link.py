@@ -66,7 +66,6 @@ class LaunchpadSlaveLink:
             read: returns the first bytes of a file in the librarian, by its SHA-256.
         """
         self._core = LaunchpadLink(timers, files, why_no_files)
-        self._files_url = "" if files is None else files.url
         self._order, self._read = order, read
         self._mailbox = Mailbox()
         self._epoll = select.epoll()
@@ -171,10 +170,7 @@ class LaunchpadSlaveLink:
 
     def _lane(self, *, long: bool) -> Lane:
         if self._lanes is None:
-            self._lanes = (
-                Lane(*self._place, self._files_url, self._mailbox),
-                Lane(*self._place, self._files_url, self._mailbox),
-            )
+            self._lanes = (Lane(*self._place, self._mailbox), Lane(*self._place, self._mailbox))
         return self._lanes[1 if long else 0]
 
     def _end_lanes(self) -> None:

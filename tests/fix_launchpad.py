@@ -67,13 +67,17 @@ class HandedOut:
             def log_message(self, *_: object) -> None:
                 pass
 
+            def do_HEAD(self) -> None:
+                self.do_GET()
+
             def do_GET(self) -> None:
                 content = here.content(self.path, self.headers.get("Authorization", ""))
                 self.send_response(401 if content is None else 200)
                 self.send_header(FILES_HEADER, "files")
                 self.send_header("Content-Length", str(len(content or b"")))
                 self.end_headers()
-                self.wfile.write(content or b"")
+                if self.command == "GET":
+                    self.wfile.write(content or b"")
 
         return Handler
 

@@ -27,7 +27,7 @@ import uvicorn
 
 from host.journal import log_to_journal_or_stderr
 from storage.database import connect
-from storage.errors import StorageError
+from storage.errors import DatabaseUnreachable, StorageError
 from storage.file_credentials import FILES_HEADER, fits, read_key
 from storage.handed_out import HandedOut
 from storage.librarian import Librarian
@@ -39,6 +39,8 @@ log = logging.getLogger("buildd_master.web")
 BLOCK: Final = 256 * 1024  #: bytes read and sent at a time
 _SENT_SECONDS: Final = 60.0  #: a slave that does not take a block within this has gone (dispatch-rules §8)
 _CONNECTIONS: Final = 1024  #: at a time: a farm of 1,000 builders may begin at once
+_AWAY_SECONDS: Final = 10.0  #: a database that is away is waited for
+_AGAIN_SECONDS: Final = 0.5  #: between two questions to it
 _ASKING: Final = 8  #: questions to the database at a time
 _LONGEST: Final = 6 * 3600.0  #: seconds of one download
 _PATH = re.compile(r"/(?P<attempt>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(?P<sha256>[0-9a-f]{64})")
@@ -75,8 +77,7 @@ class Files:
             await _say(send, 404)
             return
         try:
-            async with self._turn:
-                found = await asyncio.to_thread(self._open, attempt, named["sha256"])
+            found = await self._find(attempt, named["sha256"])
         except (StorageError, OSError) as error:
             log.warning("attempt %s asks for %s: %s", attempt, named["sha256"], error)
             await _say(send, 503)
@@ -85,6 +86,18 @@ class Files:
             await _say(send, 404)
         else:
             await self._hand_out(send, *found, body=scope["method"] == "GET")
+
+    async def _find(self, attempt: UUID, sha256: str) -> tuple[int, int] | None:
+        """Do as `_open`; wait a little for a database that is away: to the slave a refusal is the end of its build."""
+        last = asyncio.get_running_loop().time() + _AWAY_SECONDS
+        while True:
+            try:
+                async with self._turn:
+                    return await asyncio.to_thread(self._open, attempt, sha256)
+            except DatabaseUnreachable:
+                if asyncio.get_running_loop().time() > last:
+                    raise
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     def _open(self, attempt: UUID, sha256: str) -> tuple[int, int] | None:
         """Return descriptor and size of a file that the attempt may have; None: it may not."""

@@ -304,7 +304,7 @@ class AttemptInHand:
                 self._follow_log(at, out)
                 self._finish_log(at, out)
             case LogKept(at, _, log):
-                if self.stage is _S.SEALING:
+                if self.stage is _S.SEALING and self._log.pause_ends is None:  # else it lacks what could not be written
                     self._kept_log = log
                     self._report(at, out)
             case LibrarianRefused():

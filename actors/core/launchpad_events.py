@@ -6,7 +6,7 @@ downloads of one link apart, for ever: what comes of one that was dropped is no 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from protocol.launchpad_buildd import Call, Reply
@@ -124,9 +124,12 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class LookAtFiles:
-    """Try whether this master hands out files to slaves → `FilesLookedAt`."""
+    """Try whether this master hands out a file, as a slave would → `FilesLookedAt`."""
 
     number: int
+    url: str
+    user: str
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

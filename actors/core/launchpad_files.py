@@ -107,7 +107,10 @@ class Downloads:
 
     def _was_measured(self, event: FileEnded, idle_seconds: float) -> list[LinkOrder]:
         name, sha1, path = self._to_measure.popleft()
-        size = (event.total if event.there else 0) if name else (event.total if event.there else self._log_at or 0)
+        if name and not event.there:
+            self.broken = f"it announces {name}, and has no {path}"
+            return []
+        size = event.total if event.there else self._log_at or 0  # a log that is not there has no more to come
         if size is None:
             self.broken = f"it does not say how long {path} is"
             return []

@@ -12,7 +12,7 @@ attempt is in the id.  The shell is `actors.launchpad_link`; rules: dispatch-rul
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum, auto
 from typing import assert_never
 
@@ -130,6 +130,7 @@ class _Pending:
     sha256: str = ""
     text: str = ""
     order: BuildOrder | None = None
+    again: bool = False  #: it is tried for the second time
 
 
 class LaunchpadLink:
@@ -361,13 +362,19 @@ class LaunchpadLink:
         asked = ((key, one) for key, one in self._pending.items() if one.purpose is _For.FILE)
         known = next((key for key, one in asked if one.sha256 == sha256), None)
         if known is not None:  # asked for again, since it takes long
-            self._pending[known] = _Pending(_For.FILE, number, sha256, order=order)
+            self._pending[known] = replace(self._pending[known], id=number)
+            return
+        self._have_fetched(number, sha256, order)
+        self._poll_at = min(self._poll_at, self._at + self.timers.poll_building)
+
+    def _have_fetched(self, number: int, sha256: str, order: BuildOrder, *, again: bool = False) -> None:
+        file = next((file for file in (order.chroot, *order.files) if file.sha256 == sha256), None)
+        if file is None or self._files is None:
             return
         url, word = self._files.url_of(order.attempt, sha256), self._files.password(order.attempt)
         call = HaveFetched(file.sha1, url, str(order.attempt), word)
         seconds = self.timers.transfer + file.size / FETCH_BYTES_A_SECOND
-        self._call(call, _Pending(_For.FILE, number, sha256, order=order), seconds)
-        self._poll_at = min(self._poll_at, self._at + self.timers.poll_building)
+        self._call(call, _Pending(_For.FILE, number, sha256, order=order, again=again), seconds)
 
     def _build(self, message: Build, order: BuildOrder | None, dsc: bytes | None) -> None:
         if order is None or str(order.attempt) != message.attempt:
@@ -458,22 +465,29 @@ class LaunchpadLink:
         if reply.there:
             self._out.append(Say(Present(pending.id, have=True)))
         elif "accessing" in reply.text.lower():  # is it the slave that can't reach us, or do we not answer?
-            number = self._numbers.next()
-            self._pending[number] = _Pending(
-                _For.FILES_LOOK, pending.id, pending.sha256, text=reply.text, order=pending.order
-            )
-            self._out.append(LookAtFiles(number))
+            self._look_at_files(replace(pending, purpose=_For.FILES_LOOK, text=reply.text))
         else:
             self._reject(pending.id, RejectionCode.MISSING_FILE, reply.text)
 
+    def _look_at_files(self, pending: _Pending) -> None:
+        if pending.order is None or self._files is None:
+            return
+        number, attempt = self._numbers.next(), pending.order.attempt
+        self._pending[number] = pending
+        url, word = self._files.url_of(attempt, pending.sha256), self._files.password(attempt)
+        self._out.append(LookAtFiles(number, url, str(attempt), word))
+
     def _files_looked_at(self, number: int, why: str) -> None:
+        """Blame ourselves if we hand out nothing; else let the slave try once more, for we may not have a moment ago."""
         pending = self._pending.pop(number, None)
         if pending is None or pending.order is None:
             return
         if why:
             self._out.append(OwnFault(pending.order.attempt, f"it hands out no files to slaves: {why}"))
-        else:
+        elif pending.again:
             self._reject(pending.id, RejectionCode.MISSING_FILE, pending.text)
+        else:
+            self._have_fetched(pending.id, pending.sha256, pending.order, again=True)
 
     def _look_before_build(self, pending: _Pending, said: Said) -> None:
         """Send `build()` to a slave that is IDLE now: any other would be harmed by it (hazard 2)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import xmlrpc.client
 from dataclasses import replace
 
 import pytest
@@ -401,12 +402,29 @@ def test_files_that_this_master_does_not_hand_out_are_nobody_elses_fault(launchp
 def test_a_slave_that_can_not_fetch_what_others_can_is_to_blame(launchpad_stage: LaunchpadStage) -> None:
     slave = launchpad_stage.slave()
     builder, order = launchpad_stage.ready(slave), launchpad_stage.order()
-    launchpad_stage.files.key = b"another"
+    unreachable = xmlrpc.client.dumps(([False, "Error accessing Librarian: timed out"],), methodresponse=True)
+    slave.hazards.say["ensurepresent"] = lambda _: unreachable.encode()
     builder.hear(Assign("bob", 1, order))
     end = builder.wait_told(Finished)
     assert end.outcome is Outcome.BUILDERFAIL
     assert "does not take chroot.tar.zst" in end.text
-    assert "Error accessing Librarian" in end.text
+    assert "Error accessing Librarian: timed out" in end.text
+    assert slave.calls("ensurepresent") == ["ensurepresent"] * 4  # each file a second time: we may have been away
+
+
+def test_a_slave_that_could_not_fetch_for_a_moment_is_let_try_again(launchpad_stage: LaunchpadStage) -> None:
+    slave = launchpad_stage.slave()
+    builder, order = launchpad_stage.ready(slave), launchpad_stage.order()
+    said: list[bytes] = []
+
+    def once(body: bytes) -> bytes:
+        said.append(body)
+        refusal = [False, "Error accessing Librarian: HTTP Error 503"]
+        return xmlrpc.client.dumps((refusal,), methodresponse=True).encode() if len(said) == 1 else body
+
+    slave.hazards.say["ensurepresent"] = once
+    builder.hear(Assign("bob", 1, order))
+    assert builder.wait_told(Finished).outcome is Outcome.OK
 
 
 def test_what_a_closed_attempt_has_left_is_cleaned_away(launchpad_stage: LaunchpadStage) -> None:

@@ -8,15 +8,19 @@ from uuid import uuid4
 import pytest
 
 from actors.core.builder_events import (
+    AppendLog,
     Connect,
     Disconnect,
+    Event,
     Leave,
     LetGo,
+    LibrarianRefused,
     Order,
     QueueReplaced,
     Retired,
     SendChunk,
     ShowPush,
+    Store,
 )
 from actors.core.session import SessionState
 from actors.core.stages import AttemptStage, ImpossibleStep, Stage, Step, next_stage
@@ -74,6 +78,7 @@ from tests.fix_builder import (
     kinds,
     results_of_foo,
     sha256,
+    stored,
     waiting,
 )
 
@@ -957,6 +962,27 @@ def test_a_build_that_exceeds_its_wall_time_is_stopped_and_timed_out(scene: Scen
 
 
 # --- this machine's disk, restarts, the end --------------------------------------------------------
+
+
+def test_the_end_of_a_log_that_could_not_be_written_is_not_left_out(scene: Scene) -> None:
+    order = scene.begin_building()
+    obey = scene.disk.obey
+
+    def without_room(ordered: Order, at: float) -> Event | None:
+        if isinstance(ordered, AppendLog):
+            return LibrarianRefused(at, order.attempt, Store.LOG, "no space left on device")
+        return obey(ordered, at)
+
+    scene.slave_says(waiting(order.attempt, WireOutcome.PACKAGEFAIL, log_size=5))
+    scene.disk.obey = without_room  # type: ignore[assignment,method-assign]
+    scene.slave_says(Log(str(order.attempt), 0, b"whole"))  # the last of it: it would be stored, as it is, at once
+    assert scene.told(Finished) == []
+    scene.disk.obey = obey  # type: ignore[method-assign]
+    scene.pass_time(10.0)
+    scene.slave_says(Log(str(order.attempt), 0, b"whole"))
+    (end,) = scene.told(Finished)
+    assert end.log is not None
+    assert end.log.content == stored(b"whole")
 
 
 def test_a_full_disk_pauses_log_and_results_and_blames_nobody(scene: Scene) -> None:
