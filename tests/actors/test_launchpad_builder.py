@@ -157,7 +157,7 @@ def test_a_slave_without_range_requests_is_read_anew(launchpad_stage: LaunchpadS
 def test_a_wedged_slave_fails_one_attempt_and_is_out_until_somebody_restarts_it(
     launchpad_stage: LaunchpadStage,
 ) -> None:
-    launchpad_stage.use(abort_polite=0.2, abort_forced=0.3, background_retry=0.05, background_retry_limit=0.05)
+    launchpad_stage.use(abort_polite=15.0, abort_forced=0.3, background_retry=0.05, background_retry_limit=0.05)
     slave = launchpad_stage.slave()
     builder, order = launchpad_stage.ready(slave), launchpad_stage.order()
     slave.hazards.leftovers.add(str(build_id(str(order.attempt), 1, FARM)))
@@ -192,7 +192,7 @@ def test_an_order_without_a_dsc_never_reaches_the_slave(launchpad_stage: Launchp
 
 
 def test_an_abort_that_does_not_end_is_given_up(launchpad_stage: LaunchpadStage) -> None:
-    launchpad_stage.use(abort_polite=0.2, abort_forced=0.3, reconnect=0.2, background_retry=0.05)
+    launchpad_stage.use(abort_polite=15.0, abort_forced=0.3, reconnect=0.2, background_retry=0.05)
     slave = launchpad_stage.slave(Script(conducts=(Conduct(hangs=True, deaf=True),)))
     builder, attempt = begun(launchpad_stage, slave)
     order = builder._core.work.order if builder._core.work else None
