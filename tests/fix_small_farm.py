@@ -70,7 +70,7 @@ class SmallFarm:
         wait_until(lambda: (one := self.here(name)) is not None and one.generation == generation)
 
 
-def wait_until(fact: Callable[[], object], seconds: float = 15.0) -> None:
+def wait_until(fact: Callable[[], object], seconds: float = 45.0) -> None:
     deadline = time.monotonic() + seconds
     while not fact():
         assert time.monotonic() < deadline
