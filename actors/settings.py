@@ -33,7 +33,9 @@ _SECTIONS = {
 _SECRET = frozenset({"database", "webhook"})  #: may hold a password: a bad value is not repeated
 FILE_VARIABLE = "BUILDD_MASTER_SETTINGS"  #: names the TOML file
 #: Of the command line, for who acts: no settings.
-_NO_SETTINGS: Final = frozenset({FILE_VARIABLE, f"{PREFIX}PERSON", f"{PREFIX}TOKEN", f"{PREFIX}TOKEN_FILE"})
+_NO_SETTINGS: Final = frozenset(
+    {FILE_VARIABLE, f"{PREFIX}PERSON", f"{PREFIX}TOKEN", f"{PREFIX}TOKEN_FILE", f"{PREFIX}UTC"}
+)
 
 _BY_ROOT: Final = os.geteuid() == 0  #: who started us: a master that became another user reads the same file again
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Mapping
+from datetime import UTC
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from buildd_master import __version__
+from cli.every_command import UTC_VARIABLE
 from cli.given import TOKEN_VARIABLE, Given, Shown
+from cli.output import show_times_in
 
 #: command → module and function, in the order of the help
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -118,9 +121,14 @@ def _begin(
             show_default=False,
         ),
     ] = None,
+    utc: Annotated[
+        bool,
+        typer.Option("--utc", envvar=UTC_VARIABLE, help="Times in UTC, not local ones; also behind the command."),
+    ] = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Remember which farm is meant, and who acts."""
+    show_times_in(UTC if utc else None)
     context.obj = Given(config, state_directory, database_dsn, Shown.of(person, token_file))

@@ -19,7 +19,7 @@ from cli.changes import changes
 from cli.errors import BadInput
 from cli.farm import Farm, open_farm
 from cli.finding import find_build
-from cli.output import AsJson, plain, print_json, say
+from cli.output import AsJson, plain, print_json, read_time, say
 from cli.stories import line, print_events
 from storage.builders import Builders
 from storage.errors import BadValue
@@ -63,8 +63,7 @@ def events(
 ) -> None:
     """Show what happened: when, who, what, and why.
 
-    Examples: `events --build 812` tells what happened to build 812 and who cancelled it, `events --builder bob` who
-    marked it, `events --because 5120` why. With --json and --follow each event is a JSON document on one line.
+    With --json and --follow each event is a JSON document on one line.
     """
     _check(build=build, builder=builder, subject=subject, because=because, follow=follow, until=until)
     now = datetime.now(UTC)
@@ -196,7 +195,7 @@ def _time(option: str, text: str | None, now: datetime) -> datetime | None:
     except (BadValue, OverflowError):
         pass
     try:
-        return datetime.fromisoformat(text).astimezone()
+        return read_time(text)
     except (ValueError, OverflowError) as error:
         raise BadInput(
             f"{option} {text}: write how long ago, as 90s, 2h or 1d 12h, or when, as 2026-03-01 or '2026-03-01 14:30'"

@@ -19,11 +19,11 @@ from typer.main import get_command
 
 from cli.app import command_line, meant
 from cli.errors import INTERRUPTED, CommandError
+from cli.every_command import finish
+from cli.examples import PROGRAM
 from cli.output import console, print_json
 from storage.errors import BadValue, DatabaseRefuses, Exists, StorageError, TokenRefused, Unknown, WrongState
 from storage.unprivileged import CannotRunUnprivileged
-
-PROGRAM = "buildd-master"
 
 
 def main() -> NoReturn:
@@ -36,7 +36,9 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; whatever is wrong is one line on stderr."""
     try:
-        result = _program(meant(arguments)).main(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
+        result = _program(meant(arguments or _completed())).main(
+            args=list(arguments), prog_name=PROGRAM, standalone_mode=False
+        )
         sys.stdout.flush()
     except BrokenPipeError:  # as in `buildd-master build list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -60,7 +62,13 @@ def run(arguments: Sequence[str]) -> int:
 @cache
 def _program(names: frozenset[str]) -> TyperGroup:
     """Return the commands of these names; reading all of them off the functions' signatures takes 70 ms."""
-    return cast("TyperGroup", get_command(command_line(names)))
+    return finish(cast("TyperGroup", get_command(command_line(names))))
+
+
+def _completed() -> Sequence[str]:
+    """Return the whole words before the one that a shell asks us to complete; none if it does not."""
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+    return line.split() if line[-1:].isspace() else line.split()[:-1]
 
 
 def _unreachable() -> tuple[type[Exception], ...]:

@@ -11,7 +11,8 @@ import dataclasses
 import json
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from contextvars import ContextVar
+from datetime import UTC, datetime, tzinfo
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -52,6 +53,9 @@ STATES: Mapping[str, tuple[str, str]] = {
     "CANCELLED": ("–", "bright_black"),  # noqa: RUF001 - the dash is the shape
     "SUPERSEDED": ("–", "bright_black"),  # noqa: RUF001
 }
+
+#: time zone of what people read; None: this machine's
+_ZONE: ContextVar[tzinfo | None] = ContextVar("_ZONE", default=None)
 
 _WIDE = 100_000  #: columns: into a pipe nothing is cut or folded
 
@@ -113,9 +117,26 @@ def state(name: str) -> Text:
     return Text(f"{shape} {name}", style=colour)
 
 
+def show_times_in(zone: tzinfo | None) -> None:
+    """Show and read times in `zone` from now on; None: in this machine's."""
+    _ZONE.set(zone)
+
+
 def when(moment: datetime | None) -> str:
-    """Return a time as people of this machine read it; empty if there is none."""
-    return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """Return a time as people of this machine read it, or with a `Z` if UTC is wanted; empty if there is none."""
+    if moment is None:
+        return ""
+    return moment.astimezone(_ZONE.get()).strftime("%Y-%m-%d %H:%M:%S") + ("Z" if _ZONE.get() is UTC else "")
+
+
+def read_time(text: str) -> datetime:
+    """Return the time that a person wrote; without a zone of its own it is in that in which times are shown.
+
+    Raises:
+        ValueError, OverflowError: it is none.
+    """
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=_ZONE.get()) if moment.tzinfo is None and _ZONE.get() else moment.astimezone()
 
 
 def duration(seconds: float) -> str:
