@@ -58,6 +58,10 @@ def test_a_message_without_fields_needs_no_parentheses() -> None:
         ('Retire("a\\0b")', "Retire.builder: .* is no str"),
         ('Retire("a\\ud800b")', "Retire.builder: .* is no str"),
         (f'Ready("bob", 1, {2**63})', "Ready.session: .* is no int"),
+        (
+            'BuilderChanged(Builder(1, "b", "u", (), True, True, "", None, None, False, (), quarantined_until="2026-01-01"))',
+            "BuilderChanged.builder.quarantined_until: '2026-01-01' is no ",
+        ),
         ('Started("bob", 1, "x")', "Started.attempt: 'x' is no UUID"),
         ('BuilderTroubled("bob", 1, WORSE, "")', "'WORSE' is none of UNREACHABLE"),
         (f'Finished("b", 1, 2, "{ATTEMPT}", OK, log=3)', "Finished.log: 3 is no ResultStored"),

@@ -154,6 +154,29 @@ def test_a_console_that_does_not_listen_holds_up_nobody_and_is_told_how_many_lin
     assert sum(line.get("type") == "Disown" for line in lines) + lost["lines"] == sent
 
 
+def test_after_lost_lines_a_core_is_written_down_again(taps: Taps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tap, "BACKLOG", 100_000)
+    core = BuilderCore(a_builder("bob"), 3, Timers())
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        taps.open(Tap(slow.getsockname()[1], "secret", cores=True))
+        tapped = taps.wrap("builder", core)
+        tapped.handle(Begun(1.0))
+        peer, _ = slow.accept()
+        with peer:
+            for number in range(15_000):
+                taps.message("sent", Disown("bob", 3, ATTEMPT, "x" * 1000), "peer")
+                if number % 100 == 0:
+                    tapped.handle(TimeCame(1.0 + number / 1e6))
+            octets = drained(taps, peer)
+            tapped.handle(TimeCame(2.0))
+            taps.close(None, "seen")
+            while (more := peer.recv(1 << 20)) != b"":
+                octets += more
+    kinds = [line.get("kind") for line in map(json.loads, octets.splitlines()) if line.get("kind") != "sent"]
+    assert kinds[:4] == [None, "begun", "opening", "event"]
+    assert kinds[-4:] == ["lost", "opening", "event", "ended"]
+
+
 def test_a_console_that_is_gone_is_forgotten(taps: Taps) -> None:
     with socket.create_server(("127.0.0.1", 0)) as door:
         taps.open(Tap(door.getsockname()[1], "secret"))
@@ -172,11 +195,11 @@ def test_a_console_that_is_gone_is_forgotten(taps: Taps) -> None:
 
 
 @pytest.mark.parametrize(
-    "greeting", [b'{"secret": "another", "shape": 1}\n', b"GET / HTTP/1.0\n", b"x" * 5000, b"[]\n"]
+    "greeting", [b'{"secret": "another", "shape": 1}\n', b"GET / HTTP/1.0\n", b"x" * 5000, b"[]\n{}\n"]
 )
 def test_who_does_not_know_the_secret_is_not_listened_to(heard: Heard, greeting: bytes) -> None:
     with socket.create_connection(("127.0.0.1", heard.listener.port), timeout=10) as stranger:
-        stranger.sendall(greeting + b'{"kind": "sent", "actor": "bob"}\n')
+        stranger.sendall(greeting)
         with contextlib.suppress(ConnectionResetError):
             assert stranger.recv(1) == b""
     assert heard.copies == []
