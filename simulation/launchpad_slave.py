@@ -63,6 +63,7 @@ class Hazards:
     ranges: bool = True  #: it knows range requests; else every answer is the whole file
     say: dict[str, Callable[[bytes], bytes]] = field(default_factory=dict)  #: by method: what it says instead
     serve: Callable[[str, bytes], bytes] | None = None  #: path, content → what is handed out instead
+    hold: set[str] = field(default_factory=set)  #: methods that are not answered while they are in here
     pause: threading.Event = field(default_factory=threading.Event)  #: while it is set, nothing is answered
 
 
@@ -135,6 +136,7 @@ class LaunchpadSlave:
     def stop(self) -> None:
         """Be gone."""
         self.hazards.pause.clear()
+        self.hazards.hold.clear()
         self.go_away()
         with self._lock:
             if self._build is not None:
@@ -334,6 +336,8 @@ class _Handler(BaseHTTPRequestHandler):
         except Refusal:
             answer = xmlrpc.client.dumps(xmlrpc.client.Fault(8002, "error"))
         said = slave.hazards.say.get(str(method), bytes)(answer.encode())
+        while str(method) in slave.hazards.hold:
+            time.sleep(0.01)
         self._pause()
         self._answer(200, said, {"Content-Type": "text/xml"})
 

@@ -244,3 +244,18 @@ def test_the_embedded_database_never_runs_as_root(tmp_path: Path) -> None:
 def children_of(pid: int) -> list[int]:
     own = (Path("/proc") / str(pid) / "task" / str(pid) / "children").read_text().split()
     return [below for child in map(int, own) for below in (child, *children_of(child))]
+
+
+def test_a_place_for_files_that_slaves_would_not_find_is_refused_at_the_start(whole_farm: FarmUnderTest) -> None:
+    given = {
+        "BUILDD_MASTER_STATE_DIRECTORY": str(whole_farm.settings.state_directory),
+        "BUILDD_MASTER_DATABASE": whole_farm.database,
+    }
+    nowhere = "http://no-such-host.invalid:8219"
+    said = refused(**given, BUILDD_MASTER_FILES_LISTEN="127.0.0.1:8219", BUILDD_MASTER_FILES_URL=nowhere)
+    assert f"files_url = {nowhere}: slaves would not find it" in said
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        said = refused(**given, BUILDD_MASTER_FILES_LISTEN=taken)
+    assert f"files_listen = {taken}: Address already in use" in said
+    assert (whole_farm.settings.files_key_file.stat().st_mode & 0o777) == 0o600

@@ -229,7 +229,8 @@ class LaunchpadLink:
             return
         if pending is not None and pending.purpose is _For.FILE and event.late:
             del self._pending[event.number]
-            self._reject(pending.id, RejectionCode.MISSING_FILE, "the slave did not come to an end of fetching it")
+            text = "the slave did not come to an end of fetching it"
+            self._look_at_files(replace(pending, purpose=_For.FILES_LOOK, text=text))
             return
         self._part(event.reason, lied=event.lied)
 
@@ -520,9 +521,7 @@ class LaunchpadLink:
                 self._reject(pending.id, RejectionCode.WRONG_ATTEMPT, f"it says that it builds {text!r}")
             case Answered(Begun.BUILDING):
                 self._out.append(Say(Accepted(pending.id)))
-                self._status(
-                    Said(SlaveStatus.BUILDING, str(self._id))
-                )  # nobody may take it for IDLE until it is polled
+                self._status(Said(SlaveStatus.BUILDING, str(self._id)))  # before anybody takes it for IDLE
             case Answered(begun, text):
                 self._id = None
                 self._reject(pending.id, codes[begun], f"{text}{_named(pending.order, text)}")
