@@ -11,7 +11,7 @@ export PYTHONPYCACHEPREFIX := $(STATE)/cache/pycache
 fast := -n 2 --dist loadfile -m 'not slow and not deb'
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo test test-fast lint format deb test-deb bench chaos chaos-table simulate-table clean
+.PHONY: help demo test test-fast lint format deb test-deb bench chaos chaos-table simulate-table commands clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -55,6 +55,9 @@ chaos-table: ## the figures of all runs of chaos, into docs/reliability.md
 
 simulate-table: ## the figures of twenty simulated farms, into docs/reliability.md (some minutes)
 	@$(python) -m tests.simulation.figures --into docs/reliability.md
+
+commands: .state/for-test ## the shapes of what `--json` prints, into docs/commands.md
+	@WRITE_COMMANDS=yes $(python) -m pytest -n 0 -q tests/cli/test_json.py
 
 clean: ## remove .state/ (nothing of it is running)
 	@rm -rf $(STATE)

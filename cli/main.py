@@ -6,6 +6,7 @@ nothing was changed · 3 the farm, its database or a tool of this machine does n
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -28,6 +29,9 @@ from storage.unprivileged import CannotRunUnprivileged
 
 def main() -> NoReturn:
     """Run the command line of this process; told to end, it clears away what it made."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no ✘ or … shows a question mark
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda which, _: sys.exit(128 + which))
     sys.exit(run(sys.argv[1:]))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from cli.main import run
 from tests.fix_cli import Command
 from tests.fix_storage import Farm
+
+CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -77,3 +83,12 @@ def test_commands_options_and_values_are_completed(
     line: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert completed(line, monkeypatch, capsys) == words
+
+
+def test_a_terminal_without_our_signs_gets_question_marks() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    program = "from cli import output, main; main.run = lambda _: output.say('✘ café') or 0; main.main()"
+    ran = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=CHECKOUT, capture_output=True, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"? caf?\n", b"")
