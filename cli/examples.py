@@ -26,7 +26,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "check": ("",),
     "simulate": ("--builders 40 --jobs 2000 --faults light --seed 7", "--from-database --add arm64=10"),
-    "console": ("actors", "--why 'a test of the ladder' crash builder:bob"),
+    "console": ("actors", "--why 'a test of the ladder' crash bob"),
     "build list": ("--state failedtobuild --limit 50",),
     "build show": ("812",),
     "build log": ("812 --follow", "812 | less"),

@@ -41,8 +41,12 @@ class Seen:
             return self.absent
         if self.said is None:
             return "no answer"
-        stage = dict(self.said.state).get("stage", "")
-        return f"frozen {self.said.frozen}" if self.said.frozen else stage
+        facts = dict(self.said.state)
+        if self.said.frozen:
+            return f"frozen {self.said.frozen}"
+        if self.said.kind == "queue" and facts.get("database", "").startswith("away"):
+            return "no database"
+        return facts.get("stage", "running")
 
     def row(self) -> tuple[str, ...]:
         """The cells of a table's row."""

@@ -40,7 +40,9 @@ class Terminal:
             self._child.send(f"{why}\r")
         self._child.expect(re.escape(why or line))
         self._child.expect(PROMPT)
-        return str(self._child.before).lstrip("\r\n").removeprefix(f"{why or line}\r\n")
+        lines = str(self._child.before).replace("\r", "").strip("\n").splitlines(keepends=True)
+        # What is typed before the prompt is there is echoed twice, by the terminal and by the prompt.
+        return "".join(lines[1:] if lines and lines[0].strip() == (why or line).strip() else lines)
 
     def begins(self, line: str, sign: str) -> None:
         """Type a line that goes on, and wait until it has printed `sign`."""

@@ -139,7 +139,7 @@ def test_a_false_slave_lost_lets_the_ladder_react_and_the_events_tell(
     assert note.what.startswith("console: send Finished(")
     assert note.why == "does the ladder react?"
     assert told(farm, "builder:bob", since)[0].id > note.id
-    assert "does the ladder react?" in terminal.says("events --who " + note.who + " -n 5")
+    assert '"why": "does the ladder react?"' in terminal.says(f"events --who {note.who} -n 5 --json")
     finish(farm, slave_host, bob, build)
     farm.wait_runtime("bob", "IDLE")
 
