@@ -283,12 +283,11 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
         try:
             if self._examined is None or not self._examined.holds(message, _inner(message), sender):
                 self.handle(message, sender)
+            frozen = self._examined is not None and self._examine()
         except Exception as error:  # noqa: BLE001 - the one place: an actor dies of its first error
             self._die(error)
             return None
-        if self._examined is not None and self._examine():
-            return ThespianWatch([])
-        return ThespianWatch(list(self.watched))
+        return ThespianWatch([] if frozen else list(self.watched))
 
     def handle(self, message: object, sender: ActorAddress) -> None:
         """Hand `message` to its hook, now."""

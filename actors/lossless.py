@@ -143,7 +143,10 @@ def written(value: object) -> Any:  # noqa: ANN401 - JSON
     Raises:
         NotLossless: something in it is no plain value and of no pure room.
     """
-    return _Writer().write(value)
+    try:
+        return _Writer().write(value)
+    except RecursionError as error:
+        raise NotLossless("it goes too deep to be written down") from error
 
 
 def read(value: Any) -> Any:  # noqa: ANN401 - JSON in, anything out

@@ -11,8 +11,7 @@ from simulation.script import Conduct, Script
 from storage.records import BuildState
 
 if TYPE_CHECKING:
-    from simulation.host import SlaveHost
-    from simulation.slave import SimulatedSlave
+    from tests.fix_dialects import Slaves, WatchedSlave
     from tests.fix_farm import FarmUnderTest
 
 pytestmark = pytest.mark.slow
@@ -21,12 +20,13 @@ LOST = 2.0  #: seconds after which a slave that says nothing is lost, were it li
 
 
 @pytest.fixture
-def bob(whole_farm: FarmUnderTest, slave_host: SlaveHost) -> SimulatedSlave:
+def bob(whole_farm: FarmUnderTest, slaves_of_either_dialect: Slaves) -> WatchedSlave:
     """The only builder of a farm that runs; it builds until it is told to finish."""
-    slave = slave_host.add("bob", Script(conducts=(Conduct(hangs=True),)))
+    slave = slaves_of_either_dialect.add("bob", Script(conducts=(Conduct(hangs=True),)))
     whole_farm.lay_out()
     whole_farm.builders.add("bob", slave.url, ["x86"], trusted=True)
-    whole_farm.start(timers={"lost": LOST, "suspect": LOST / 2})
+    timers = {"lost": LOST, "suspect": LOST / 2, "poll_building": LOST / 5, "poll_idle": LOST / 5}
+    whole_farm.start(timers=timers, **slave.settings)
     whole_farm.wait_runtime("bob", "IDLE")
     return slave
 
@@ -57,20 +57,24 @@ def expect_nobody_blamed(farm: FarmUnderTest, build: int) -> None:
 
 
 def test_what_a_slave_said_while_its_actor_was_frozen_counts_when_it_thaws(
-    whole_farm: FarmUnderTest, slave_host: SlaveHost, bob: SimulatedSlave
+    whole_farm: FarmUnderTest, bob: WatchedSlave
 ) -> None:
-    build = freeze_in_mid_build(whole_farm, 3 * LOST, lambda: slave_host.call(bob.finish))
+    build = freeze_in_mid_build(whole_farm, 3 * LOST, bob.finish)
     whole_farm.wait_build(build, BuildState.FULLYBUILT)
     expect_nobody_blamed(whole_farm, build)
 
 
 def test_a_slave_that_hung_up_on_a_frozen_actor_is_connected_again_and_its_build_goes_on(
-    whole_farm: FarmUnderTest, slave_host: SlaveHost, bob: SimulatedSlave
+    whole_farm: FarmUnderTest, bob: WatchedSlave
 ) -> None:
-    build = freeze_in_mid_build(whole_farm, 3 * LOST, lambda: slave_host.call(bob.drop))
+    def hang_up() -> None:
+        bob.go_away()
+        bob.come_back()
+
+    build = freeze_in_mid_build(whole_farm, 3 * LOST, hang_up)
 
     def built() -> bool:
-        slave_host.call(bob.finish)
+        bob.finish()
         return whole_farm.builds.get(build).state is BuildState.FULLYBUILT
 
     whole_farm.wait_until(built, "the build ends")
