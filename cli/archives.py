@@ -14,13 +14,15 @@ from cli.farm import open_farm
 from cli.finding import find_archive
 from cli.import_packages import import_packages
 from cli.limits import Disk, FileSize, LogSize, Memory, Processes, Silent, Wall, changes, words
-from cli.output import AsJson, print_json, say, when
+from cli.output import AsJson, plain, print_json, say, when
+from cli.stories import LAST, print_story
 from cli.submitted import places, publication_document, waiting
-from cli.tables import Rows
+from cli.tables import Facts, Rows
 from cli.tags import AskedTags, NoTags, chosen
 from publishing.stores import stores_on
 from publishing.withdrawal import unpublish
 from storage.archives import Archives
+from storage.events import Events
 from storage.limits import said
 from storage.publications import Publications
 from storage.records import Archive, ArchivePurpose, Pocket, PublishingStatus
@@ -78,7 +80,7 @@ def list_archives(context: typer.Context, as_json: AsJson = False) -> None:
         rows.add(
             f"{one.distribution}/{one.name}",
             one.purpose.value,
-            "untrusted" if one.purpose is ArchivePurpose.PPA else "trusted",
+            _trust(one),
             one.owner or "",
             f"{one.relative_score:+d}",
             " ".join(filter(None, ("enabled" if one.enabled else "DISABLED", "private" if one.private else ""))),
@@ -86,6 +88,32 @@ def list_archives(context: typer.Context, as_json: AsJson = False) -> None:
             words(one.limits).replace("\n", ", "),
         )
     rows.show("no archives: `buildd-master chroot make` registers the distribution's own, `archive add` any other")
+
+
+@app.command("show")
+def show_archive(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """Show all that is known of an archive, and what happened to it last."""
+    with open_farm(context) as farm:
+        one = find_archive(farm, *split(name))
+        farm.require(Action.READ_FILES, one)
+        published = len(Publications(farm.connection).all(one.id, None, live=True))
+        story = Events(farm.connection).story(f"archive:{one.id}")[-LAST:]
+    if as_json:
+        print_json({**_document(one), "published": published, "events": plain(story)})
+        return
+    facts = Facts()
+    facts.add("archive", f"{one.distribution}/{one.name}")
+    facts.add("purpose", f"{one.purpose}: its builds are {_trust(one)}")
+    facts.add("state", "enabled" if one.enabled else "DISABLED: nothing of it is dispatched")
+    facts.add("private", "yes" if one.private else "no")
+    if one.owner:
+        facts.add("owner", one.owner)
+    facts.add("score", f"{one.relative_score:+d}")
+    facts.add("tags", " ".join(one.tags) or "none")
+    facts.add("limits", words(one.limits).replace("\n", ", ") or "those of the settings")
+    facts.add("publications", f"{published}: `buildd-master archive publications {name}` lists them")
+    facts.show()
+    print_story(story)
 
 
 @app.command("add")
@@ -139,8 +167,7 @@ def add_archive(
     if as_json:
         print_json(_document(added))
     else:
-        trust = "untrusted" if added.purpose is ArchivePurpose.PPA else "trusted"
-        say(f"registered archive {added.distribution}/{added.name}: {added.purpose}, its builds are {trust}")
+        say(f"registered archive {added.distribution}/{added.name}: {added.purpose}, its builds are {_trust(added)}")
 
 
 @app.command("set")
@@ -248,6 +275,10 @@ def unpublish_source(
         print_json({"archive": name, "unpublished": shown, "superseded_builds": done.waiting})
     else:
         say(f"unpublished {places(done.publications)}; {waiting(done.waiting)}")
+
+
+def _trust(one: Archive) -> str:
+    return "untrusted" if one.purpose is ArchivePurpose.PPA else "trusted"
 
 
 def _document(one: Archive) -> dict[str, object]:

@@ -269,6 +269,31 @@ def use_chroot(
         say(f"chroot {name} {pocket} is used ({was})")
 
 
+@app.command("remove")
+def remove_chroot(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="DISTRIBUTION/SERIES/ARCH", help="As debian/bookworm/amd64.", show_default=False)
+    ],
+    pocket: PocketOption = Pocket.RELEASE,
+    as_json: AsJson = False,
+) -> None:
+    """Forget a chroot: builds for its series and pocket wait until there is another.
+
+    A pocket without a chroot of its own uses RELEASE's.  One that running builds use is not removed.
+    """
+    with open_farm(context) as farm, farm.acting(f"chroot remove {name} {pocket}", Action.CHANGE_ARCHIVES):
+        archives = Archives(farm.connection)
+        place = archives.distroarchseries(name)
+        if (name, pocket) not in {(one.distroarchseries, one.pocket) for one in archives.chroots()}:
+            raise BadInput(f"{name} has no chroot of its own for {pocket}: `buildd-master chroot list` shows all")
+        removed = archives.remove_chroot(place.id, pocket)
+    if as_json:
+        print_json({"removed": _document(removed)})
+    else:
+        say(f"removed chroot {name} {pocket}: {removed.filename}, {size(removed.size)}")
+
+
 def _reshaped(tarball: Path, ids: Ids) -> Path:
     """Return the tarball as launchpad-buildd takes it, beside the one that it was."""
     anew = tarball.with_name(f"{tarball.name.removesuffix('.tar.zst')}-launchpad-buildd.tar.gz")

@@ -185,6 +185,21 @@ def set_series(
     say(f"changed {name}: {'; '.join(done)}")
 
 
+@app.command("remove")
+def remove_series(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """Forget a series that has no builds, sources, packages and chroots, as one that was misspelt.
+
+    One that had some is closed by `series set --status obsolete`: its history stays.
+    """
+    distribution, series = split(name)
+    with open_farm(context) as farm, farm.acting(f"series remove {name}", Action.CHANGE_ARCHIVES):
+        removed = Archives(farm.connection).remove_series(distribution, series)
+    if as_json:
+        print_json({"removed": [_document(one, []) for one in removed]})
+    else:
+        say(f"removed series {name}: {', '.join(one.architecture for one in removed)}")
+
+
 def _pockets(farm: Farm) -> defaultdict[str, list[str]]:
     """Return for which pockets there are chroots, by architecture of a series."""
     pockets: defaultdict[str, list[str]] = defaultdict(list)

@@ -11,7 +11,6 @@ import typer
 from psycopg.conninfo import conninfo_to_dict
 from rich.text import Text
 
-from actors.core.explain import Snapshot
 from actors.core.own_disk import way_out
 from actors.core.pair_rules import BuilderView
 from actors.core.roles import Action
@@ -36,7 +35,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         runtimes = {one.builder: one for one in Builders(farm.connection).runtimes()}
         master = running_master(farm.settings)
         waiting = [job for job in jobs if job.builder is None]
-        stuck = _stuck(seen, waiting)
+        stuck = {code.value: number for code, number in seen.stuck.items()}
         version = farm.connection.info.server_version
         now = datetime.now(UTC)
         warnings = [warning(one, now) for one in expiring(Certificates(farm.connection).all(), now)]
@@ -115,12 +114,6 @@ def running_master(settings: Settings) -> int | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return pid if Path(f"/proc/{pid}").exists() else None
-
-
-def _stuck(seen: Snapshot, waiting: list[Job]) -> dict[str, int]:
-    """Return how many of the waiting jobs can't start at all, by reason code."""
-    found = (seen.explain(job.id) for job in waiting)
-    return Counter(one.job_reason.code.value for one in found if one is not None and one.job_reason is not None)
 
 
 def _family(family: str, jobs: tuple[Job, ...], views: tuple[BuilderView, ...]) -> dict[str, int]:

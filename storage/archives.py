@@ -13,6 +13,8 @@ from psycopg.types.json import Jsonb
 from storage.errors import (
     ArchiveExists,
     BadValue,
+    ChrootInUse,
+    SeriesInUse,
     UnknownArchive,
     UnknownComponent,
     UnknownFile,
@@ -151,6 +153,24 @@ class Archives(Repository):
         if ppas is not None:
             self._run(_SQL["change_architectures"], ids=[one.id for one in chosen], ppas=ppas)
         return self._series_of(distribution, series)
+
+    def remove_series(self, distribution: str, series: str) -> tuple[DistroArchSeries, ...]:
+        """Forget a series that nothing is of, and return what its architectures were.
+
+        Raises:
+            UnknownSeries: says what there is.
+            SeriesInUse: it has builds, publications, packages or chroots; nothing was written.
+        """
+        there = self._series_of(distribution, series)
+        chosen_architectures(f"{distribution}/{series}", (), there, self.series())
+        builds, publications, packages, chroots = self._values(
+            _SQL["series_uses"], distribution=distribution, series=series
+        )
+        uses = {"builds": builds, "publications": publications, "packages": packages, "chroots": chroots}
+        if any(uses.values()):
+            raise SeriesInUse(f"{distribution}/{series}", uses)
+        self._run(_SQL["remove_series"], distribution=distribution, series=series)
+        return there
 
     def series(self) -> tuple[DistroArchSeries, ...]:
         """Return all architectures of all series, by name."""
@@ -297,6 +317,24 @@ class Archives(Repository):
         if not self._run(_SQL["use_chroot"], distroarchseries=distroarchseries, pocket=pocket):
             raise UnknownSeries(f"chroot {pocket} of series {distroarchseries}")
         return self._rows(Chroot, _SQL["chroots"], id=distroarchseries, pocket=pocket)[0]
+
+    def remove_chroot(self, distroarchseries: int, pocket: Pocket) -> Chroot:
+        """Forget a chroot, and return what it was; its tarball stays in the librarian as long as attempts tell of it.
+
+        Raises:
+            UnknownSeries: there is no chroot of its own for this pocket.
+            ChrootInUse: builds run in it; nothing was written.
+        """
+        place = {"distroarchseries": distroarchseries, "pocket": pocket}
+        there = self._rows(Chroot, _SQL["chroots"], id=distroarchseries, pocket=pocket)
+        if not there:
+            raise UnknownSeries(f"chroot {pocket} of series {distroarchseries}")
+        with in_words():
+            users = [build for (build,) in self._conn.execute(_SQL["chroot_users"], place)]
+        if users:
+            raise ChrootInUse(users)
+        self._run(_SQL["remove_chroot"], **place)
+        return there[0]
 
     def chroots(self) -> tuple[Chroot, ...]:
         """Return all chroots, by series and pocket."""

@@ -26,7 +26,7 @@ A caller that gets one of these has changed nothing: repositories fail before th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from storage.records import BuildState, Event
 from storage.transitions import way_out
@@ -228,6 +228,31 @@ class ImpossibleMove(WrongState):
         self.story = story
         told = "".join(f"\n  {event.at:%Y-%m-%d %H:%M:%S} {event.who}: {event.what} {event.after}" for event in story)
         super().__init__(f"build {build} is {now} and can't become {wanted}; {way_out(build, now, wanted)}{told}")
+
+
+class ChrootInUse(WrongState):
+    """Builds run in the chroot."""
+
+    def __init__(self, builds: Sequence[int]) -> None:
+        """Tell which."""
+        shown = ", ".join(map(str, builds[:5]))
+        more = f" and {len(builds) - 5} more" if len(builds) > 5 else ""  # noqa: PLR2004 - as above
+        super().__init__(
+            f"it is in use by running builds ({shown}{more}): wait for their end, or take them from their builders"
+            f" by `buildd-master build give-back {builds[0]}`; nothing was changed"
+        )
+
+
+class SeriesInUse(WrongState):
+    """Something in the farm is of the series."""
+
+    def __init__(self, name: str, uses: Mapping[str, int]) -> None:
+        """Tell what there is of it."""
+        listed = ", ".join(f"{number} {what}" for what, number in uses.items() if number)
+        super().__init__(
+            f"series {name} has {listed}: it stays, as their history does;"
+            f" `buildd-master series set {name} --status obsolete` closes it"
+        )
 
 
 class NotQueued(WrongState):

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from storage.errors import (
     ArchiveExists,
     BadValue,
+    ChrootInUse,
+    SeriesInUse,
     UnknownArchive,
     UnknownComponent,
     UnknownFile,
@@ -19,7 +21,7 @@ from storage.filetypes import mimetype_of
 from storage.limits import LimitChanges, changed, check_limits
 from storage.memory_events import Line, Note
 from storage.memory_people import MemoryPeople
-from storage.memory_rows import AliasRow, ChrootRow, MemoryFarm, PublicationRow, SourceRow
+from storage.memory_rows import AliasRow, AttemptRow, ChrootRow, MemoryFarm, PublicationRow, SourceRow
 from storage.records import (
     Alias,
     Archive,
@@ -204,6 +206,31 @@ class MemoryArchives:
                 self._farm.put("distroarchseries", one.id, replace(row, ppas=ppas))
         return self._series_of(distribution, series)
 
+    def remove_series(self, distribution: str, series: str) -> tuple[DistroArchSeries, ...]:
+        """See `Archives.remove_series`."""
+        there = self._series_of(distribution, series)
+        chosen_architectures(f"{distribution}/{series}", (), there, self.series())
+        mine, of_distribution = {one.id for one in there}, self._archives_of(distribution)
+        uses = {
+            "builds": sum(row.distroarchseries in mine for row in self._farm.table("build").values()),
+            **{
+                what: sum(
+                    row.series == series and row.archive in of_distribution for row in self._farm.table(table).values()
+                )
+                for what, table in (("publications", "publication"), ("packages", "binary_package"))
+            },
+            "chroots": sum(row.distroarchseries in mine for row in self._farm.table("chroot").values()),
+        }
+        if any(uses.values()):
+            raise SeriesInUse(f"{distribution}/{series}", uses)
+        for one in there:
+            self._farm.put("distroarchseries", one.id, None)
+        self._farm.put("distroseries", (distribution, series), None)
+        return there
+
+    def _archives_of(self, distribution: str) -> set[int]:
+        return {one.id for one in self._farm.table("archive").values() if one.distribution == distribution}
+
     def series(self) -> tuple[DistroArchSeries, ...]:
         """See `Archives.series`."""
         return self._in_order(self._farm.table("distroarchseries").values())
@@ -315,6 +342,26 @@ class MemoryArchives:
             raise UnknownSeries(f"chroot {pocket} of series {distroarchseries}")
         self._farm.put("chroot", (distroarchseries, pocket), replace(row, held_back=""))
         return self._chroot(self._farm.table("chroot")[distroarchseries, pocket])
+
+    def remove_chroot(self, distroarchseries: int, pocket: Pocket) -> Chroot:
+        """See `Archives.remove_chroot`."""
+        row: ChrootRow | None = self._farm.table("chroot").get((distroarchseries, pocket))
+        if row is None:
+            raise UnknownSeries(f"chroot {pocket} of series {distroarchseries}")
+        builds = self._farm.table("build")
+        attempts: Iterable[AttemptRow] = self._farm.table("attempt").values()
+        users = sorted(
+            one.build
+            for one in attempts
+            if one.outcome is None
+            and one.chroot == row.alias
+            and builds[one.build].distroarchseries == distroarchseries
+        )
+        if users:
+            raise ChrootInUse(users)
+        removed = self._chroot(row)
+        self._farm.put("chroot", (distroarchseries, pocket), None)
+        return removed
 
     def chroots(self) -> tuple[Chroot, ...]:
         """See `Archives.chroots`."""

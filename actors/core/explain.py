@@ -108,6 +108,12 @@ class Snapshot:
         return Explanation(job, score(job), self._places[job.id], length, self._job_reason(job), self._answers(job))
 
     @cached_property
+    def stuck(self) -> Mapping[ReasonCode, int]:
+        """How many of the waiting jobs nobody gets at all, by their own reason; asks no builder and gives nothing away."""
+        found = (self._job_reason(job) for job in self.jobs if waits(job))
+        return Counter(reason.code for reason in found if reason is not None)
+
+    @cached_property
     def in_order(self) -> tuple[Job, ...]:
         """The jobs that run, then those that wait, by family in the order in which they would be given away."""
         running = (job for job in self.jobs if not waits(job))

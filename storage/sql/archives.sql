@@ -88,6 +88,40 @@ WHERE chroot.alias <> excluded.alias;
 -- use_chroot --
 UPDATE chroot SET held_back = '' WHERE distroarchseries = %(distroarchseries)s AND pocket = %(pocket)s;
 
+-- chroot_users --
+-- Builds that run in a chroot now.
+SELECT build.id
+FROM chroot
+JOIN attempt ON attempt.chroot = chroot.alias AND attempt.outcome IS NULL
+JOIN build ON build.id = attempt.build AND build.distroarchseries = chroot.distroarchseries
+WHERE chroot.distroarchseries = %(distroarchseries)s AND chroot.pocket = %(pocket)s
+ORDER BY build.id;
+
+-- remove_chroot --
+DELETE FROM chroot WHERE distroarchseries = %(distroarchseries)s AND pocket = %(pocket)s;
+
+-- series_uses --
+-- What is of a series.
+SELECT (SELECT count(*) FROM build JOIN distroarchseries AS arch ON arch.id = build.distroarchseries
+        WHERE arch.distroseries = series.id) AS builds,
+       (SELECT count(*) FROM publication WHERE publication.distroseries = series.id) AS publications,
+       (SELECT count(*) FROM binary_package WHERE binary_package.distroseries = series.id) AS packages,
+       (SELECT count(*) FROM chroot JOIN distroarchseries AS arch ON arch.id = chroot.distroarchseries
+        WHERE arch.distroseries = series.id) AS chroots
+FROM distroseries AS series JOIN distribution ON distribution.id = series.distribution
+WHERE distribution.name = %(distribution)s AND series.name = %(series)s;
+
+-- remove_series --
+-- In one statement, as its rows refer to each other; not while anything refers to it.
+WITH gone AS (
+    SELECT series.id
+    FROM distroseries AS series JOIN distribution ON distribution.id = series.distribution
+    WHERE distribution.name = %(distribution)s AND series.name = %(series)s
+), architectures AS (
+    DELETE FROM distroarchseries USING gone WHERE distroarchseries.distroseries = gone.id
+)
+DELETE FROM distroseries USING gone WHERE distroseries.id = gone.id;
+
 -- chroots --
 SELECT distribution.name || '/' || series.name || '/' || arch.architecture AS distroarchseries, chroot.pocket,
        alias.filename, content.sha256, content.size, chroot.created, chroot.held_back

@@ -115,3 +115,21 @@ def test_a_builder_has_restricted_tags(hoary: Command) -> None:
 def test_an_architecture_that_nobody_knows_is_called_one(hoary: Command) -> None:
     ran = hoary("series", "add", "ubuntu/breezy", "--arch", "vax")
     assert (ran.code, ran.err.startswith("buildd-master: no architecture 'vax' here (there are: amd64, ")) == (2, True)
+
+
+def test_an_archive_is_shown_with_what_happened_to_it(hoary: Command) -> None:
+    hoary("archive", "add", "ubuntu/ann/ppa", "--private", "--tag", "big", "--memory", "4G")
+    hoary("archive", "set", "ubuntu/ann/ppa", "--score", "-50")
+    lines = hoary("archive", "show", "ubuntu/ann/ppa").out.splitlines()
+    assert lines[1] == "purpose       PPA: its builds are untrusted"
+    assert {"owner         ann", "score         -50", "tags          big", "private       yes"} <= set(lines)
+    assert lines[-1].endswith("relative_score = -50  archive set ubuntu/ann/ppa")
+    ran = hoary("archive", "show", "ubuntu/ann/pap")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+
+
+def test_a_series_that_was_misspelt_is_removed(hoary: Command) -> None:
+    hoary("series", "add", "ubuntu/haory", "--arch", "i386")
+    assert hoary("series", "remove", "ubuntu/haory").out == "removed series ubuntu/haory: i386\n"
+    assert set(series(hoary)) == {"ubuntu/hoary/amd64", "ubuntu/hoary/i386"}
+    assert hoary("series", "remove", "ubuntu/haory").code == 2

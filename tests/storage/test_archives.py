@@ -9,6 +9,8 @@ import pytest
 from storage.errors import (
     ArchiveExists,
     BadValue,
+    ChrootInUse,
+    SeriesInUse,
     UnknownArchive,
     UnknownComponent,
     UnknownFamily,
@@ -16,7 +18,17 @@ from storage.errors import (
     UnknownSeries,
     UnknownSource,
 )
-from storage.records import ArchivePurpose, NamedFile, NewSource, Pocket, PublishingStatus, SeriesStatus, Urgency
+from storage.records import (
+    ArchivePurpose,
+    BuildState,
+    NamedFile,
+    NewSource,
+    Outcome,
+    Pocket,
+    PublishingStatus,
+    SeriesStatus,
+    Urgency,
+)
 from storage.words import dsc_of
 from tests.fix_storage import Stage, named, stored
 
@@ -193,6 +205,41 @@ def test_a_chroot_is_added_or_updated_and_never_doubled(stage: Stage) -> None:
         bar = stage.library.add(stored("bar"), "bar.tar.gz")
         stage.archives.set_chroot(where.id, Pocket.RELEASE, bar.id)
     assert [chroot.filename for chroot in stage.archives.chroots()] == ["bar.tar.gz"]
+
+
+def test_a_chroot_is_removed_but_not_under_a_running_build(stage: Stage) -> None:
+    where = stage.archives.distroarchseries("ubuntu/hoary/i386")
+    job = stage.job()
+    attempt = stage.claim(job, stage.builder())
+    before = stage.archives.chroots()
+    told = rf"running builds \({job.build}\): .*give-back {job.build}`"
+    with pytest.raises(ChrootInUse, match=told), stage.acting("cli"):
+        stage.archives.remove_chroot(where.id, Pocket.RELEASE)
+    with pytest.raises(UnknownSeries, match="UPDATES"), stage.acting("cli"):
+        stage.archives.remove_chroot(where.id, Pocket.UPDATES)
+    assert stage.archives.chroots() == before
+    with stage.acting("queue"):
+        stage.queue.record(attempt.id, Outcome.LOST, "", build_state=BuildState.NEEDSBUILD, keep_job=True)
+    with stage.acting("cli"):
+        assert (stage.archives.remove_chroot(where.id, Pocket.RELEASE),) == before
+    assert stage.archives.chroots() == ()
+    assert not stage.queue.job(job.id).has_chroot
+
+
+def test_a_series_is_removed_only_if_it_has_nothing(stage: Stage) -> None:
+    with stage.acting("cli"):
+        stage.archives.add_series("ubuntu", "haory", {"i386": "x86", "amd64": "amd64"}, nominated_archindep="i386")
+    with stage.acting("cli"):
+        removed = stage.archives.remove_series("ubuntu", "haory")
+    assert [str(one) for one in removed] == ["ubuntu/haory/amd64", "ubuntu/haory/i386"]
+    assert [str(one) for one in stage.archives.series()] == ["ubuntu/hoary/i386"]
+    with pytest.raises(UnknownSeries), stage.acting("cli"):
+        stage.archives.remove_series("ubuntu", "haory")
+    stage.build()
+    has = "ubuntu/hoary has 1 builds, 1 publications, 1 chroots: it stays"
+    with pytest.raises(SeriesInUse, match=has), stage.acting("cli"):
+        stage.archives.remove_series("ubuntu", "hoary")
+    assert [str(one) for one in stage.archives.series()] == ["ubuntu/hoary/i386"]
 
 
 def test_a_chroot_needs_a_series_and_a_file(stage: Stage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -182,6 +183,13 @@ def test_a_job_behind_a_better_one_learns_which_job_takes_the_builder() -> None:
 def test_a_running_job_has_no_position_and_no_reason() -> None:
     found = answer(a_job(1, builder="bob", state=BuildState.BUILDING), idle())
     assert (found.position, found.job_reason, found.builders, found.eligible_now) == (None, None, (), None)
+
+
+def test_jobs_that_nobody_gets_are_counted_by_their_reasons_but_for_those_that_run() -> None:
+    jobs = (a_job(1, family="arm64"), a_job(2, family="arm64"), a_job(3, has_chroot=False), a_job(4))
+    running = a_job(5, family="arm64", builder="gone", state=BuildState.BUILDING)
+    seen = Snapshot((*jobs, running), (idle(),))
+    assert seen.stuck == {ReasonCode.NO_CAPABLE_BUILDER: 2, ReasonCode.NO_CHROOT: 1}
 
 
 def test_a_job_that_does_not_exist_is_not_explained() -> None:
@@ -368,6 +376,8 @@ def test_explain_says_eligible_now_exactly_if_dispatch_would_give_the_job_away(
         for pair in order.pairs
     }
     snapshot = Snapshot(tuple(jobs), tuple(sorted(seen, key=lambda view: view.builder.name)), farm)
+    reasons = [found.job_reason for job in jobs if (found := snapshot.explain(job.id)) is not None]
+    assert snapshot.stuck == Counter(reason.code for reason in reasons if reason is not None)
     for job in jobs:
         found = snapshot.explain(job.id)
         assert found is not None
