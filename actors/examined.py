@@ -88,7 +88,7 @@ class Examined:
         if self._mailbox is None:
             return ""
         left = max(0.0, self._mailbox.until - time.monotonic())
-        return f"for {left:.0f} s more, {len(self._mailbox.waiting())} messages held"
+        return f"for {left:.0f} s more, {_messages(len(self._mailbox.waiting()))} held"
 
     def obey(self, order: ConsoleOrder, sender: ActorAddress) -> None:
         """Do what the console asks, and answer."""
@@ -177,7 +177,7 @@ class Examined:
         letters = tuple(mailbox.empty())
         for message, sender in letters:
             self._actor.handle(message, sender)
-        return f"{len(letters)} messages"
+        return _messages(len(letters))
 
     def _step(self) -> Held:
         if self._mailbox is None:
@@ -198,3 +198,7 @@ class Examined:
         if self._mailbox is not None:
             left, waiting = max(0.0, self._mailbox.until - time.monotonic()), self._mailbox.waiting()
         return Held(self._actor.name, self._actor.generation, left, waiting, handled, refused)
+
+
+def _messages(number: int) -> str:
+    return f"{number} message{'' if number == 1 else 's'}"

@@ -86,7 +86,8 @@ class DeedCommands:
     def do_freeze(self, line: Line) -> None:
         """Hold the mailbox of a builder's actor.
 
-        For 30 s unless told otherwise, and 600 s at most.  It reads nothing from its slave, which builds on; it gets no job (`builder_frozen`), and thaws by itself.
+        For 30 s unless told otherwise, and 600 s at most.  It reads nothing from its slave, which builds on; it gets no
+        job (`builder_frozen`), and thaws by itself.
         """
         name, rest = line.name()
         here = find(self._farm, name)
@@ -106,7 +107,7 @@ class DeedCommands:
             raise BadCommand(f"{here.name} is no builder's actor, and never frozen")
         self._deeds.thaw(here, self._reason(line))
         held = self._ask(here, Thaw(self._farm.who))
-        self._screen.report(line, f"{here.name} goes on, {held.handled} were held", handled=held.handled)
+        self._screen.report(line, f"{here.name} goes on; held were {held.handled}", handled=held.handled)
 
     def do_step(self, line: Line) -> None:
         """Have a frozen actor handle the oldest message that is held, or what its slave said."""

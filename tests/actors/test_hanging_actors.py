@@ -54,7 +54,7 @@ def test_an_actor_that_is_frozen_for_longer_than_it_may_hang_lives_and_thaws_by_
     queue = farm.generation("queue")
     farm.kill("queue")
     farm.wait_generation("queue", queue + 1)
-    wait_until(lambda: "1 messages held" in farm.said("frog").frozen)
+    wait_until(lambda: "1 message held" in farm.said("frog").frozen)
     wait_until(lambda: farm.said("frog").frozen == "")
     assert farm.generation("frog") == frog.generation
     assert dict(farm.said("frog").state)["moved"] == str(int(moved) + 1)

@@ -109,7 +109,7 @@ def test_it_thaws_by_itself_when_the_last_freeze_has_passed() -> None:
     examined.holds(Ready("bob", 1, 1), Ready("bob", 1, 1), BOB)
     assert not examined.holds(timer(first), timer(first), BOB)
     examined.woken(first)
-    assert examined.words().endswith("1 messages held")
+    assert examined.words().endswith("1 message held")
     examined.woken(second)
     assert examined.words() == ""
     assert bob.done == [(7,), Ready("bob", 1, 1)]

@@ -24,7 +24,11 @@ DOCUMENT = PROJECT / "docs" / "console.md"
 _WIDE = 150  #: characters of a line, more are cut off
 _BLOCK = re.compile(r"(<!-- tour: ([\w -]+) -->\n```text\n)(.*?)(```\n)", re.DOTALL)
 _ROW = re.compile(r" *(supervisor|queue|nursery-1|bob|eve) +\w+ +\d+ +\d+ ")
-_CHANCE = ((r"bob handled .*", "bob handled"), (r", last \w+", ""))  # a timer may come in between
+_CHANCE = (
+    (r"bob handled .*", "bob handled"),
+    (r", last \w+", ""),
+    (r"held were .*", "held were"),
+)  # a timer may come in between
 _HEARTBEATS = re.compile(r"TimeCame$|SlaveSaid\(Heartbeat\)|→ (Send\(Heartbeat\)|Tell\(RuntimeChanged\))$")
 
 
