@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from cli.output import console, when
+from cli.output import console, say, when
 from cli.tables import Rows
 from storage.records import Event
 
 LAST = 10  #: events that are shown
+_NARROW: Final = 72  #: columns below which a table of events would fold its words letter by letter
 
 #: Columns that say no more than the event's own time does.
 _TIMES: Final = frozenset({"created", "started", "ended", "accepted", "buildstart", "since"})
@@ -38,7 +39,17 @@ def print_story(events: Sequence[Event]) -> None:
 
 
 def print_events(events: Iterable[Event], empty: str) -> None:
-    """Print events of any subjects, oldest first; the line `empty` if there are none."""
+    """Print events of any subjects, oldest first; the line `empty` if there are none.
+
+    They are a table, or on a narrow terminal lines that it wraps.
+    """
+    out = console()
+    if out.is_terminal and out.width < _NARROW:
+        events = tuple(events)
+        for event in events:
+            say(line(event))
+        if events:
+            return
     rows = Rows(
         "EVENT", "WHEN", "WHO", "SUBJECT", "WHAT", "WHY", right=("EVENT",), fold=("WHAT", "WHY"), less=("EVENT",)
     )

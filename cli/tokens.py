@@ -67,7 +67,17 @@ def list_tokens(
     if as_json:
         print_json({"tokens": [_document(one) for one in tokens]})
         return
-    rows = Rows("TOKEN", "PERSON", "STATE", "CREATED", "USED", "LABEL", right=("TOKEN",), fold=("LABEL",))
+    rows = Rows(
+        "TOKEN",
+        "PERSON",
+        "STATE",
+        "CREATED",
+        "USED",
+        "LABEL",
+        right=("TOKEN",),
+        fold=("LABEL",),
+        less=("CREATED", "USED"),
+    )
     for one in tokens:
         used = ago(one.last_used) if one.last_used else "never"
         rows.add(str(one.id), one.person, _state(one), when(one.created), used, one.label)

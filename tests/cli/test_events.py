@@ -7,11 +7,21 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
 from storage.records import Attempt, BuildState, Limits, NotOkKind, Outcome, Pick
 from tests.fix_cli import Command
 from tests.fix_storage import Farm as StageFarm
 from tests.fix_storage import left
+
+
+def test_events_on_a_narrow_terminal_are_lines_that_it_wraps(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    command("builder", "add", "frog", "buildd://frog:8221", "--family", "amd64")
+    for columns, lines in ((60, 1), (120, 2)):  # a table has its headings
+        monkeypatch.setattr("cli.stories.console", lambda width=columns: Console(width=width, force_terminal=True))
+        shown = command("events", "--builder", "frog").out
+        assert shown.count("\n") == lines
+        assert ("insert url=buildd://frog:8221  (builder add frog)" in shown) == (lines == 1)
 
 
 def dispatch(farm: StageFarm, build: int, builder: str = "bob") -> Attempt:
