@@ -35,7 +35,8 @@ class Agenda:
 
     def after(self, seconds: float, act: Callable[..., object], *args: Any) -> None:  # noqa: ANN401 - what `act` takes
         """Call `act` in so many seconds."""
-        self.at(self.now + seconds, act, *args)
+        self._count += 1
+        heappush(self._entries, (self.now + seconds, self._count, act, args))
 
     def run(self, until: float, after_step: Callable[[], object] | None = None) -> None:
         """Let happen what is due before second `until`, and come to that second.

@@ -8,7 +8,7 @@ objects; one of them in `HONESTY` goes through the real codec, and must come out
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import Enum
+from enum import IntEnum
 from typing import Final, Protocol
 
 from protocol.codec import decode, encode
@@ -20,7 +20,7 @@ RETRANSMITTED: Final = 0.7  #: seconds after a cut until TCP tries again
 _PREFIX: Final = 4  #: bytes of a frame's length
 
 
-class Way(Enum):
+class Way(IntEnum):
     """A direction."""
 
     TO_SLAVE = 0
@@ -42,6 +42,7 @@ class Cable:
 
     Attributes:
         slow: so many times the latency.
+        cuts: how often each way is cut.
         watched: heartbeats are sent and heard as messages, one by one, because something may keep them from coming.
     """
 
@@ -51,28 +52,28 @@ class Cable:
         self.latency = latency
         self.slow = 1.0
         self.watched = 0
-        self._cuts = {Way.TO_SLAVE: 0, Way.TO_MASTER: 0}
+        self.cuts = [0, 0]
         self._waiting: list[Callable[[], None]] = []
         self._passed = 0
 
     @property
     def whole(self) -> bool:
         """Whether everything passes, both ways."""
-        return not any(self._cuts.values())
+        return not any(self.cuts)
 
     def passes(self, way: Way) -> bool:
         """Return whether anything passes this way."""
-        return self._cuts[way] == 0
+        return self.cuts[way] == 0
 
     def cut(self, *ways: Way) -> None:
         """Let nothing pass; as often as it is cut it must be mended."""
         for way in ways:
-            self._cuts[way] += 1
+            self.cuts[way] += 1
 
     def mend(self, *ways: Way) -> None:
         """Let things pass again, where nothing else keeps them; what has waited comes a moment later."""
         for way in ways:
-            self._cuts[way] -= 1
+            self.cuts[way] -= 1
         waiting, self._waiting = self._waiting, []
         for again in waiting:
             self.agenda.after(RETRANSMITTED, again)
@@ -151,11 +152,12 @@ class Connection:
 
     def _send(self, lane: _Lane, what: Sequence[Message] | str) -> None:
         cable = self._cable
-        if lane.held or lane.stopped or not cable.passes(lane.way):
+        if lane.held or lane.stopped or cable.cuts[lane.way]:
             lane.held.append(what)
             self._wait(lane)
             return
-        lane.ends_at = max(cable.agenda.now + cable.delay(), lane.ends_at)
+        arrives_at = cable.agenda.now + cable.latency * cable.slow
+        lane.ends_at = max(lane.ends_at, arrives_at)
         cable.agenda.at(lane.ends_at, self._arrive, lane, what)
 
     def _wait(self, lane: _Lane) -> None:
@@ -171,7 +173,7 @@ class Connection:
 
     def _arrive(self, lane: _Lane, what: Sequence[Message] | str) -> None:
         cable = self._cable
-        if lane.stopped or not cable.passes(lane.way):
+        if lane.stopped or cable.cuts[lane.way]:
             lane.stopped.append(what)
             self._wait(lane)
         elif lane.closed:

@@ -86,6 +86,7 @@ class Ledger:
         self._agenda = agenda
         self._contents = contents
         self._step = hours * 3600.0 / _CURVE
+        self._look_at = 0.0
         self._dispatched = 0
         self._mixed_up: set[tuple[int, int]] = set()
         self._accepted: defaultdict[int, int] = defaultdict(int)  # build → times FULLYBUILT
@@ -104,11 +105,12 @@ class Ledger:
         act = _ROWS.get(table)
         if act is not None:
             act(self, before, after)
-            if not self.curve or self._agenda.now >= self.curve[-1].at + self._step:
+            if self._agenda.now >= self._look_at:
                 self.look()
 
     def look(self) -> None:
         """Add a point to the curve."""
+        self._look_at = self._agenda.now + self._step
         registered = len(self._registered)
         self.curve.append(Point(self._agenda.now, len(self.waiting), self.running, registered, len(self._ok)))
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 from storage.errors import BadValue
@@ -30,6 +31,8 @@ RANGES: Final[Mapping[str, tuple[int, int]]] = {
     "disk_bytes": (MIB, 1 << 50),
 }
 
+_NAMES: Final = tuple(field.name for field in fields(Limits))
+
 LimitChanges = Mapping[str, int | None]  #: by name; None takes back what was said
 
 _SIZES: Final = {
@@ -47,10 +50,10 @@ _UNITS: Final = ((DAY, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 def said(limits: Limits) -> dict[str, int]:
     """Return what `limits` says something about, by name."""
-    pairs = ((field.name, getattr(limits, field.name)) for field in fields(limits))
-    return {name: value for name, value in pairs if value is not None}
+    return {name: value for name in _NAMES if (value := getattr(limits, name)) is not None}
 
 
+@lru_cache(maxsize=256)  # of a farm's builds, nearly all have the same
 def in_force(settings: Limits, archive: Limits, build: Limits) -> tuple[Limits, tuple[str, ...]]:
     """Return the limits of a build, and where those are from that are not from the settings.
 

@@ -172,7 +172,7 @@ class MemoryBuilders:
         if held is not None:
             self._farm.fence_attempt(held, f"builder {name} was removed")
         for row in [row for row in self._farm.table("buildqueue").values() if row.assigned == name]:
-            self._farm.put("buildqueue", row.id, replace(row, assigned=None))
+            self._farm.put("buildqueue", row.id, row._replace(assigned=None))
         self._farm.put("builder", name, None)
         self._farm.put("builder_runtime", name, None)
 

@@ -340,7 +340,7 @@ class MemoryArchives:
         row: ChrootRow | None = self._farm.table("chroot").get((distroarchseries, pocket))
         if row is None:
             raise UnknownSeries(f"chroot {pocket} of series {distroarchseries}")
-        self._farm.put("chroot", (distroarchseries, pocket), replace(row, held_back=""))
+        self._farm.put("chroot", (distroarchseries, pocket), row._replace(held_back=""))
         return self._chroot(self._farm.table("chroot")[distroarchseries, pocket])
 
     def remove_chroot(self, distroarchseries: int, pocket: Pocket) -> Chroot:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 from storage.errors import (
@@ -72,7 +71,7 @@ class MemoryBuilds:
             raise BuildExists(build_exists(there), there.id)
         number = 0 if there is None else farm.table("build")[there.id].again + 1
         row = BuildRow(farm.number("build"), source, archive, distroarchseries, pocket, arch_indep, farm.now(), number)
-        row = replace(row, tags=tuple(sorted({*tags})))
+        row = row._replace(tags=tuple(sorted({*tags})))
         farm.put("build", row.id, row)
         return self.get(row.id)
 
@@ -107,7 +106,7 @@ class MemoryBuilds:
         if job is not None:
             self._forget_failures(build)
             waiting: JobRow = self._farm.table("buildqueue")[job]
-            self._farm.put("buildqueue", job, replace(waiting, cooling_until=None, given_back=0))
+            self._farm.put("buildqueue", job, waiting._replace(cooling_until=None, given_back=0))
         return self.queue(build)
 
     def give_back(self, build: int, why: str = "", *, exclude_seconds: float | None = None) -> Job:
@@ -120,7 +119,7 @@ class MemoryBuilds:
             raise self._impossible(row, BuildState.NEEDSBUILD)
         if exclude_seconds is not None:
             until = self._farm.now() + timedelta(seconds=exclude_seconds)
-            self._farm.put("attempt", held, replace(self._farm.table("attempt")[held], excluded_until=until))
+            self._farm.put("attempt", held, self._farm.table("attempt")[held]._replace(excluded_until=until))
         self._farm.fence_attempt(held, given_back(why))
         return self.job(build)
 
@@ -134,7 +133,7 @@ class MemoryBuilds:
             raise UnknownBuilder(builder)
         self._row(build)
         job = self.job(build).id
-        self._farm.put("buildqueue", job, replace(self._farm.table("buildqueue")[job], assigned=builder))
+        self._farm.put("buildqueue", job, self._farm.table("buildqueue")[job]._replace(assigned=builder))
         return self.job(build)
 
     def get(self, build: int) -> Build:
@@ -202,7 +201,7 @@ class MemoryBuilds:
         """See `Builds.change_limits`."""
         check_limits(limits)
         row = self._row(build)
-        self._farm.put("build", build, replace(row, limits=changed(row.limits, limits)))
+        self._farm.put("build", build, row._replace(limits=changed(row.limits, limits)))
         return self.get(build)
 
     def cancel(self, build: int, why: str = "") -> BuildState:
@@ -253,7 +252,7 @@ class MemoryBuilds:
     def _forget_failures(self, build: int) -> None:
         for row in tuple(self._farm.table("attempt").values()):
             if row.build == build and row.excluded_until is not None:
-                self._farm.put("attempt", row.id, replace(row, excluded_until=None))
+                self._farm.put("attempt", row.id, row._replace(excluded_until=None))
 
     def _impossible(self, row: BuildRow, wanted: BuildState) -> ImpossibleMove:
         return ImpossibleMove(row.id, row.state, wanted, self._farm.story(f"build:{row.id}"))

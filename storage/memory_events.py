@@ -116,7 +116,10 @@ def _in_words(number: int, line: Line) -> Event:
 
 def _plain(row: Any) -> dict[str, object] | None:  # noqa: ANN401 - a row of any table
     """Return a row as JSON would have it."""
-    return None if row is None else {field.name: _plain_value(getattr(row, field.name)) for field in fields(row)}
+    if row is None:
+        return None
+    names = getattr(row, "_fields", None) or [field.name for field in fields(row)]  # a tuple or a dataclass
+    return {name: _plain_value(getattr(row, name)) for name in names}
 
 
 def _plain_value(value: object) -> object:

@@ -21,7 +21,7 @@ class Indexes:
     """The indexes.
 
     Attributes:
-        open_by_build, open_by_builder: open attempts.
+        open_by_build, open_by_builder: open attempts; open_rows: their rows, by build.
         jobs_by_build: jobs.
         sources_by_name: releases of this name and version.
         builds_by_source, places_by_source: builds and publications of a release.
@@ -41,6 +41,7 @@ class Indexes:
         """Begin with nothing."""
         self.open_by_build: dict[int, UUID] = {}
         self.open_by_builder: dict[str, UUID] = {}
+        self.open_rows: dict[int, Any] = {}
         self.jobs_by_build: dict[int, int] = {}
         self.sources_by_name: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         self.builds_by_source: defaultdict[int, list[int]] = defaultdict(list)
@@ -66,8 +67,13 @@ class Indexes:
 
     def _note_attempt(self, key: Any, before: Any, row: Any) -> None:  # noqa: ANN401 - rows of `attempt`
         self.attempts_seen.pop(key, None)
-        for index, column in ((self.open_by_build, "build"), (self.open_by_builder, "builder")):
-            _keep_open(index, column, before, row)
+        if before is not None and self.open_by_build.get(before.build) == before.id:
+            del self.open_by_build[before.build], self.open_rows[before.build]
+        if before is not None and self.open_by_builder.get(before.builder) == before.id:
+            del self.open_by_builder[before.builder]
+        if row is not None and row.outcome is None:
+            self.open_by_build[row.build] = self.open_by_builder[row.builder] = row.id
+            self.open_rows[row.build] = row
         for one, there in ((before, False), (row, True)):
             if one is None:
                 continue
@@ -186,11 +192,3 @@ def _keep_both(index: defaultdict[Any, list[Any]], column: str, key: Hashable, b
     """Keep a row findable by a column of it that never changes."""
     if before is None or row is None:
         _keep(index, getattr(row or before, column), key, there=row is not None)
-
-
-def _keep_open(index: dict[Any, UUID], column: str, before: Any, after: Any) -> None:  # noqa: ANN401 - rows of `attempt`
-    """Keep open attempts findable."""
-    if before is not None and index.get(getattr(before, column)) == before.id:
-        del index[getattr(before, column)]
-    if after is not None and after.outcome is None:
-        index[getattr(after, column)] = after.id

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 
 from storage.limits import LimitChanges, changed, check_limits
@@ -65,4 +64,4 @@ class MemoryMaking:
         for build in builds:
             row: BuildRow = self._farm.table("build")[build]
             wanted = row.tags if tags is None else tuple(sorted({*tags}))
-            self._farm.put("build", build, replace(row, limits=changed(row.limits, limits), tags=wanted))
+            self._farm.put("build", build, row._replace(limits=changed(row.limits, limits), tags=wanted))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from storage.memory_rows import MemoryFarm, PublicationRow
 from storage.records import BuildState, Publication, PublishingStatus
@@ -48,7 +47,7 @@ class MemoryPublications:
         rows = self._farm.table("publication")
         for number in publications:
             if number in rows:
-                self._farm.put("publication", number, replace(rows[number], status=status))
+                self._farm.put("publication", number, rows[number]._replace(status=status))
 
     def waiting_for_nothing(self, publications: Sequence[int]) -> int:
         """See `Publications.waiting_for_nothing`."""

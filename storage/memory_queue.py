@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -128,7 +127,7 @@ class MemoryBuildQueue:
             now = self._farm.now()
             building = self._farm.table("build")[row.build].state == BuildState.BUILDING
             deadline = now + timedelta(seconds=row.wall_seconds) if building else row.deadline
-            self._farm.put("attempt", attempt, replace(row, accepted=now, deadline=deadline))
+            self._farm.put("attempt", attempt, row._replace(accepted=now, deadline=deadline))
         return True
 
     def gathering(self, attempt: UUID, seconds: float = 3600.0) -> bool:
@@ -139,7 +138,7 @@ class MemoryBuildQueue:
         if self._farm.table("build")[row.build].state == BuildState.BUILDING:
             self._farm.move_build(row.build, BuildState.GATHERING)
             deadline = self._farm.now() + timedelta(seconds=seconds)
-            self._farm.put("attempt", attempt, replace(row, deadline=deadline))
+            self._farm.put("attempt", attempt, row._replace(deadline=deadline))
         return True
 
     def prolong(self, attempt: UUID, seconds: float) -> None:
@@ -148,7 +147,7 @@ class MemoryBuildQueue:
         if row is None or self._farm.table("build")[row.build].state == BuildState.CANCELLING:
             return
         deadline = max(row.deadline, self._farm.now() + timedelta(seconds=seconds))
-        self._farm.put("attempt", attempt, replace(row, deadline=deadline))
+        self._farm.put("attempt", attempt, row._replace(deadline=deadline))
 
     def record(
         self,
@@ -190,8 +189,7 @@ class MemoryBuildQueue:
         logged = None if log is None else self._name(log)
         ended = self._farm.now()
         excluded = None if exclude_seconds is None else ended + timedelta(seconds=exclude_seconds)
-        closed = replace(
-            row,
+        closed = row._replace(
             outcome=outcome,
             ended=ended,
             text=text,
@@ -227,14 +225,13 @@ class MemoryBuildQueue:
         """See `BuildQueue.set_manual_score`."""
         check_score(score)
         self.job(job)
-        self._farm.put("buildqueue", job, replace(self._farm.table("buildqueue")[job], manual_score=score))
+        self._farm.put("buildqueue", job, self._farm.table("buildqueue")[job]._replace(manual_score=score))
         return self.job(job)
 
     def overdue(self, grace_seconds: float = 0.0) -> tuple[Attempt, ...]:
         """See `BuildQueue.overdue`."""
         limit = self._farm.now() - timedelta(seconds=grace_seconds)
-        rows = self._farm.table("attempt")
-        late = [row for row in map(rows.__getitem__, self._farm.open_by_build.values()) if row.deadline <= limit]
+        late = [row for row in self._farm.open_rows.values() if row.deadline <= limit]
         return tuple(map(attempt_of, sorted(late, key=lambda row: (row.deadline, row.id))))
 
     def _cool_down(self, job: int, seconds: float | None) -> None:
@@ -242,10 +239,10 @@ class MemoryBuildQueue:
         if row is None:
             return
         if seconds is None:
-            cooled = replace(row, cooling_until=None, given_back=0) if row.given_back else row
+            cooled = row._replace(cooling_until=None, given_back=0) if row.given_back else row
         else:
             until = self._farm.now() + timedelta(seconds=seconds)
-            cooled = replace(row, cooling_until=until, given_back=min(row.given_back, 1_000_000) + 1)
+            cooled = row._replace(cooling_until=until, given_back=min(row.given_back, 1_000_000) + 1)
         self._farm.put("buildqueue", job, cooled)
 
     def _seen(self, row: AttemptRow) -> Attempt:
@@ -256,9 +253,7 @@ class MemoryBuildQueue:
         return seen
 
     def _open(self) -> list[AttemptRow]:
-        rows = self._farm.table("attempt")
-        held = [rows[attempt] for attempt in self._farm.open_by_build.values()]
-        return sorted(held, key=lambda row: (row.started, row.id))
+        return sorted(self._farm.open_rows.values(), key=lambda row: (row.started, row.id))
 
     def _held(self, attempt: UUID) -> AttemptRow | None:
         row: AttemptRow | None = self._farm.table("attempt").get(attempt)
@@ -303,7 +298,7 @@ class MemoryBuildQueue:
         )
         farm.put("attempt", attempt.id, attempt)
         farm.move_build(build.id, BuildState.BUILDING, started=now, why="")
-        farm.put("buildqueue", row.id, replace(row, builder=builder.name, buildstart=now))
+        farm.put("buildqueue", row.id, row._replace(builder=builder.name, buildstart=now))
         return attempt
 
     def _job(self, row: JobRow) -> Job:
@@ -388,7 +383,10 @@ class MemoryBuildQueue:
             version=source.version,
             chroot=NamedFile(chroot.filename, chroot.sha256, chroot.size, chroot.sha1),
             files=tuple(
-                replace(file, sha1=contents[file.sha256].sha1 if file.sha256 in contents else "") for file in files
+                NamedFile(
+                    file.filename, file.sha256, file.size, contents[file.sha256].sha1 if file.sha256 in contents else ""
+                )
+                for file in files
             ),
             dsc=next(file.filename for file in files if file.sha256 == source.dsc),
             architecture=series.architecture,

@@ -7,11 +7,9 @@ undo and writes the event.  Clock and ids are given, so that a simulation is the
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid4
 
 from storage.errors import BadValue, ImpossibleMove
@@ -49,8 +47,7 @@ COMPONENTS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class AliasRow:
+class AliasRow(NamedTuple):
     """`library_alias`."""
 
     id: int
@@ -60,8 +57,7 @@ class AliasRow:
     created: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class ChrootRow:
+class ChrootRow(NamedTuple):
     """`chroot`."""
 
     id: int
@@ -72,8 +68,7 @@ class ChrootRow:
     held_back: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRow:
+class SourceRow(NamedTuple):
     """`source_release`."""
 
     id: int
@@ -86,8 +81,7 @@ class SourceRow:
     created: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class PublicationRow:
+class PublicationRow(NamedTuple):
     """`publication`."""
 
     id: int
@@ -100,8 +94,7 @@ class PublicationRow:
     created: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class BuildRow:
+class BuildRow(NamedTuple):
     """`build`."""
 
     id: int
@@ -117,13 +110,12 @@ class BuildRow:
     why: str = ""
     started: datetime | None = None
     ended: datetime | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
     tags: tuple[str, ...] = ()
     suspect: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class JobRow:
+class JobRow(NamedTuple):
     """`buildqueue`."""
 
     id: int
@@ -137,8 +129,7 @@ class JobRow:
     given_back: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptRow:
+class AttemptRow(NamedTuple):
     """`attempt`."""
 
     id: UUID
@@ -156,7 +147,7 @@ class AttemptRow:
     outcome: Outcome | None = None
     text: str = ""
     log: int | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
     limits_from: tuple[str, ...] = ()
     excluded_until: datetime | None = None
     charged: bool = False
@@ -164,8 +155,7 @@ class AttemptRow:
     verdict: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BuildFileRow:
+class BuildFileRow(NamedTuple):
     """`build_file`."""
 
     build: int
@@ -173,15 +163,13 @@ class BuildFileRow:
     alias: int
 
 
-@dataclass(frozen=True, slots=True)
-class TeamRow:
+class TeamRow(NamedTuple):
     """`team`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class MemberRow:
+class MemberRow(NamedTuple):
     """`team_member`."""
 
     team: str
@@ -192,12 +180,44 @@ Watcher = Callable[[str, Any, Any], None]  #: table, row before, row after (None
 Undo = tuple[str, Hashable, Any, Any]  #: table, key, row before (None: there was none), row after
 
 
+class Acting:
+    """One transaction of `MemoryFarm`, as a context."""
+
+    __slots__ = ("_before", "_farm", "_journal", "_said")
+
+    def __init__(self, farm: MemoryFarm, who: str, why: str, cause: int | None) -> None:
+        self._farm = farm
+        self._said = (who, why, cause)
+        self._journal: list[Undo] = []
+
+    def __enter__(self) -> None:
+        """Begin."""
+        farm = self._farm
+        self._before = (farm.who, farm.why, farm.cause, len(farm.events), farm.journal)
+        farm.who, farm.why, farm.cause = self._said
+        farm.journal = self._journal
+
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        """Commit, or undo what was done."""
+        farm, outer = self._farm, self._before[4]
+        try:
+            if kind is not None:
+                farm.undo(self._journal, self._before[3])
+            elif outer is not None:
+                outer.extend(self._journal)
+            else:
+                farm.committed(self._journal)
+        finally:
+            farm.who, farm.why, farm.cause, _, farm.journal = self._before
+
+
 class MemoryFarm(Indexes):
     """All tables of one farm, in memory.
 
     Attributes:
         now: what the database's `now()` is.
         events: the event log.
+        journal: what is done in the present transaction; None: there is none.
     """
 
     def __init__(
@@ -215,7 +235,7 @@ class MemoryFarm(Indexes):
         self.watchers: list[Watcher] = []  #: told of every row that was put, once that is committed
         self._tables: defaultdict[str, dict[Any, Any]] = defaultdict(dict)
         self._numbers: defaultdict[str, int] = defaultdict(int)
-        self._journal: list[Undo] | None = None
+        self.journal: list[Undo] | None = None
         for name, architectures in FAMILIES.items():
             self._tables["processor_family"][name] = ProcessorFamily(name, architectures)
         self._tables["component"].update({name: name for name in COMPONENTS})
@@ -230,40 +250,39 @@ class MemoryFarm(Indexes):
         self._numbers[table] += 1
         return self._numbers[table]
 
-    @contextmanager
-    def acting(self, who: str, why: str = "", cause: int | None = None) -> Iterator[None]:
-        """Run a transaction; an error undoes it.  See `storage.database.acting`."""
-        before = (self.who, self.why, self.cause, len(self.events), self._journal)
-        journal: list[Undo] = []
-        self.who, self.why, self.cause, self._journal = who, why, cause, journal
-        try:
-            yield
-        except BaseException:
-            for table, key, row, _after in reversed(journal):
-                self._set(table, key, row)
-            self.events.cut(before[3])
-            raise
-        else:
-            if before[4] is not None:
-                before[4].extend(journal)
-            elif self.watchers:
-                for table, _key, row, after in journal:
-                    self._tell(table, row, after)
-        finally:
-            self.who, self.why, self.cause, _, self._journal = before
+    def acting(self, who: str, why: str = "", cause: int | None = None) -> Acting:
+        """Return a transaction to enter; an error undoes it.  See `storage.database.acting`."""
+        return Acting(self, who, why, cause)
 
     def put(self, table: str, key: Hashable, row: Any) -> None:  # noqa: ANN401 - a row of any table
         """Insert, change or (None) delete a row, and write the event."""
-        before = self._tables[table].get(key)
-        if before == row:
+        rows = self._tables[table]
+        before = rows.get(key)
+        if before is row or before == row:
             return
-        if self._journal is not None:
-            self._journal.append((table, key, before, row))
-        self._set(table, key, row)
+        self.note(table, key, before, row)
+        if row is None:
+            del rows[key]
+        else:
+            rows[key] = row
         if table in SUBJECTS:
-            self._record(table, before, row)
-        if self._journal is None:
-            self._tell(table, before, row)
+            self.events.add(Line(self.now(), self.who, self.why, self.cause, table, before, row))
+        if self.journal is not None:
+            self.journal.append((table, key, before, row))
+        else:
+            self.committed([(table, key, before, row)])
+
+    def undo(self, journal: list[Undo], events: int) -> None:
+        """Undo what was done in a transaction; only so many events were there before."""
+        for table, key, row, _after in reversed(journal):
+            self._set_back(table, key, row)
+        self.events.cut(events)
+
+    def committed(self, journal: list[Undo]) -> None:
+        """Tell whoever watches what was done."""
+        for table, _key, row, after in journal:
+            for watcher in self.watchers:
+                watcher(table, row, after)
 
     # --- the rules of migration 0002 --------------------------------------------------------------
 
@@ -276,7 +295,7 @@ class MemoryFarm(Indexes):
         """
         row: BuildRow = self._tables["build"][build]
         if row.state == state:
-            self.put("build", build, replace(row, **columns))
+            self.put("build", build, row._replace(**columns))
             return
         if not may_move(row.state, state):
             raise ImpossibleMove(build, row.state, state, self.story(f"build:{build}"))
@@ -286,7 +305,7 @@ class MemoryFarm(Indexes):
         ended = self.now() if state.final else None
         if state.final:
             columns["suspect"] = None
-        self.put("build", build, replace(row, **columns, state=state, ended=ended))
+        self.put("build", build, row._replace(**columns, state=state, ended=ended))
         self._follow_state(build, state)
 
     def fence_attempt(self, attempt: UUID, text: str) -> bool:
@@ -294,7 +313,7 @@ class MemoryFarm(Indexes):
         row: AttemptRow = self._tables["attempt"][attempt]
         if row.outcome is not None:
             return False
-        self.put("attempt", attempt, replace(row, outcome=Outcome.FENCED, ended=self.now(), text=text))
+        self.put("attempt", attempt, row._replace(outcome=Outcome.FENCED, ended=self.now(), text=text))
         state = self._tables["build"][row.build].state
         if state in HELD:
             to = BuildState.CANCELLED if state == BuildState.CANCELLING else BuildState.NEEDSBUILD
@@ -324,21 +343,21 @@ class MemoryFarm(Indexes):
         if state in HELD:
             if state == BuildState.CANCELLING and attempt is not None:
                 soon = min(attempt.deadline, self.now() + CANCELLING)
-                self.put("attempt", attempt.id, replace(attempt, deadline=soon))
+                self.put("attempt", attempt.id, attempt._replace(deadline=soon))
             return
         if attempt is not None:
             text = self.why or f"the build was set to {state}"
-            self.put("attempt", attempt.id, replace(attempt, outcome=Outcome.FENCED, ended=self.now(), text=text))
+            self.put("attempt", attempt.id, attempt._replace(outcome=Outcome.FENCED, ended=self.now(), text=text))
         job = self.jobs_by_build.get(build)
         if job is None:
             return
         if state == BuildState.NEEDSBUILD:
             row: JobRow = self._tables["buildqueue"][job]
-            self.put("buildqueue", job, replace(row, builder=None, buildstart=None))
+            self.put("buildqueue", job, row._replace(builder=None, buildstart=None))
         else:
             self.put("buildqueue", job, None)
 
-    def _set(self, table: str, key: Hashable, row: Any) -> None:  # noqa: ANN401 - a row of any table
+    def _set_back(self, table: str, key: Hashable, row: Any) -> None:  # noqa: ANN401 - a row of any table
         """Write a row and the indexes."""
         before = self._tables[table].get(key)
         self.note(table, key, before, row)
@@ -346,10 +365,3 @@ class MemoryFarm(Indexes):
             self._tables[table].pop(key, None)
         else:
             self._tables[table][key] = row
-
-    def _tell(self, table: str, before: Any, after: Any) -> None:  # noqa: ANN401 - rows of any table
-        for watcher in self.watchers:
-            watcher(table, before, after)
-
-    def _record(self, table: str, before: Any, after: Any) -> None:  # noqa: ANN401 - rows of any table
-        self.events.add(Line(self.now(), self.who, self.why, self.cause, table, before, after))

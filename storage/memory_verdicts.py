@@ -91,7 +91,7 @@ class MemoryVerdicts:
             if last.builder == builder:
                 for one in closed:
                     if one.builder == builder:
-                        self._farm.put("attempt", one.id, replace(one, excluded_until=until))
+                        self._farm.put("attempt", one.id, one._replace(excluded_until=until))
                 again.append(row)
         return self._requeue(again, why, suspect=builder)
 
@@ -99,7 +99,7 @@ class MemoryVerdicts:
         """See `Verdicts.tried_elsewhere`."""
         row: BuildRow = self._farm.table("build")[build]
         if row.suspect == builder:
-            self._farm.put("build", build, replace(row, suspect=None))
+            self._farm.put("build", build, row._replace(suspect=None))
         builds = {one.build: self._farm.table("build")[one.build] for one in self._latest(builder)}
         return sum(one.suspect == builder and one.id != build and one.state in _TRYING for one in builds.values())
 
@@ -107,7 +107,7 @@ class MemoryVerdicts:
         """See `Verdicts.mark_builder_induced`."""
         for row in list(self._of_build(build)):
             if row.builder == builder and row.outcome == Outcome.PACKAGEFAIL:
-                self._farm.put("attempt", row.id, replace(row, builder_induced=True))
+                self._farm.put("attempt", row.id, row._replace(builder_induced=True))
 
     def hold_back_chroot(self, attempt: UUID, why: str) -> bool:
         """See `Verdicts.hold_back_chroot`."""
@@ -115,7 +115,7 @@ class MemoryVerdicts:
         chroots: dict[object, ChrootRow] = self._farm.table("chroot")
         held = [(key, row) for key, row in chroots.items() if row.alias == alias and not row.held_back]
         for key, row in held:
-            self._farm.put("chroot", key, replace(row, held_back=why))
+            self._farm.put("chroot", key, row._replace(held_back=why))
         return bool(held)
 
     # --- rows ---

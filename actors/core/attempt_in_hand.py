@@ -76,6 +76,7 @@ class AttemptInHand:
     ending: Ending | None = None  #: set once it has ended
     refusal: str = ""  #: why it must be refused, by no fault of slave or build; the builder looks after every call
     trouble: str = ""  #: what this machine's own disk said last
+    name: str = field(init=False)  #: the attempt as the wire spells it
     _log: LogFollowing = field(init=False)
     _kept_log: ResultStored | None = None
     _preparation: Preparation | None = None
@@ -88,12 +89,8 @@ class AttemptInHand:
     _reconnect_by: float | None = None  # the session is gone; then the attempt is lost
 
     def __post_init__(self) -> None:
+        self.name = str(self.order.attempt)
         self._log = LogFollowing(self.order.attempt)
-
-    @property
-    def name(self) -> str:
-        """The attempt as the wire spells it."""
-        return str(self.order.attempt)
 
     # --- beginnings -------------------------------------------------------------------------------
 

@@ -103,6 +103,7 @@ class BuilderCore:
         self._pause_until = 0.0  # no Ready before: something was refused that would only come again
         self._probed = 0  # session epoch whose probe was told of
         self._runtime = RuntimeTelling()
+        self._noted: tuple[SessionState, Stage, AttemptStage | None] | None = None  # of what it was last told
         self._left = False
         self._at = 0.0
         self._out: list[Order] = []
@@ -126,32 +127,18 @@ class BuilderCore:
         self._look_after_work()
         if not self._left:
             self._note_runtime()
-        if any(isinstance(order, (Send, SendChunk)) for order in self._out):
-            self.session.spoke(self._at)
         if self._out:
+            for order in self._out:
+                if isinstance(order, (Send, SendChunk)):
+                    self.session.spoke(self._at)
+                    break
             self.story.answered(self._stages(), self._out)
         return tuple(self._out)
 
     def _handle(self, event: Event) -> None:
-        match event:
-            case Begun():
-                self.session.begin(self._at, self._out)
-            case QueueSaid(message=message):
-                self._queue_said(message)
-            case QueueReplaced():
-                self._report_again()
-            case RowChanged() | TimersChanged():
-                self._take_up(event)
-            case Retired():
-                self._retire()
-            case Connected():
-                self.session.connected(event, self._out)
-            case ConnectionEnded(reason=reason):
-                self._connection_ended(reason, lied=event.lied, unfit=event.unfit)
-            case SlaveSaid(message=message):
-                self._slave_said(message)
-            case TimeCame():
-                self._time_came()
+        match event:  # what comes most often goes first
+            case SlaveSaid():
+                self._slave_said(event.message)
             case (
                 LogOpened()
                 | LogKept()
@@ -163,6 +150,22 @@ class BuilderCore:
             ):
                 if self.work is not None:
                     self.work.stored(event, self._out)
+            case QueueSaid():
+                self._queue_said(event.message)
+            case TimeCame():
+                self._time_came()
+            case Begun():
+                self.session.begin(self._at, self._out)
+            case QueueReplaced():
+                self._report_again()
+            case RowChanged() | TimersChanged():
+                self._take_up(event)
+            case Retired():
+                self._retire()
+            case Connected():
+                self.session.connected(event, self._out)
+            case ConnectionEnded(reason=reason):
+                self._connection_ended(reason, lied=event.lied, unfit=event.unfit)
             case _:
                 assert_never(event)
 
@@ -544,11 +547,13 @@ class BuilderCore:
 
     def _note_runtime(self) -> None:
         attempt = None if self.work is None else self.work.stage
+        done = (self.session.state, self.stage, attempt)
+        if done == self._noted and self._runtime.settled:
+            return
+        self._noted = done
         state = runtime_state(self.session, self.stage, attempt)
-        connected = self.session.open
-        if not self._runtime.told(state, connected=connected):
-            now = RuntimeChanged(self.row.name, self.generation, state, connected)
-            self._runtime.note(self._at, now, self._out)
+        now = RuntimeChanged(self.row.name, self.generation, state, self.session.open)
+        self._runtime.note(self._at, now, self._out)
 
     def _stages(self) -> tuple[Stage] | tuple[Stage, AttemptStage]:
         return (self.stage,) if self.work is None else (self.stage, self.work.stage)

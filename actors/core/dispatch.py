@@ -261,8 +261,9 @@ class Dispatch:
 
     def moves(self, at: datetime) -> bool:
         """Return whether `TriedAgain` and `TimePassed` may change anything."""
-        ended = any(heap[0][0] <= at for heap in (self._job_ends, self._builder_ends) if heap)
-        return ended or bool(self._set_aside)
+        jobs, builders = self._job_ends, self._builder_ends
+        ended = (jobs and jobs[0][0] <= at) or (builders and builders[0][0] <= at)
+        return bool(ended or self._set_aside)
 
     def job_of(self, build: int) -> int | None:
         """Return the job of `build`, waiting or running."""
@@ -286,6 +287,7 @@ class Dispatch:
         for job in read.values():
             known = self._jobs.get(job.id)
             if known is not None and not anew and job.published and job.has_chroot and (known is job or known == job):
+                self._jobs[job.id] = job  # to be known at once the next time
                 continue
             if known is not None:
                 self._unlist(known)

@@ -272,7 +272,7 @@ class Outbox:
 
     def repeats(self, at: float) -> bool:
         """Return whether `TimePassed` would say something again."""
-        return any(when <= at for _order, when in self._unanswered.values())
+        return bool(self._unanswered) and any(when <= at for _order, when in self._unanswered.values())
 
     @property
     def concerned(self) -> frozenset[str]:

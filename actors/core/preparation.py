@@ -72,7 +72,7 @@ class Preparation:
 
     def acked(self, at: float, ack: ChunkAck, out: list[Order]) -> Ending | None:
         """Take an acknowledgement, and go on; one of a file that is asked for: the slave is fetching it by itself."""
-        if any(file.sha256 == ack.sha256 for file in self._asked.values()):
+        if self._asked and any(file.sha256 == ack.sha256 for file in self._asked.values()):
             self._moved_at = at
             return None
         if self._push is None or ack.sha256 != self._push.sha256:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from debian.deb822 import Changes
+from debian.deb822 import Deb822
 
 from storage.records import BuildOrder, StoredFile
 
@@ -32,10 +32,11 @@ def objection(order: BuildOrder, changes: bytes, results: Mapping[str, StoredFil
         results: every file that arrived, by name, as the librarian measured it; the `.changes` file is among them.
     """
     try:
-        fields = Changes(changes.decode())  # decoded here: the library prints where it has to guess
+        fields = Deb822(changes.decode())  # decoded here: the library prints where it has to guess
         source, version = str(fields.get("Source", "")), str(fields.get("Version", ""))
         architectures = set(str(fields.get("Architecture", "")).split())
-        listed = [(str(line["name"]), str(line["size"]), str(line["sha256"])) for line in fields["Checksums-Sha256"]]
+        lines = [line.split() for line in str(fields["Checksums-Sha256"]).splitlines() if line.strip()]
+        listed = [(name, size, sha256) for sha256, size, name in lines]
     except (KeyError, ValueError, TypeError, AttributeError, UnicodeError) as error:
         return f"the .changes file can't be read: {type(error).__name__}: {error}"
     return (

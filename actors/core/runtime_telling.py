@@ -52,10 +52,10 @@ class RuntimeTelling:
         """Tell everything again: whoever was told is no more."""
         self._told = None
 
-    def told(self, state: RuntimeState, *, connected: bool) -> bool:
-        """Return whether just this was told last, and nothing else is about to be."""
-        told = self._told
-        return self.due is None and told is not None and told.state is state and told.connected == connected
+    @property
+    def settled(self) -> bool:
+        """Whether what was noted last was told, and nothing else is about to be."""
+        return self.due is None and self._told is not None
 
     def note(self, at: float, now: RuntimeChanged, out: list[Order]) -> None:
         """Take what holds now; tell it if it is new and has lasted."""

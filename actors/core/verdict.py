@@ -158,7 +158,7 @@ def verdict(
             words.append("it waits, so that the only capable builder can do something else meanwhile")
         if _chargeable(row, evidence, words, alone=alone):
             means = _charge(means, evidence, rules, words, alone=alone)
-    return replace(means, words="; ".join(words))
+    return replace(means, words="; ".join(words)) if words else means
 
 
 def _on_the_ladder(means: Verdict, evidence: Evidence, capable: int, rules: VerdictRules, words: list[str]) -> Verdict:
