@@ -220,7 +220,7 @@ class VirtualSlave:
         if isinstance(message, Hello):
             self._tell(HelloArrived(peer.number, message, token_right=True, free_disk=_FREE, at=at))
             return
-        if isinstance(message, Clean) and self.suffers(Trouble.NEVER_CLEAN):
+        if self.wrong and isinstance(message, Clean) and self.suffers(Trouble.NEVER_CLEAN):
             return
         missing: frozenset[str] = frozenset()
         if isinstance(message, Build):
@@ -233,16 +233,17 @@ class VirtualSlave:
 
     def _obey(self, order: Order) -> None:  # noqa: C901 - one case an order
         match order:
-            case Send(number, message):
-                self._say(self._peers.get(number), message)
-            case SaveState(record):
-                self._saved = record
-            case LookUp(number, request):
+            case Send():
+                self._say(self._peers.get(order.session), order.message)
+            case SaveState():
+                self._saved = order.record
+            case LookUp():
+                number, request = order.session, order.request
                 offset = self._arriving.setdefault(request.sha256, [0, request.size])[0]
                 have = request.sha256 in self._cache
                 self._say(self._peers.get(number), Present(request.id, have, 0 if have else offset))
-            case StoreChunk(number, chunk):
-                self._store(self._peers.get(number), chunk)
+            case StoreChunk():
+                self._store(self._peers.get(order.session), order.chunk)
             case PushLog(number, attempt, offset):
                 peer = self._peers.get(number)
                 if peer is not None:

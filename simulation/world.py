@@ -63,7 +63,7 @@ class World:
         self._jumped_at = -math.inf
         self._stopped = 1
         self._ids = 0
-        self._wall: tuple[float, datetime] = (-1.0, EPOCH)
+        self._wall_at, self._wall = -1.0, EPOCH  # the time of day, and of which second
         self.rows = MemoryFarm(now=self.time_of_day, new_uuid=self._new_uuid)
         self.server = Server(self.rows, str(UUID(int=plan.seed + 1)), self._notify)
         self._notifying = False
@@ -154,7 +154,7 @@ class World:
     def jump_clock(self, by: timedelta) -> None:
         """Set the clock of the master's machine, and so its database's."""
         self._jump += by
-        self._wall = (-1.0, EPOCH)
+        self._wall_at = -1.0
         self._jumped_at = self.agenda.now
 
     def clock_jumped_since(self, seconds: float) -> bool:
@@ -192,9 +192,9 @@ class World:
     def time_of_day(self) -> datetime:
         """Return the time of day of the master and its database."""
         now = self.agenda.now
-        if self._wall[0] != now:
-            self._wall = (now, EPOCH + self._jump + timedelta(seconds=now))
-        return self._wall[1]
+        if self._wall_at != now:
+            self._wall_at, self._wall = now, EPOCH + self._jump + timedelta(seconds=now)
+        return self._wall
 
     def cable_of(self, builder: Builder) -> Cable:
         """Return the network to a builder's machine."""

@@ -66,6 +66,8 @@ class BinaryPackage:
 
 
 _KINDS: dict[str, type] = {"str": str, "bool": bool, "int": int, "int | None": int, "tuple[str, ...]": tuple}
+_ARGUMENTS = {field.name: _KINDS[str(field.type)] for field in fields(BinaryPackage)}
+_OPTIONAL = {field.name for field in fields(BinaryPackage) if field.default is not MISSING}
 
 
 def read_args(build: Build, *, backend: str, architectures: Collection[str]) -> BinaryPackage | BadArgs:
@@ -84,13 +86,11 @@ def read_args(build: Build, *, backend: str, architectures: Collection[str]) -> 
 
 
 def _typed(args: dict[str, Arg]) -> BinaryPackage | BadArgs:
-    kinds = {field.name: _KINDS[str(field.type)] for field in fields(BinaryPackage)}
     for name in args:
-        if name not in kinds:
+        if name not in _ARGUMENTS:
             return BadArgs(name, f"unknown argument {name!r}")
-    optional = {field.name for field in fields(BinaryPackage) if field.default is not MISSING}
-    for name, kind in kinds.items():
-        if name not in args and name not in optional:
+    for name, kind in _ARGUMENTS.items():
+        if name not in args and name not in _OPTIONAL:
             return BadArgs(name, f"argument {name!r} is missing")
         if name in args and type(args[name]) is not kind:
             return BadArgs(name, f"argument {name!r} is {args[name]!r}, not of type {kind.__name__}")

@@ -201,7 +201,7 @@ class MemoryBuilders:
         self, name: str, state: RuntimeState, *, connected: bool, deadline: datetime | None = None
     ) -> None:
         """See `Builders.record_runtime`."""
-        self.get(name)
+        self._row(name)
         before: BuilderRuntime = self._farm.table("builder_runtime")[name]
         since = before.since if before.state == state else self._farm.now()
         after = replace(before, state=state, connected=connected, deadline=deadline, since=since)

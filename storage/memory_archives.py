@@ -70,11 +70,13 @@ class MemoryLibrary:
     def name(self, content: StoredFile, filename: str, mimetype: str = "") -> int:
         """Name a file as `add` does; return the number of its alias."""
         check_filename("the librarian", filename)
-        if self._farm.table("library_content").get(content.sha256, content) != content:
+        known = self._farm.table("library_content").get(content.sha256)
+        if known is None:
+            self._farm.put("library_content", content.sha256, content)
+        elif known != content:
             raise BadValue(
                 f"content {content.sha256} is known with another size or SHA-1; `buildd-master check` looks closer"
             )
-        self._farm.put("library_content", content.sha256, content)
         mimetype = mimetype or mimetype_of(filename)
         names = self._farm.table("alias_by_name")
         number: int | None = names.get((content.sha256, filename, mimetype))

@@ -466,14 +466,15 @@ class BuilderCore:
     def deadline(self) -> float:
         """Return the monotonic second at which `TimeCame` is wanted next."""
         due = self.session.deadline()
+        leaving = self.stage is Stage.CLEANING or self.stage is Stage.DISCARDING
         if self.work is not None:
             due = min(due, self.work.deadline())
-        if self._held is not None and self.stage not in {Stage.CLEANING, Stage.DISCARDING}:
+        if self._held is not None and not leaving:
             due = min(due, self._held.until)
-        if self.stage is Stage.ADOPTING:
-            due = min(due, self._ask_again_at)
-        elif self.stage in {Stage.DISCARDING, Stage.CLEANING}:
+        if leaving:
             due = min(due, self._remains.deadline)
+        elif self.stage is Stage.ADOPTING:
+            due = min(due, self._ask_again_at)
         elif self.stage is Stage.IDLE and self._held is None:
             due = min(due, self._ready_at)
         return due if self._runtime.due is None else min(due, self._runtime.due)

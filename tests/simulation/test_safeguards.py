@@ -7,7 +7,6 @@ drawn makes them blind, look for others among `tests.simulation.test_seeds.SEEDS
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,7 +30,7 @@ def fencing(take_out: pytest.MonkeyPatch) -> None:
         table = queue._farm._tables["attempt"]
         row = table.get(attempt)
         if row is not None and row.outcome == Outcome.FENCED and outcome != Outcome.FENCED:
-            table[attempt] = replace(row, outcome=None)
+            table[attempt] = row._replace(outcome=None)
         try:
             return record(queue, attempt, outcome, text, **left)
         except Exception:

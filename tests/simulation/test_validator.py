@@ -23,24 +23,24 @@ def open_attempt(tale: Tale) -> Any:
 def second_attempt(tale: Tale) -> None:
     row = open_attempt(tale)
     other = tale.world.rows.new_uuid()
-    tale.world.rows.put("attempt", other, replace(row, id=other))
+    tale.world.rows.put("attempt", other, row._replace(id=other))
 
 
 def no_holder(tale: Tale) -> None:
     row = open_attempt(tale)
     job = tale.world.rows.table("buildqueue")[row.job]
-    tale.world.rows.put("buildqueue", job.id, replace(job, builder=None))
+    tale.world.rows.put("buildqueue", job.id, job._replace(builder=None))
 
 
 def state_without_attempt(tale: Tale) -> None:
     row = open_attempt(tale)
     build = tale.world.rows.table("build")[row.build]
-    tale.world.rows.put("build", build.id, replace(build, state=BuildState.NEEDSBUILD))
+    tale.world.rows.put("build", build.id, build._replace(state=BuildState.NEEDSBUILD))
 
 
 def other_side(tale: Tale) -> None:
     row = open_attempt(tale)
-    tale.world.rows.put("attempt", row.id, replace(row, trusted=not row.trusted))
+    tale.world.rows.put("attempt", row.id, row._replace(trusted=not row.trusted))
 
 
 def lowered_trust(tale: Tale) -> None:
@@ -51,7 +51,7 @@ def lowered_trust(tale: Tale) -> None:
 def past_deadline(tale: Tale) -> None:
     row = open_attempt(tale)
     tale.world.server.queue.overdue = lambda grace_seconds=0.0: ()  # type: ignore[method-assign]  # noqa: ARG005
-    tale.world.rows.put("attempt", row.id, replace(row, deadline=tale.world.rows.now() - timedelta(minutes=2)))
+    tale.world.rows.put("attempt", row.id, row._replace(deadline=tale.world.rows.now() - timedelta(minutes=2)))
 
 
 def no_files(tale: Tale) -> None:
@@ -63,12 +63,12 @@ def no_files(tale: Tale) -> None:
 def lost_content(tale: Tale) -> None:
     tale.world.disk.held.clear()
     build = tale.world.rows.table("build")[tale.build("done")]
-    tale.world.rows.put("build", build.id, replace(build, why="touched"))
+    tale.world.rows.put("build", build.id, build._replace(why="touched"))
 
 
 def two_outcomes(tale: Tale) -> None:
     row = next(row for row in tale.world.rows.table("attempt").values() if row.outcome is not None)
-    tale.world.rows.put("attempt", row.id, replace(row, outcome=Outcome.LOST))
+    tale.world.rows.put("attempt", row.id, row._replace(outcome=Outcome.LOST))
 
 
 def no_event(tale: Tale) -> None:
