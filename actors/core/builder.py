@@ -100,6 +100,7 @@ class BuilderCore:
         self._over: deque[UUID] = deque(maxlen=REMEMBERED)  # whatever comes for these again comes twice
         self._ask_again_at = 0.0  # ADOPTING
         self._ready_at = 0.0  # IDLE: when to say Ready (again)
+        self._refused: deque[JobRefused] = deque(maxlen=REMEMBERED)  # told again if they are assigned again
         self._pause_until = 0.0  # no Ready before: something was refused that would only come again
         self._probed = 0  # session epoch whose probe was told of
         self._runtime = RuntimeTelling()
@@ -197,6 +198,10 @@ class BuilderCore:
 
     def _assigned(self, order: BuildOrder) -> None:
         """Take an order, hold it for a while if it does not fit *yet*, or refuse it."""
+        refused = next((said for said in self._refused if said.attempt == order.attempt), None)
+        if refused is not None:
+            self._tell(refused)  # a queue actor that was restarted has not heard of it: nobody else ends the attempt
+            return
         if self._knows(order.attempt):
             return  # it came twice
         if self.stage is Stage.ADOPTING and self._slave_holds(order.attempt):
@@ -252,7 +257,11 @@ class BuilderCore:
 
     def _refuse(self, attempt: UUID, why: str) -> None:
         self._over.append(attempt)
-        self._tell(JobRefused(self.row.name, self.generation, attempt, why))
+        self._tell_refused(attempt, why)
+
+    def _tell_refused(self, attempt: UUID, why: str) -> None:
+        self._refused.append(JobRefused(self.row.name, self.generation, attempt, why))
+        self._tell(self._refused[-1])
 
     def _cancel(self, attempt: UUID) -> None:
         if self._held is not None and self._held.order.attempt == attempt:
@@ -517,7 +526,7 @@ class BuilderCore:
             return
         attempt = work.order.attempt
         self._close(attempt)
-        self._tell(JobRefused(self.row.name, self.generation, attempt, work.refusal))
+        self._tell_refused(attempt, work.refusal)
         self._pause_until = self._at + self.timers.librarian_retry
         self._settle(believed=True)
 

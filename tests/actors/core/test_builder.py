@@ -964,6 +964,16 @@ def test_a_build_that_exceeds_its_wall_time_is_stopped_and_timed_out(scene: Scen
 # --- this machine's disk, restarts, the end --------------------------------------------------------
 
 
+def test_a_refusal_that_the_queue_actor_lost_is_told_again_when_it_assigns_again(scene: Scene) -> None:
+    scene.begin()
+    order = an_order()
+    scene.assign(order)  # there is no session, and for a while it is held
+    scene.pass_time(5.0)
+    (refused,) = scene.told(JobRefused)
+    assert kinds(scene.assign(order)) == ["JobRefused"]
+    assert scene.told(JobRefused) == [refused, refused]
+
+
 def test_the_end_of_a_log_that_could_not_be_written_is_not_left_out(scene: Scene) -> None:
     order = scene.begin_building()
     obey = scene.disk.obey
