@@ -48,7 +48,7 @@ bench: .state/for-test ## dispatch latency and throughput, one decision of the m
 	@$(python) -m bench simulate --json
 
 chaos: .state/for-test ## a monkey plays with a real farm, 300 jobs: `make chaos SEED=7` (as root it fills disks, too; 2 min)
-	@$(python) -m tests.chaos run --seed $(or $(SEED),1)
+	@$(python) -m tests.chaos run --seed $(or $(SEED),1) $(if $(MIXED),--mixed)
 
 chaos-table: ## the figures of all runs of chaos, into docs/reliability.md
 	@$(python) -m tests.chaos table --into docs/reliability.md
