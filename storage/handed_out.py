@@ -7,7 +7,7 @@ from uuid import UUID
 from storage.queries import load
 from storage.repository import Repository
 
-_SQL = load("files")
+_SQL = load("handed_out")
 
 
 class HandedOut(Repository):

@@ -256,6 +256,13 @@ class LaunchpadLink:
         if not self._waits_for(_For.STATUS):
             self._call(AskStatus(), _Pending(_For.STATUS), self.timers.lost)
 
+    def _polled(self, said: Said) -> None:
+        """Take a status that was asked for; not before the answer to `build()`, for BUILDING may be how it is wedged."""
+        if self._waits_for(_For.BUILD, _For.FAULT_LOOK):
+            self._poll_later()
+        else:
+            self._status(said)
+
     def _status(self, said: Said) -> None:
         """Take what the slave says of itself: the first time as its welcome."""
         foreign = self._note(said)
@@ -438,7 +445,7 @@ class LaunchpadLink:
                 self._info, self._state = reply, _Link.STANDING
                 self._out.append(Stand())
             case _For.STATUS, Said():
-                self._status(reply)
+                self._polled(reply)
             case _For.ECHO, Echoed(text):
                 self._out.append(Say(EchoReply(pending.id, _unhex(text))))
             case _For.FILE, Fetched():

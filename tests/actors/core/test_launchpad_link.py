@@ -77,6 +77,7 @@ from protocol.messages import (
     LogFrom,
     MasterMessage,
     Query,
+    Rejected,
     SlaveState,
     Status,
     WireOutcome,
@@ -186,6 +187,23 @@ def test_what_comes_of_an_earlier_connection_is_no_news() -> None:
     played.handle(Replied(3.0, number, Said(SlaveStatus.BUILDING, "x")))
     played.handle(Failed(3.0, number, "connection refused"))
     assert (len(played.said), played.parted) == (said, [])
+
+
+def test_a_build_that_faulted_is_refused_whatever_a_status_says_meanwhile() -> None:
+    played, order = Played(), an_order_with_sha1()
+    played.open()
+    played.handle(Asked(1.0, Build(1, str(order.attempt), "binarypackage", "", {}, {}), order, b""))
+    played.answer(AskStatus, Said(SlaveStatus.IDLE))
+    played.handle(Asked(1.0, Query(2), None))  # on its way while the slave wedges itself
+    played.answer(HaveBuilt, Fault(8002, "error"))
+    said = len(played.said)
+    its = str(build_id(str(order.attempt), 7, FARM))
+    played.answer(AskStatus, Said(SlaveStatus.BUILDING, its))
+    assert played.said[said:] == []
+    played.answer(AskStatus, Said(SlaveStatus.BUILDING, its))
+    refused, status = played.said[said:]
+    assert (type(refused), refused.id) == (Rejected, 1)
+    assert status == Status(SlaveState.BUILDING, str(order.attempt))
 
 
 # --- small rules ----------------------------------------------------------------------------------------------
