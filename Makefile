@@ -9,6 +9,11 @@ unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(STATE)/cache/pycache
 # One file's tests stay in one process: they share their farm.
 fast := -n 2 --dist loadfile -m 'not slow and not deb'
+long := -m '(slow or hypothesis) and not deb'
+# They look at the whole machine, or at how fast it is: one at a time.
+alone := tests/slave tests/chaos tests/bench tests/test_two_hosts.py tests/test_real_farm.py tests/test_run_master.py \
+	tests/test_services.py tests/actors/test_farm_survives.py tests/actors/test_hanging_actors.py tests/cli/test_up.py \
+	tests/cli/test_chroot_tarball.py tests/cli/test_chroot_update.py
 export PYTHONPATH := $(CURDIR)
 
 .PHONY: help demo test test-fast lint format deb test-deb bench chaos chaos-table simulate-table commands clean
@@ -21,7 +26,8 @@ demo: ## a whole farm on this machine: builds hello from its source, shows the p
 
 test: lint ## what CI runs: lint, then every test
 	@$(python) -m pytest $(fast)
-	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-thorough} $(python) -m pytest -m '(slow or hypothesis) and not deb'
+	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-thorough} $(python) -m pytest -n 2 --dist loadfile $(long) $(addprefix --ignore=,$(alone))
+	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-thorough} $(python) -m pytest $(long) $(alone)
 
 test-fast: .state/for-test ## the tests that take under 3 s each and need no root
 	@$(python) -m pytest $(fast)
