@@ -76,8 +76,12 @@ class EventLog(Sequence[Event]):
         return tuple(
             _in_words(number, line)
             for number, line in enumerate(self._lines, 1)
-            if line.table in columns
-            and str(getattr(line.before if line.after is None else line.after, columns[line.table])) == name
+            if (
+                line.after.subject == subject
+                if isinstance(line.after, Note)
+                else line.table in columns
+                and str(getattr(line.before if line.after is None else line.after, columns[line.table])) == name
+            )
         )
 
     def cut(self, length: int) -> None:
