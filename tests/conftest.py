@@ -6,6 +6,7 @@ A room adds its fixtures by adding a file `tests/fix_<room>.py`; nothing needs t
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,11 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault(
     "HYPOTHESIS_STORAGE_DIRECTORY", str(Path(__file__).parent.parent / ".state" / "cache" / "hypothesis")
 )
+
+# What is started here listens to these signals, also when the tests were started by `nohup`, or in the background.
+for number, ours in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, ours)
 
 pytest_plugins = tuple(f"tests.{path.stem}" for path in sorted(Path(__file__).parent.glob("fix_*.py")))
 pytest.register_assert_rewrite(*pytest_plugins)  # all of them first: some import others

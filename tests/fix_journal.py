@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -76,10 +78,13 @@ class NotifySocket:
 
     def wait_key(self, key: str) -> None:
         """Wait until something is told of `key`; what comes before is dropped."""
-        while not any(line.startswith(f"{key}=") for line in self.next()):
-            pass
+        self._wait(lambda lines: any(line.startswith(f"{key}=") for line in lines), key)
 
     def wait_line(self, line: str) -> None:
         """Wait until a line is told; what comes before is dropped."""
-        while line not in self.next():
-            pass
+        self._wait(lambda lines: line in lines, line)
+
+    def _wait(self, told: Callable[[list[str]], bool], what: str) -> None:
+        deadline = time.monotonic() + 45.0
+        while not told(self.next()):
+            assert time.monotonic() < deadline, f"{what} was not told"
