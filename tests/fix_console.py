@@ -26,7 +26,11 @@ class Terminal:
 
     def __init__(self, farm: FarmUnderTest, *options: str) -> None:
         words = command(farm, "console", *options)
-        environment = {**os.environ, "PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "dumb", "COLUMNS": "150"}
+        environment = {**os.environ, "PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "dumb"}
+        environment |= {
+            "COLUMNS": "150",
+            "LINES": "60",
+        }  # both: a dumb terminal has 80 columns, says rich, if it must guess
         self._child = pexpect.spawn(
             words[0], words[1:], cwd=PROJECT, env=environment, encoding="utf-8", timeout=30, dimensions=(60, 250)
         )
