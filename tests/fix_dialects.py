@@ -158,7 +158,7 @@ class Slaves:
             slave.stop()
 
 
-@pytest.fixture(params=["buildd", "launchpad-buildd"])
+@pytest.fixture(params=["buildd", pytest.param("launchpad-buildd", marks=pytest.mark.slow)])
 def slaves_of_either_dialect(request: pytest.FixtureRequest, slave_host: SlaveHost) -> Iterator[Slaves]:
     """What makes slaves of one dialect, then of the other."""
     slaves = Slaves(request.param, slave_host)

@@ -19,7 +19,9 @@ from tests.fix_cli import Command
 from tests.fix_farm import PROJECT
 from tests.naive_explain import NaiveFarm, Row
 
-SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))]
+pytestmark = pytest.mark.slow  # all together they take more of the machine than the fast suite may
+
+SEEDS = range(6)
 OF_JOBS = {
     *("no_chroot", "pocket_closed", "superseded", "archive_disabled", "below_minimum_score", "files_missing"),
     *("cooling_down", "no_capable_builder"),
@@ -98,7 +100,6 @@ def test_explain_prints_of_one_job_what_the_queue_prints_of_it(
         assert command("explain", one["job"], "--json").json == one
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("about", [("20",), ("--builder", "erin")])
 def test_a_process_of_its_own_prints_the_same(
     about: tuple[str, ...], command: Command, connection: psycopg.Connection[Any]

@@ -25,6 +25,8 @@ from tests.fix_farm import PROJECT, session_processes
 if TYPE_CHECKING:
     from tests.fix_farm import FarmUnderTest
 
+pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
+
 
 def session_of(farm: FarmUnderTest) -> int:
     """The session that all actors are in."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from simulation.slave import SimulatedSlave
     from tests.fix_farm import FarmUnderTest
 
+pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
+
 
 @pytest.fixture(scope="module")
 def slave_host() -> Iterator[SlaveHost]:

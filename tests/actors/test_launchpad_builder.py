@@ -37,6 +37,8 @@ from tests.fix_builder import FARM
 from tests.fix_builder_shell import StagedBuilder, digest
 from tests.fix_launchpad import LaunchpadStage
 
+pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
+
 
 def hangs() -> Script:
     """Return what makes the first build hang."""

@@ -31,6 +31,8 @@ from tests.fix_builder_shell import StagedBuilder
 from tests.fix_launchpad import LaunchpadStage
 from tests.protocol.test_launchpad_buildd import BOMB
 
+pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
+
 METHODS = ("echo", "info", "status", "ensurepresent", "build", "abort", "clean")
 
 

@@ -23,6 +23,8 @@ from storage.check import check
 from storage.records import BuildState, Job, Outcome
 from tests.fix_farm import FarmUnderTest
 
+pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
+
 WITHIN: Final = 1.0  #: seconds; the requirement
 #: The slack for a machine that does something else for a second: one of so many tries has to be in time.  What waits
 #: for a timer longer than that is late in all of them.

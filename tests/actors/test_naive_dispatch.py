@@ -22,6 +22,8 @@ from tests.fix_desk import Desk, finished
 from tests.fix_storage import over
 from tests.naive_explain import NaiveFarm
 
+pytestmark = pytest.mark.slow  # all together they take more of the machine than the fast suite may
+
 STEPS: Final = 60
 
 #: some rows, by what a test draws, become something else
@@ -151,7 +153,7 @@ def assigned(letters: Sequence[Letter]) -> dict[str, int]:
     return {each.message.builder: each.message.order.job for each in letters if isinstance(each.message, Assign)}
 
 
-@pytest.fixture(params=[0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 8))])
+@pytest.fixture(params=range(8))
 def walk(request: pytest.FixtureRequest, connection: psycopg.Connection[Any], farm_database: str) -> Iterator[Walk]:
     made = Walk(connection, farm_database, request.param)
     yield made

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.fix_farm import FarmUnderTest
 
+pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
+
 BUILDERS = ("bob", "eve")
 
 

@@ -26,6 +26,8 @@ from tests.actors.queue_farm import PassOn
 from tests.fix_postgres import new_database
 from tests.fix_storage import Farm, on_postgresql
 
+pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
+
 PROJECT = Path(__file__).resolve().parents[2]
 PATIENCE = 15.0  #: seconds
 

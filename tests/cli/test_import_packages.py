@@ -23,6 +23,8 @@ from storage.database import connect
 from storage.records import BinaryPackage
 from tests.fix_cli import Command
 
+pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
+
 INDEX = """\
 Package: libfoo1
 Source: foo

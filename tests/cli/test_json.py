@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import shlex
 
+import pytest
+
 from cli.every_command import commands
 from tests.chaos.table import write_into
 from tests.cli.json_shapes import BEGIN, END, PAGE, Shapes
@@ -15,6 +17,8 @@ from tests.cli.test_examples import PROGRAM_READ
 from tests.fix_cli import Command
 from tests.fix_examples import runnable, words
 from tests.fix_storage import Farm
+
+pytestmark = pytest.mark.slow  # all together they take more of the machine than the fast suite may
 
 #: What is run once more after an example, as fields are filled then that were empty.
 AFTERWARDS = {

@@ -10,6 +10,8 @@ import pytest
 from tests.cli.test_chroots import tarball
 from tests.fix_cli import Command, SourceMaker
 
+pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
+
 SERIES = {"bookworm": ("amd64", "i386"), "trixie": ("amd64", "arm64"), "sid": ("amd64",)}
 
 

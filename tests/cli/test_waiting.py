@@ -28,6 +28,8 @@ from storage.records import Attempt, BuildState, Job, Limits, Outcome, Pick
 from tests.cli.test_chroots import tarball
 from tests.fix_cli import Command, SourceMaker
 
+pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
+
 _DEADLINE = 60.0  #: seconds until a fact that does not come is a failure
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from tests.fix_small_farm import SmallFarm
 
+pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
+
 
 def test_the_table_of_actors_has_a_line_for_each(small_farm: SmallFarm) -> None:
     header, *lines = small_farm.obey("actors").splitlines()

@@ -42,6 +42,8 @@ from protocol.messages import (
 from protocol.transfer import Push
 from tests.fix_slaves import ARCHITECTURE, MasterClient, SlaveUnderContract, epochs, new_attempt
 
+pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
+
 OTHER_FARM = "6f0d7c1e-6a0c-4d6e-9a52-5c9f5b7c0099"
 
 

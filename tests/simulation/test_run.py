@@ -17,6 +17,8 @@ from simulation.run import Run, draw, run
 from simulation.story import Line, as_text
 from tests.fix_simulation import BuildState, Tale
 
+pytestmark = pytest.mark.slow  # all together they take more of the machine than the fast suite may
+
 _STORY = """
 import hashlib, sys
 from simulation.run import draw, run
@@ -33,7 +35,6 @@ def told(seed: int, **fields: Any) -> tuple[Run, list[Line]]:
     return run(draw(seed=seed, **(farm | fields)), validate=True, write=lines.append), lines
 
 
-@pytest.mark.slow
 def test_the_same_seed_tells_the_same_story_in_every_process() -> None:
     def story(hash_seed: str) -> str:
         environment = os.environ | {"PYTHONHASHSEED": hash_seed}
@@ -89,7 +90,6 @@ def test_a_farm_without_trouble_builds_everything_once() -> None:
     assert not [line for line in lines if line["what"] in {"fault", "deed"}]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("trouble", Trouble)
 def test_a_farm_survives_each_kind_of_trouble(trouble: Trouble) -> None:
     tale = Tale(hours=2.0)

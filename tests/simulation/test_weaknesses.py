@@ -9,6 +9,8 @@ import pytest
 
 from tests.fix_simulation import HOUR, Act, BuildState, Tale, Trouble, when
 
+pytestmark = pytest.mark.slow  # all together they take more of the machine than the fast suite may
+
 BUILT = {BuildState.FULLYBUILT}
 
 
@@ -119,7 +121,6 @@ def test_w7_a_slave_that_never_becomes_clean_is_out_within_two_minutes_and_comes
     assert tale.states == BUILT
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trouble", "bound"),
     [
@@ -185,7 +186,6 @@ def test_w11_a_full_disk_of_the_master_blames_nobody_and_loses_nothing() -> None
     assert max(done[build] for build in ran) - 1300.0 < 60.0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("before", [-0.02, -0.005, -0.001, 0.0, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.02])
 def test_w12_a_build_that_is_cancelled_as_it_ends_ends_once_and_soon(before: float) -> None:
     quiet = Tale()
@@ -232,7 +232,6 @@ def test_w14_what_an_earlier_attempt_left_on_the_same_slave_is_not_taken_for_the
     assert tale.first("build", state="FULLYBUILT") < 600.0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("lost", [0, 1, 2, 3, 4, 5])
 @pytest.mark.parametrize("crash", [False, True])
 def test_w15_results_are_accepted_once_whatever_is_lost_between_hand_over_and_commit(lost: int, *, crash: bool) -> None:

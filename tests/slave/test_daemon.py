@@ -39,6 +39,8 @@ from slave.state_directory import StateDirectory
 from tests.fix_daemon import ATTEMPT, TOKEN, DaemonThread
 from tests.fix_slaves import CHECKOUT, FARM, PATIENCE, MasterClient, wait_until
 
+pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
+
 QUICK = Timing(heartbeat=0.05, silence=0.6, greeting=0.4)
 
 

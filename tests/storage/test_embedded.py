@@ -18,6 +18,8 @@ import pytest
 from storage.embedded import Embedded, EmbeddedDatabaseFailed
 from storage.unprivileged import FARM_USER
 
+pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
+
 CHECKOUT = Path(__file__).parent.parent.parent
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="is about what root does")
 

@@ -23,6 +23,8 @@ from storage.transitions import HELD, MOVES
 from tests.fix_storage import Farm, Stage, in_memory, on_memory
 from tests.storage.test_transitions import MATRIX
 
+pytestmark = pytest.mark.slow  # all together they take more of the machine than the fast suite may
+
 STATES = list(BuildState)
 PAIRS = [(now, wanted) for now in STATES for wanted in STATES]
 

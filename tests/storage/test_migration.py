@@ -17,6 +17,8 @@ from storage.migration import MIGRATIONS, migrate, pending_migrations
 from storage.queries import FOLDER
 from storage.schema import dump
 
+pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
+
 NAMES = tuple(sorted(path.stem for path in MIGRATIONS.glob("*.sql")))
 
 

@@ -39,6 +39,8 @@ from tests.fix_farm import PROJECT
 from tests.fix_postgres import new_database
 from tests.fix_slaves import wait_until
 
+pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
+
 
 class Office:
     """A farm with an enrolment server."""

@@ -24,6 +24,8 @@ from tests.fix_receiver import Receiver
 from tests.fix_slaves import wait_until
 from tests.fix_storage import Farm
 
+pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
+
 
 class Teller:
     """The process, and how a test has it begin and end."""

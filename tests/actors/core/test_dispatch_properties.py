@@ -14,6 +14,7 @@ from datetime import timedelta
 from fractions import Fraction
 from typing import Final
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -294,4 +295,4 @@ class FarmOverDays(RuleBasedStateMachine):
             assert len(self.passes[number]) < bound, f"more went before job {number} than may"
 
 
-TestFarmOverDays = FarmOverDays.TestCase
+TestFarmOverDays = pytest.mark.slow(FarmOverDays.TestCase)
