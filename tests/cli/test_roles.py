@@ -29,6 +29,8 @@ from storage.records import ADMINS, Build, RuntimeState
 from tests.fix_cli import Command, Ran, SourceMaker
 from tests.fix_storage import Farm, every_row, on_postgresql
 
+pytestmark = pytest.mark.slow  # all together they take more of the machine than the fast suite may
+
 REFUSED = "needs a buildd-admin (a member of the team buildd-admins)"
 
 

@@ -14,6 +14,8 @@ from storage.librarian import Librarian
 from storage.records import BuildState, Outcome, Violation
 from tests.fix_storage import Farm, Left, on_postgresql
 
+pytestmark = pytest.mark.slow  # all together they take more of the machine than the fast suite may
+
 Checked = Callable[[], tuple[Violation, ...]]
 
 

@@ -18,6 +18,8 @@ from storage.patience import PromptConnection, unhurried
 from storage.repository import in_words
 from tests.fix_storage import Farm
 
+pytestmark = pytest.mark.slow  # all together they take more of the machine than the fast suite may
+
 
 @pytest.fixture
 def freeze() -> Iterator[Callable[[int], None]]:
