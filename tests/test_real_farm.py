@@ -24,7 +24,7 @@ from storage.check import check
 from storage.records import BuildState, Outcome
 from tests.fix_farm import PROJECT, FarmUnderTest
 from tests.fix_slaves import RealSlave
-from tests.fix_sources import SLEEP_FOREVER, TRY_THE_NETWORK, MakeSource, SourcePackage
+from tests.fix_sources import FOREVER, SLEEP_FOREVER, TRY_THE_NETWORK, MakeSource, SourcePackage
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="a chroot is entered as root")]
 
@@ -179,12 +179,12 @@ def test_a_limit_of_the_archive_ends_a_build_and_everybody_is_told_whose_it_was(
 def test_a_cancelled_build_leaves_no_process_and_no_mount(real_farm: RealFarm, source_package: MakeSource) -> None:
     farm = real_farm.farm
     build = real_farm.submit(source_package(name="sleeper", build=SLEEP_FOREVER))
-    farm.wait_until(lambda: len(processes_with("sleep 98765")) > 1, "the build sleeps", seconds=PATIENCE)
+    farm.wait_until(lambda: len(processes_with(FOREVER)) > 1, "the build sleeps", seconds=PATIENCE)
     assert real_farm.answer("build", "cancel", str(build))["builds"][0]["state"] in {"CANCELLING", "CANCELLED"}
     ended = farm.wait_build(build, BuildState.CANCELLED, seconds=PATIENCE)
     assert ended.builder is None
     assert farm.builds.attempts(build)[-1].outcome is Outcome.ABORTED
     farm.wait_runtime("bob", "IDLE", seconds=PATIENCE)
-    assert processes_with("sleep 98765") == []
+    assert processes_with(FOREVER) == []
     assert mounts_below(real_farm.slave.state_directory) == []
     assert check(farm.conn, farm.librarian) == ()
