@@ -129,7 +129,7 @@ class AttemptFiles:
             return
         try:
             self._incoming.write(data)
-        except BaseException:
+        except BaseException:  # whatever it was: half a result is none
             self._incoming = None
             raise
 

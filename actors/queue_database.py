@@ -61,13 +61,13 @@ class QueueDatabase:
             self._working.prepare_threshold = 0  # the same few statements all day, and the first job waits too
             with in_words():  # planning them anew each time costs more than they do
                 self._working.execute("SET plan_cache_mode TO force_generic_plan")
-        except BaseException:
+        except BaseException:  # whatever it was: nobody else would close what is open
             self._listening.close()
             raise
         try:
             self._server = self._working.info.backend_pid
             self.farm = farm_id(self._working)
-        except BaseException:
+        except BaseException:  # as above
             self.close()
             raise
         self.queue = BuildQueue(self._working)

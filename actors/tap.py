@@ -217,7 +217,7 @@ class TappedCore:
         self._taps.before(self._name, self.inner)
         try:
             orders = self.inner.handle(*events)
-        except Exception as error:
+        except Exception as error:  # it goes on its way: that the core raised belongs into the story
             self._taps.after(self._name, events, error)
             raise
         self._taps.after(self._name, events, orders)

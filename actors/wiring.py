@@ -126,7 +126,7 @@ class Farm:
         except (CannotStart, StorageError, OSError, ActorSystemException) as error:
             self.stop()
             raise CannotStart(" ".join(str(error).split())) from error
-        except BaseException:
+        except BaseException:  # ^C too: nothing that was started stays behind
             self.stop()
             raise
         assert self.up is not None  # noqa: S101 - `_start` sets it or raises
@@ -167,6 +167,7 @@ class Farm:
                 continue
             self._check_due = time.monotonic() + min(_CHECK_SECONDS, every)
             self._keep_server()
+            self._keep_web()
             self._keep_certificates()
             self._webhook.keep()
             self._forgetting.look(self._dsn, self.settings.keep_events_days, time.monotonic())
@@ -363,8 +364,8 @@ class Farm:
         else:
             log.warning("the embedded database had ended and was started again")
 
-    def _keep_certificates(self) -> None:
-        """Start a web process again if it died; once an hour, renew certificates and warn of those that end."""
+    def _keep_web(self) -> None:
+        """Start a web process again if it died."""
         for server, what in ((self._enrolment, "serves enrolment"), (self._files, "hands out files to slaves")):
             if server is None or (code := server.ended()) is None:
                 continue
@@ -373,6 +374,9 @@ class Farm:
                 server.start()
             except OSError as error:  # of this machine: it is tried again
                 log.error("it can't be started: %s", error.strerror)  # noqa: TRY400 - its words tell
+
+    def _keep_certificates(self) -> None:
+        """Once an hour, renew certificates and warn of those that end."""
         now = time.monotonic()
         if now < self._certificates_due or not (self.settings.state_directory / "ca").exists():
             return

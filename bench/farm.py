@@ -68,7 +68,7 @@ class MeasuredFarm:
         """Start master and slaves, register the builders, wait until all are idle."""
         try:
             self._start()
-        except BaseException:
+        except BaseException:  # ^C too: no process stays behind
             self._stop()
             raise
         return self

@@ -216,7 +216,7 @@ def dying(child: subprocess.Popen[Any]) -> Iterator[None]:
     with child:
         try:
             yield
-        except BaseException:
+        except BaseException:  # ^C too: the child is not left running
             if os.getpgid(child.pid) == child.pid:
                 os.killpg(child.pid, signal.SIGKILL)
             else:

@@ -165,7 +165,7 @@ def test_a_limit_of_the_archive_ends_a_build_and_everybody_is_told_whose_it_was(
     real_farm: RealFarm, source_package: MakeSource
 ) -> None:
     real_farm.answer("archive", "set", "debian/primary", "--processes", "40")
-    bomb = "perl -e 'fork for 1..7; sleep 98765'"  # 128 of them at most
+    bomb = f"perl -e 'fork for 1..7; {FOREVER}'"  # 128 of them at most
     build = real_farm.submit(source_package(name="bomb", build=bomb))
     real_farm.farm.wait_build(build, BuildState.FAILEDTOBUILD, seconds=PATIENCE)
     told = "the build ran more than 40 processes and threads at once (limit: archive); killed in BUILD"
@@ -173,7 +173,7 @@ def test_a_limit_of_the_archive_ends_a_build_and_everybody_is_told_whose_it_was(
     assert told in shown
     assert "processes 40 (of the archive)" in shown
     assert told in real_farm.log(build)
-    assert processes_with("sleep 98765") == []
+    assert processes_with(FOREVER) == []
 
 
 def test_a_cancelled_build_leaves_no_process_and_no_mount(real_farm: RealFarm, source_package: MakeSource) -> None:

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING
 
 from actors import signs
@@ -41,6 +40,9 @@ def builder(name: str, *, trusted: bool = True) -> Builder:
         tags=(),
         architectures=("i386",),
     )
+
+
+SLOW_DISK = "slow-disk"  #: a FIFO in the state directory
 
 
 class DoubleQueue(FarmActor):
@@ -99,8 +101,8 @@ class DoubleBuilder(FarmActor):
                 while True:
                     pass
             case Disown(why="wait for a disk"):
-                with signs.waiting(Excuse.DISK):
-                    time.sleep(4.0)
+                with signs.waiting(Excuse.DISK):  # the other end is opened by the test
+                    (self.settings.state_directory / SLOW_DISK).read_bytes()
             case SettingsChanged():
                 pass  # the base took them
             case _:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from actors.console_orders import Freeze, Held
+from tests.actors.small_farm import SLOW_DISK
 from tests.fix_small_farm import wait_until
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def test_a_builders_actor_in_an_endless_loop_is_killed_and_reported_and_one_that
     farm: SmallFarm,
 ) -> None:
     old = {name: farm.generation(name) for name in ("bob", "frog", "toad")}
+    disk = farm.settings.state_directory / SLOW_DISK
+    os.mkfifo(disk)
     farm.obey(f'send frog Disown("frog", 1, "{ATTEMPT}", "wait for a disk")')
     farm.obey(f'send bob Disown("bob", 1, "{ATTEMPT}", "loop for ever")')
     wait_until(lambda: "waits for a disk" in farm.obey("actors"))
@@ -38,6 +41,8 @@ def test_a_builders_actor_in_an_endless_loop_is_killed_and_reported_and_one_that
     wait_until(lambda: f"gone bob {old['bob']}" in farm.facts())
     notes = farm.facts()[f"gone bob {old['bob']}"]
     assert notes == "actor of the builder crashed: hung: no sign of life for 2 s"
+    assert "waits for a disk" in farm.obey("actors"), "for longer than bob has hung"
+    disk.write_bytes(b"")
     farm.obey("send frog Describe")
     wait_until(lambda: dict(farm.said("frog").state)["stage"] == "IDLE")
     assert farm.generation("frog") == old["frog"]

@@ -30,6 +30,7 @@ from tests.chaos.proxy import Cables
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _CLONE_NEWNS: Final = 0x00020000
+_GONE_SECONDS: Final = 5.0
 _SETTLE_SECONDS: Final = 90.0
 _STATE_MB, _POSTGRES_MB = 256, 640  #: of the small disks
 
@@ -86,8 +87,7 @@ def chaos(orders: Orders) -> Record:
                 _play(farm, orders, record)
             finally:
                 farm.close()
-        time.sleep(0.2)  # the last processes go by themselves
-        reap()
+        _wait_until_gone()
         record.wrong += [f"process {pid} is left: {words}" for pid, words in descendants(os.getpid()).items()]
         record.wrong += [f"a mount is left: {line}" for line in _mounts() - before]
         record.seconds = round(time.monotonic() - began, 1)
@@ -154,6 +154,16 @@ def _settle(farm: farms.ChaosFarm) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+def _wait_until_gone() -> None:
+    """Wait for the last processes, which go by themselves; those that do not are found afterwards."""
+    deadline = time.monotonic() + _GONE_SECONDS
+    while time.monotonic() < deadline:
+        reap()
+        if not descendants(os.getpid()):
+            return
+        time.sleep(0.01)
 
 
 def _counts(connection: Connection[Any], query: LiteralString) -> dict[str, int]:

@@ -36,7 +36,7 @@ AFTERWARDS = {
         "archive add debian/eve/ppa --tag big",
         "submit ./tiny_1.0.dsc --series bookworm --archive eve/ppa --again",
         "series add debian/forky --arch amd64",
-        "series set debian/forky --apt-source 'deb http://deb.debian.org/debian forky main'",
+        "series set debian/forky --apt-source 'deb http://mirror.invalid/debian forky main'",
         "team add-member buildd-admins ann",
         "person list",
         "team list",
