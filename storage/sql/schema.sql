@@ -852,6 +852,7 @@ CREATE TABLE public.distroseries (
     status public.series_status DEFAULT 'DEVELOPMENT'::text NOT NULL,
     apt_sources text[] DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT distroseries_apt_sources_check CHECK ((public.are_apt_sources(apt_sources) AND (cardinality(apt_sources) <= 64))),
+    CONSTRAINT distroseries_apt_sources_flat CHECK ((array_ndims(apt_sources) <= 1)),
     CONSTRAINT distroseries_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone)))
 );
 

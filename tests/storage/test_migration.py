@@ -95,6 +95,30 @@ def test_a_migration_that_fails_is_undone_whole(
     assert pending_migrations(empty_database) == ("9999.bad",)
 
 
+def test_arrays_of_arrays_that_are_there_are_flat_after_the_14th(
+    empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(MIGRATIONS, tmp_path / "migrations")
+    for later in (tmp_path / "migrations").glob("[0-9]*.sql"):
+        if later.name >= "0014":
+            later.unlink()
+    with monkeypatch.context() as before:
+        before.setattr(migration, "MIGRATIONS", tmp_path / "migrations")
+        migrate(empty_database)
+    with connect(empty_database, application="test") as conn:
+        conn.execute(
+            "INSERT INTO builder (name, url, families, trusted, tags)"
+            " VALUES ('bob', 'buildd://bob.example:8221', '{{x86,amd64},{x86,arm64}}', true, '{{kvm},{gpu}}'),"
+            " ('eve', 'buildd://eve.example:8221', '{x86}', true, '{}')"
+        )
+    migrate(empty_database)
+    with connect(empty_database, application="test") as conn:
+        rows = conn.execute("SELECT name, families, tags FROM builder ORDER BY name").fetchall()
+        with pytest.raises(psycopg.errors.CheckViolation):
+            conn.execute("UPDATE builder SET families = '{{x86},{amd64}}'")
+    assert rows == [("bob", ["x86", "amd64", "x86", "arm64"], ["kvm", "gpu"]), ("eve", ["x86"], [])]
+
+
 def test_a_database_that_is_not_there_is_said_so() -> None:
     with pytest.raises(DatabaseUnreachable, match="name nowhere"):
         migrate("host=/nonexistent dbname=nowhere")

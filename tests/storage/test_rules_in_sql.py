@@ -311,6 +311,7 @@ def test_the_farm_keeps_its_row(farm: Farm) -> None:
         "UPDATE attempt SET limits_from = '{{a},{b}}'",
         "UPDATE processor_family SET architectures = '{{i386},{i486}}' WHERE name = 'x86'",
         "UPDATE source_release SET architectures = '{{any},{all}}'",
+        "UPDATE distroseries SET apt_sources = '{{deb http://one.invalid/d sid main},{deb http://two.invalid/d sid main}}'",
         """INSERT INTO binary_package (archive, distroseries, name, version, architecture, provides)
            SELECT archive.id, distroseries.id, 'foo', '1', 'i386', '{{a},{b}}' FROM archive, distroseries""",
     ],
