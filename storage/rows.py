@@ -66,7 +66,7 @@ def _maker(hint: Any) -> Callable[[Any], Any] | None:  # noqa: ANN401 - a type h
         if isinstance(element, type) and is_dataclass(element):
             make = _from_json(element)
             return lambda rows: tuple(make(row) for row in rows)
-        return _flat
+        return _without_nulls
     if isinstance(hint, type) and is_dataclass(hint):
         return _from_json(hint)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
@@ -74,13 +74,9 @@ def _maker(hint: Any) -> Callable[[Any], Any] | None:  # noqa: ANN401 - a type h
     return None
 
 
-def _flat(values: Sequence[Any]) -> tuple[Any, ...]:
-    """Return an array's values in one row: PostgreSQL lets any array be written as one of arrays, or with nulls."""
-    if not any(value is None or isinstance(value, list) for value in values):
-        return tuple(values)
-    return tuple(
-        one for value in values if value is not None for one in (_flat(value) if isinstance(value, list) else (value,))
-    )
+def _without_nulls(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Return an array's values: PostgreSQL lets any array be written with nulls."""
+    return tuple(value for value in values if value is not None)
 
 
 def _from_json(record: type[Any]) -> Callable[[dict[str, Any]], Any]:
