@@ -31,9 +31,11 @@ def main() -> None:
     simulate.add_argument("--minutes", type=float, default=8.0, help="that a build takes in the middle")
     simulate.add_argument("--faults", choices=("none", "light", "heavy"), default="none")
     taps = benchmarks.add_parser("taps", help="what it costs that actors can be tapped while nobody does")
-    taps.add_argument("--builders", type=int, default=10, help="of each of the two farms")
-    taps.add_argument("--jobs", type=int, default=150, help="of each round")
-    taps.add_argument("--pairs", type=int, default=24, help="of rounds, one on each farm")
+    taps.add_argument("--builders", type=int, default=10, help="builders, each with a simulated slave")
+    taps.add_argument(
+        "--comparisons", type=int, default=60, help="each of two spells, in which halves of the farm change places"
+    )
+    taps.add_argument("--seconds", type=float, default=2.0, help="of a spell")
     for benchmark in (dispatch, matcher, restart, simulate, taps):
         benchmark.add_argument("--json", action="store_true", help="one JSON line")
     options = parser.parse_args()
@@ -60,7 +62,7 @@ def _measure(options: argparse.Namespace) -> dict[str, float]:
     if options.name == "taps":
         from bench import taps  # noqa: PLC0415
 
-        return asdict(taps.measure(options.builders, options.jobs, options.pairs))
+        return asdict(taps.measure(options.builders, options.comparisons, options.seconds))
     from bench import dispatch  # noqa: PLC0415
 
     return asdict(dispatch.measure(options.builders, options.jobs, options.rate))

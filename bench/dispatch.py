@@ -9,6 +9,7 @@ Beside them, on a database of its own on the same server: a bare psycopg loop ma
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 import time
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ class Stage:
     def __init__(self, connection: Connection[Any]) -> None:
         """Set it up; the files are rows only, for the slaves have everything."""
         self._connection = connection
+        self._numbers = itertools.count()
         self._archives, self._library = Archives(connection), Library(connection)
         with acting(connection, WHO):
             (self._arch,) = self._archives.add_series(
@@ -89,7 +91,7 @@ class Stage:
         made = []
         builds = Builds(self._connection)
         with acting(self._connection, WHO):
-            for number in range(count):
+            for number in itertools.islice(self._numbers, count):
                 name = f"bench{number}_1.0.dsc"
                 files = (self._add_file(name)[1], self._add_file(f"bench{number}_1.0.tar.gz")[1])
                 source = NewSource(f"bench{number}", "1.0", "main", Urgency.LOW, ("any",), files)

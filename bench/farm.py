@@ -45,6 +45,7 @@ class MeasuredFarm:
         self.builders = builders
         self.build_seconds = build_seconds
         self._run_master = master
+        self.environment: dict[str, str] = {}  #: of its processes, beyond this one's; to be filled before it starts
         self.state_directory = Path(tempfile.mkdtemp(prefix="buildd-bench-"))
         self.record = self.state_directory / "builds-heard"
         self._children: list[subprocess.Popen[str]] = []
@@ -121,7 +122,7 @@ class MeasuredFarm:
         child = subprocess.Popen(
             [sys.executable, *words],
             cwd=CHECKOUT,
-            env=environment | {"BUILDD_MASTER_LOG_LEVEL": "WARNING"},
+            env=environment | {"BUILDD_MASTER_LOG_LEVEL": "WARNING"} | self.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
