@@ -1,4 +1,4 @@
-"""The commands of `buildd-master`, put together; each concept has a module of its own beside this one.
+"""The commands of `buildd-master`, put together; each concept has a room of its own beside this module.
 
 A command's module is loaded only where the command is meant: all of them together take longer than most commands.
 """
@@ -14,36 +14,36 @@ from typing import Annotated
 import typer
 
 from buildd_master import __version__
-from cli.every_command import UTC_VARIABLE
 from cli.given import TOKEN_VARIABLE, Given, Shown
-from cli.output import show_times_in
+from cli.options.every_command import UTC_VARIABLE
+from cli.terminal.output import show_times_in
 
 #: command → module and function, in the order of the help
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "up": ("cli.up", "up"),
-    "doctor": ("cli.doctor", "doctor"),
-    "status": ("cli.status", "status"),
-    "submit": ("cli.submit", "submit"),
-    "queue": ("cli.queue", "queue"),
-    "explain": ("cli.queue", "explain_job"),
-    "events": ("cli.events", "events"),
-    "check": ("cli.status", "check"),
-    "simulate": ("cli.simulate", "simulate"),
+    "up": ("cli.whole_farm.up", "up"),
+    "doctor": ("cli.whole_farm.doctor", "doctor"),
+    "status": ("cli.whole_farm.status", "status"),
+    "submit": ("cli.builds.submit", "submit"),
+    "queue": ("cli.jobs.queue", "queue"),
+    "explain": ("cli.jobs.queue", "explain_job"),
+    "events": ("cli.whole_farm.events", "events"),
+    "check": ("cli.whole_farm.status", "check"),
+    "simulate": ("cli.whole_farm.simulate", "simulate"),
     "console": ("console.command", "console"),
 }
 #: group of commands → module, which has them as `app`
 GROUPS: Mapping[str, str] = {
-    "build": "cli.builds",
-    "builder": "cli.builders",
-    "farm": "cli.whole_farm",
-    "chroot": "cli.chroots",
-    "series": "cli.series",
-    "archive": "cli.archives",
-    "person": "cli.people",
-    "team": "cli.teams",
-    "token": "cli.tokens",
-    "ca": "cli.certificates",
-    "db": "cli.database",
+    "build": "cli.builds.commands",
+    "builder": "cli.builders.commands",
+    "farm": "cli.whole_farm.dispatch",
+    "chroot": "cli.chroots.commands",
+    "series": "cli.archives.series",
+    "archive": "cli.archives.commands",
+    "person": "cli.people.persons",
+    "team": "cli.people.teams",
+    "token": "cli.people.tokens",
+    "ca": "cli.builders.certificates",
+    "db": "cli.whole_farm.database",
 }
 
 

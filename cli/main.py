@@ -20,9 +20,9 @@ from typer.main import get_command
 
 from cli.app import command_line, meant
 from cli.errors import INTERRUPTED, CommandError
-from cli.every_command import finish
-from cli.examples import PROGRAM
-from cli.output import console, print_json
+from cli.options.every_command import finish
+from cli.options.examples import PROGRAM
+from cli.terminal.output import console, print_json
 from storage.errors import BadValue, DatabaseRefuses, Exists, StorageError, TokenRefused, Unknown, WrongState
 from storage.unprivileged import CannotRunUnprivileged
 

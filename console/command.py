@@ -16,8 +16,8 @@ from actors.attach import Attached, NotAttached
 from actors.message_text import BadMessage
 from cli.given import given as given_before
 from cli.given import operators_only
-from cli.output import AsJson
-from cli.saying_why import Why
+from cli.options.saying_why import Why
+from cli.terminal.output import AsJson
 from console.line import BadCommand
 from console.obeying import Console, needs_no_farm
 

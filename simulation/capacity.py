@@ -1,6 +1,6 @@
 """Capacity planning: how a real farm, as it is now, would do in the next hours, and how with more builders.
 
-Its builders, its queue, how long its builds took and how many came lately are given (`cli.simulate` reads them); what
+Its builders, its queue, how long its builds took and how many came lately are given (`cli.whole_farm.simulate` reads them); what
 comes next is drawn from these.  Nothing goes wrong here.
 """
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from cli import host_apt
-from cli.chroot_tarball import apt_settings
+from cli.chroots.making import apt_settings
+from cli.packages import host_apt
 from tests.fix_ordinary_user import OrdinaryUser
 from tests.fix_slaves import RealSlave, SlaveUnderContract
 from tests.fix_sources import TRY_THE_NETWORK, TRY_TO_ESCAPE

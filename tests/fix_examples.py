@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from actors.messages import ResultStored
-from cli.examples import EXAMPLES
+from cli.options.examples import EXAMPLES
 from storage.librarian import Librarian
 from storage.records import BuildState, Job, Outcome, Pocket
 from tests.fix_cli import Command, write_source

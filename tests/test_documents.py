@@ -12,7 +12,10 @@ from actors.core.timers import Timers
 from actors.core.verdict import VerdictRules, verdict
 from actors.reload import RELOADED
 from actors.settings import Settings
-from cli import build_verbs, job_verbs, quarantine, whole_farm
+from cli.builders import quarantine
+from cli.builds import verbs as build_verbs
+from cli.jobs import verbs as job_verbs
+from cli.whole_farm import dispatch
 from storage.limits import parse
 from storage.records import BuildState, Outcome, Pocket, SeriesStatus
 from storage.transitions import MOVES
@@ -74,7 +77,7 @@ def test_every_verb_of_an_operator_stands_in_the_documents() -> None:
     told = " ".join(first for first, _ in rows_of_life("command")) + " farm resume farm show builder release"
     verbs = {
         f"{group} {command.name}"
-        for group, app in (("build", build_verbs), ("build", job_verbs), ("farm", whole_farm), ("builder", quarantine))
+        for group, app in (("build", build_verbs), ("build", job_verbs), ("farm", dispatch), ("builder", quarantine))
         for command in app.app.registered_commands
     }
     assert {verb for verb in verbs if verb not in told} == set()

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from cli import host_apt
-from cli.chroot_tarball import apt_settings, reachable
+from cli.chroots.making import apt_settings, reachable
+from cli.packages import host_apt
 
 pytestmark = [pytest.mark.deb, pytest.mark.skipif(os.geteuid() != 0, reason="a chroot is made and entered as root")]
 

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from cli import host_apt
+from cli.packages import host_apt
 from simulation.host import TOKEN
 from storage.check import check
 from storage.records import BuildState, Outcome

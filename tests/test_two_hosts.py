@@ -21,8 +21,8 @@ from psycopg import Connection
 
 from actors.settings import Settings
 from certificates.making import new_authority, new_key, new_request
-from cli import host_apt
 from cli.farm import dsn_of
+from cli.packages import host_apt
 from storage.authority import FarmAuthority
 from storage.builders import Builders
 from storage.database import acting, connect, farm_id

@@ -23,7 +23,7 @@ from actors.messages import (
     RuntimeChanged,
     Started,
 )
-from cli.explaining import unexplained
+from cli.jobs.explaining import unexplained
 from storage.check import check
 from storage.errors import StorageError
 from storage.librarian import Librarian

@@ -13,7 +13,7 @@ from typing import Any, Final
 import zstandard
 from psycopg import Connection
 
-from cli.explaining import unexplained
+from cli.jobs.explaining import unexplained
 from storage.check import check
 from storage.librarian import Librarian
 from tests.chaos.monkey import Happened

@@ -62,7 +62,7 @@ def test_a_database_that_goes_away_in_the_middle_is_said_the_same_way(
             )
         return jobs
 
-    monkeypatch.setattr("cli.explaining.seen_jobs", cut)
+    monkeypatch.setattr("cli.jobs.explaining.seen_jobs", cut)
     write_note(master, "the database does not answer")
     ran = command("queue")
     assert (ran.code, ran.err.count("\n")) == (3, 1)

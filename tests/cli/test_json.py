@@ -10,10 +10,10 @@ import shlex
 
 import pytest
 
-from cli.every_command import commands
+from cli.options.every_command import commands
 from tests.chaos.table import write_into
 from tests.cli.json_shapes import BEGIN, END, PAGE, Shapes
-from tests.cli.test_examples import PROGRAM_READ
+from tests.cli.options.test_examples import PROGRAM_READ
 from tests.fix_cli import Command
 from tests.fix_examples import runnable, words
 from tests.fix_storage import Farm

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from cli import host_apt
-from cli.launchpad_chroot import Ids, reshape
+from cli.chroots.launchpad import Ids, reshape
+from cli.packages import host_apt
 from protocol.messages import Build, WireOutcome
 from slave import leftovers, roots
 from slave.roots import Kind

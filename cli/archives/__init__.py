@@ -1,0 +1,1 @@
+"""Where sources come from and results go: archives, series, and what is published."""

@@ -1,0 +1,296 @@
+"""`buildd-master archive`: where sources come from and results go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from actors.core.private import seen_archives
+from actors.core.roles import Action
+from cli.archives.import_packages import import_packages
+from cli.archives.submitted import places, publication_document, waiting
+from cli.errors import BadInput
+from cli.farm import open_farm
+from cli.options.finding import find_archive
+from cli.options.limits import Disk, FileSize, LogSize, Memory, Processes, Silent, Wall, changes, words
+from cli.options.tags import AskedTags, NoTags, chosen
+from cli.terminal.output import AsJson, plain, print_json, say, when
+from cli.terminal.stories import LAST, print_story
+from cli.terminal.tables import Facts, Rows
+from publishing.stores import stores_on
+from publishing.withdrawal import unpublish
+from storage.archives import Archives
+from storage.events import Events
+from storage.limits import said
+from storage.publications import Publications
+from storage.records import Archive, ArchivePurpose, Pocket, PublishingStatus
+
+app = typer.Typer(help="Where sources come from and results go.", no_args_is_help=True)
+app.command("import-packages")(import_packages)
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="DISTRIBUTION/ARCHIVE", help="As debian/primary; a PPA as ubuntu/cprov/ppa.", show_default=False
+    ),
+]
+Private = Annotated[
+    bool | None, typer.Option("--private/--public", help="Private archives are built first.", show_default=False)
+]
+Score = Annotated[
+    int | None, typer.Option("--score", metavar="N", help="Added to the score of its builds.", show_default=False)
+]
+
+
+def split(text: str) -> tuple[str, str]:
+    """Return distribution and archive of `ubuntu/cprov/ppa`.
+
+    Raises:
+        BadInput: it is not of that form.
+    """
+    distribution, slash, archive = text.partition("/")
+    if not slash or not distribution or not archive:
+        raise BadInput(f"{text!r} names no archive: write DISTRIBUTION/ARCHIVE, as debian/primary or ubuntu/cprov/ppa")
+    return distribution, archive
+
+
+@app.command("list")
+def list_archives(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the archives."""
+    with open_farm(context) as farm:
+        archives = seen_archives(farm.caller, Archives(farm.connection).archives())
+    if as_json:
+        print_json({"archives": [_document(one) for one in archives]})
+        return
+    rows = Rows(
+        "ARCHIVE",
+        "PURPOSE",
+        "TRUST",
+        "OWNER",
+        "SCORE",
+        "STATE",
+        "TAGS",
+        "LIMITS",
+        right=("SCORE",),
+        less=("LIMITS", "TAGS"),
+    )
+    for one in archives:
+        rows.add(
+            f"{one.distribution}/{one.name}",
+            one.purpose.value,
+            _trust(one),
+            one.owner or "",
+            f"{one.relative_score:+d}",
+            " ".join(filter(None, ("enabled" if one.enabled else "DISABLED", "private" if one.private else ""))),
+            " ".join(one.tags),
+            words(one.limits).replace("\n", ", "),
+        )
+    rows.show("no archives: `buildd-master chroot make` registers the distribution's own, `archive add` any other")
+
+
+@app.command("show")
+def show_archive(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """Show all that is known of an archive, and what happened to it last."""
+    with open_farm(context) as farm:
+        one = find_archive(farm, *split(name))
+        farm.require(Action.READ_FILES, one)
+        published = len(Publications(farm.connection).all(one.id, None, live=True))
+        story = Events(farm.connection).story(f"archive:{one.id}")[-LAST:]
+    if as_json:
+        print_json({**_document(one), "published": published, "events": plain(story)})
+        return
+    facts = Facts()
+    facts.add("archive", f"{one.distribution}/{one.name}")
+    facts.add("purpose", f"{one.purpose}: its builds are {_trust(one)}")
+    facts.add("state", "enabled" if one.enabled else "DISABLED: nothing of it is dispatched")
+    facts.add("private", "yes" if one.private else "no")
+    if one.owner:
+        facts.add("owner", one.owner)
+    facts.add("score", f"{one.relative_score:+d}")
+    facts.add("tags", " ".join(one.tags) or "none")
+    facts.add("limits", words(one.limits).replace("\n", ", ") or "those of the settings")
+    facts.add("publications", f"{published}: `buildd-master archive publications {name}` lists them")
+    facts.show()
+    print_story(story)
+
+
+@app.command("add")
+def add_archive(
+    context: typer.Context,
+    name: Name,
+    purpose: Annotated[
+        ArchivePurpose, typer.Option(case_sensitive=False, help="A PPA's builds are untrusted, all others' trusted.")
+    ] = ArchivePurpose.PPA,
+    private: Private = None,
+    score: Score = None,
+    tag: AskedTags = None,
+    wall: Wall = None,
+    silent: Silent = None,
+    memory: Memory = None,
+    processes: Processes = None,
+    file_size: FileSize = None,
+    log_size: LogSize = None,
+    disk: Disk = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register an archive.
+
+    The owner of a PPA is the first part of its name.
+    """
+    distribution, archive = split(name)
+    owner = archive.partition("/")[0] if purpose is ArchivePurpose.PPA else None
+    if purpose is ArchivePurpose.PPA and "/" not in archive:
+        raise BadInput(f"a PPA is named by its owner: write {distribution}/OWNER/{archive}, or another --purpose")
+    tags = chosen(tag, no_tags=False)
+    limits = changes(
+        wall=wall,
+        silent=silent,
+        memory=memory,
+        processes=processes,
+        file_size=file_size,
+        log_size=log_size,
+        disk=disk,
+    )
+    with open_farm(context) as farm, farm.acting(f"archive add {name}", Action.CHANGE_ARCHIVES):
+        added = Archives(farm.connection).add_archive(
+            archive,
+            distribution,
+            purpose,
+            owner=owner,
+            private=bool(private),
+            relative_score=score or 0,
+            limits=limits,
+            tags=tags or (),
+        )
+    if as_json:
+        print_json(_document(added))
+    else:
+        say(f"registered archive {added.distribution}/{added.name}: {added.purpose}, its builds are {_trust(added)}")
+
+
+@app.command("set")
+def set_archive(
+    context: typer.Context,
+    name: Name,
+    enabled: Annotated[
+        bool | None,
+        typer.Option("--enable/--disable", help="Nothing of a disabled archive is dispatched.", show_default=False),
+    ] = None,
+    private: Private = None,
+    score: Score = None,
+    tag: AskedTags = None,
+    no_tags: NoTags = False,
+    wall: Wall = None,
+    silent: Silent = None,
+    memory: Memory = None,
+    processes: Processes = None,
+    file_size: FileSize = None,
+    log_size: LogSize = None,
+    disk: Disk = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change an archive; its purpose, and so its trust, never changes."""
+    distribution, archive = split(name)
+    tags = chosen(tag, no_tags)
+    limits = changes(
+        wall=wall,
+        silent=silent,
+        memory=memory,
+        processes=processes,
+        file_size=file_size,
+        log_size=log_size,
+        disk=disk,
+    )
+    if enabled is None and private is None and score is None and tags is None and not limits:
+        raise BadInput("nothing to change: see `buildd-master archive set --help`")
+    with open_farm(context) as farm, farm.acting(f"archive set {name}", Action.CHANGE_ARCHIVES):
+        changed = Archives(farm.connection).change_archive(
+            distribution, archive, enabled=enabled, private=private, relative_score=score, limits=limits, tags=tags
+        )
+    if as_json:
+        print_json(_document(changed))
+    else:
+        say(f"changed archive {changed.distribution}/{changed.name}")
+
+
+@app.command("publications")
+def list_publications(
+    context: typer.Context,
+    name: Name,
+    source: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only sources of this name.", show_default=False)
+    ] = None,
+    history: Annotated[
+        bool, typer.Option("--all", help="Those too that were superseded or deleted, and count no more.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the sources that are published in an archive."""
+    with open_farm(context) as farm:
+        archive = find_archive(farm, *split(name))
+        farm.require(Action.READ_FILES, archive)
+        publications = Publications(farm.connection).all(archive.id, source, live=not history)
+    if as_json:
+        print_json({"archive": name, "publications": [publication_document(one) for one in publications]})
+        return
+    rows = Rows("SOURCE", "VERSION", "SERIES", "POCKET", "COMPONENT", "STATUS", "SINCE", less=("SINCE", "COMPONENT"))
+    for one in publications:
+        rows.add(
+            one.source, one.version, one.series, one.pocket.value, one.component, one.status.value, when(one.created)
+        )
+    rows.show(f"nothing is published in {name}: `buildd-master submit PACKAGE --archive {name}` does that")
+
+
+@app.command("unpublish")
+def unpublish_source(
+    context: typer.Context,
+    name: Name,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Name of the source package.", show_default=False)],
+    version: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="Only this version.", show_default=False)
+    ] = None,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SERIES", help="Only in this series, as bookworm; may be repeated.", show_default=False),
+    ] = None,
+    pocket: Annotated[
+        Pocket | None, typer.Option(case_sensitive=False, help="Only in this pocket.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a source out of an archive again: what waits to be built of it is not built.
+
+    What was built stays, and an older version that it had superseded stays so; submit that one again.
+    """
+    distribution, archive_name = split(name)
+    where = {one.removeprefix(f"{distribution}/") for one in series or ()}
+    with open_farm(context) as farm:
+        archive = find_archive(farm, distribution, archive_name)
+        with farm.acting(f"archive unpublish {name} {source}", Action.CHANGE_BUILDS, archive):
+            done = unpublish(stores_on(farm.connection), archive, source, version=version, series=where, pocket=pocket)
+    if as_json:
+        shown = [publication_document(replace(one, status=PublishingStatus.DELETED)) for one in done.publications]
+        print_json({"archive": name, "unpublished": shown, "superseded_builds": done.waiting})
+    else:
+        say(f"unpublished {places(done.publications)}; {waiting(done.waiting)}")
+
+
+def _trust(one: Archive) -> str:
+    return "untrusted" if one.purpose is ArchivePurpose.PPA else "trusted"
+
+
+def _document(one: Archive) -> dict[str, object]:
+    return {
+        "name": one.name,
+        "distribution": one.distribution,
+        "purpose": one.purpose,
+        "trusted": one.purpose is not ArchivePurpose.PPA,
+        "owner": one.owner,
+        "private": one.private,
+        "enabled": one.enabled,
+        "relative_score": one.relative_score,
+        "tags": one.tags,
+        "limits": said(one.limits),
+    }

@@ -1,0 +1,223 @@
+"""`buildd-master series`: the distributions, their series, and the architectures of these."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Annotated
+
+import typer
+
+from actors.core.roles import Action
+from cli.errors import BadInput
+from cli.farm import Farm, open_farm
+from cli.terminal.output import AsJson, print_json, say
+from cli.terminal.tables import Rows
+from storage.archives import Archives
+from storage.errors import UnknownArchive
+from storage.records import ArchivePurpose, DistroArchSeries, SeriesStatus
+
+app = typer.Typer(help="Distributions, their series and architectures.", no_args_is_help=True)
+
+PRIMARY = "primary"  #: name of a distribution's own archive
+
+Name = Annotated[str, typer.Argument(metavar="DISTRIBUTION/SERIES", help="As debian/bookworm.", show_default=False)]
+Status = Annotated[
+    SeriesStatus | None,
+    typer.Option(
+        case_sensitive=False, help="Where it is in its life: which pockets are open to uploads.", show_default=False
+    ),
+]
+AptSources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--apt-source",
+        metavar="LINE",
+        help="For launchpad-buildd slaves: a line of their sources.list, instead of those before; may be repeated.",
+        show_default=False,
+    ),
+]
+Ppas = Annotated[
+    bool | None, typer.Option("--ppas/--no-ppas", help="Whether sources in PPAs are built for it.", show_default=False)
+]
+
+
+def split(text: str) -> tuple[str, str]:
+    """Return distribution and series of `debian/bookworm`.
+
+    Raises:
+        BadInput: it is not of that form.
+    """
+    distribution, slash, series = text.partition("/")
+    if not slash or not distribution or not series or "/" in series:
+        raise BadInput(f"{text!r} names no series: write DISTRIBUTION/SERIES, as debian/bookworm")
+    return distribution, series
+
+
+def ensure(farm: Farm, distribution: str, series: str, architecture: str) -> tuple[DistroArchSeries, list[str]]:
+    """Register what is missing of a series, and its distribution's primary archive; within the caller's transaction.
+
+    Returns:
+        The architecture of the series, and one line for each thing that was made.
+    """
+    archives, made = Archives(farm.connection), []
+    mine = [one for one in archives.series() if (one.distribution, one.series) == (distribution, series)]
+    if architecture not in {one.architecture for one in mine}:
+        nominated = next((one.architecture for one in mine if one.nominated_archindep), architecture)
+        family = archives.family_of(architecture)
+        archives.add_series(distribution, series, {architecture: family}, nominated_archindep=nominated)
+        made.append(f"registered the series {distribution}/{series}/{architecture} (processor family {family})")
+    made += ensure_primary(farm, distribution)
+    return archives.distroarchseries(f"{distribution}/{series}/{architecture}"), made
+
+
+def ensure_primary(farm: Farm, distribution: str) -> list[str]:
+    """Register the distribution's primary archive unless it is there; return a line if it was made."""
+    try:
+        Archives(farm.connection).archive(distribution, PRIMARY)
+    except UnknownArchive:
+        Archives(farm.connection).add_archive(PRIMARY, distribution, ArchivePurpose.PRIMARY)
+        return [f"registered the archive {distribution}/{PRIMARY}"]
+    return []
+
+
+@app.command("list")
+def list_series(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the series, their status and architectures, and which of these have chroots."""
+    with open_farm(context) as farm:
+        series = Archives(farm.connection).series()
+        pockets = _pockets(farm)
+    if as_json:
+        print_json({"series": [_document(one, pockets[str(one)]) for one in series]})
+        return
+    rows = Rows("SERIES", "STATUS", "FAMILY", "ARCH-INDEP", "PPAS", "CHROOTS", less=("FAMILY", "PPAS"))
+    for one in series:
+        rows.add(
+            str(one),
+            one.status.value,
+            one.family,
+            "yes" if one.nominated_archindep else "",
+            "yes" if one.ppas else "no",
+            " ".join(pockets[str(one)]) or "none",
+        )
+    rows.show("no series: `buildd-master chroot make` registers this machine's, `buildd-master series add` any other")
+
+
+@app.command("add")
+def add_series(
+    context: typer.Context,
+    name: Name,
+    arch: Annotated[list[str], typer.Option("--arch", metavar="ARCH", help="Architecture tag; may be repeated.")],
+    archindep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ARCH", help="The architecture that builds arch-indep packages; else the first.", show_default=False
+        ),
+    ] = None,
+    status: Status = None,
+    ppas: Ppas = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register a series, or add architectures to one.
+
+    A new series is in DEVELOPMENT, and its architectures build sources in PPAs, unless told otherwise.
+    """
+    distribution, series = split(name)
+    with open_farm(context) as farm, farm.acting(f"series add {name}", Action.CHANGE_ARCHIVES):
+        archives = Archives(farm.connection)
+        families = {tag: archives.family_of(tag) for tag in arch}
+        there = (one for one in archives.series() if (one.distribution, one.series) == (distribution, series))
+        nominated = archindep or next((one.architecture for one in there if one.nominated_archindep), arch[0])
+        archives.add_series(distribution, series, families, nominated_archindep=nominated)
+        added = archives.change_series(distribution, series, status=status, ppas=ppas, architectures=arch)
+        made = ensure_primary(farm, distribution)
+        pockets = _pockets(farm)
+    if as_json:
+        print_json({"series": [_document(one, pockets[str(one)]) for one in added]})
+        return
+    say(f"registered {name}: {', '.join(one.architecture for one in added)}")
+    for line in made:
+        say(line)
+
+
+@app.command("set")
+def set_series(
+    context: typer.Context,
+    name: Name,
+    arch: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ARCH",
+            help="The architecture whose --ppas is meant, else all; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    status: Status = None,
+    ppas: Ppas = None,
+    apt_source: AptSources = None,
+    no_apt_sources: Annotated[
+        bool, typer.Option("--no-apt-sources", help="Those slaves use what the chroot has.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Change the status of a series, which of its architectures build sources in PPAs, or its apt sources."""
+    distribution, series = split(name)
+    if apt_source and no_apt_sources:
+        raise BadInput("--apt-source and --no-apt-sources exclude each other")
+    lines = () if no_apt_sources else apt_source
+    if status is None and ppas is None and lines is None:
+        raise BadInput("nothing to change: see `buildd-master series set --help`; `series list` shows what is set")
+    if arch and ppas is None:
+        raise BadInput("the status is the whole series': --arch goes with --ppas or --no-ppas")
+    with open_farm(context) as farm, farm.acting(f"series set {name}", Action.CHANGE_ARCHIVES):
+        changed = Archives(farm.connection).change_series(
+            distribution, series, status=status, ppas=ppas, architectures=arch or (), apt_sources=lines
+        )
+        pockets = _pockets(farm)
+    if as_json:
+        print_json({"series": [_document(one, pockets[str(one)]) for one in changed]})
+        return
+    done = [] if status is None else [status.value]
+    if ppas is not None:
+        tags = " ".join(one.architecture for one in changed if not arch or one.architecture in arch)
+        done.append(f"{tags} {'build' if ppas else 'build no'} sources in PPAs")
+    if lines is not None:
+        done.append(f"{len(lines)} apt sources" if lines else "no apt sources of its own")
+    say(f"changed {name}: {'; '.join(done)}")
+
+
+@app.command("remove")
+def remove_series(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """Forget a series that has no builds, sources, packages and chroots, as one that was misspelt.
+
+    One that had some is closed by `series set --status obsolete`: its history stays.
+    """
+    distribution, series = split(name)
+    with open_farm(context) as farm, farm.acting(f"series remove {name}", Action.CHANGE_ARCHIVES):
+        removed = Archives(farm.connection).remove_series(distribution, series)
+    if as_json:
+        print_json({"removed": [_document(one, []) for one in removed]})
+    else:
+        say(f"removed series {name}: {', '.join(one.architecture for one in removed)}")
+
+
+def _pockets(farm: Farm) -> defaultdict[str, list[str]]:
+    """Return for which pockets there are chroots, by architecture of a series."""
+    pockets: defaultdict[str, list[str]] = defaultdict(list)
+    for chroot in Archives(farm.connection).chroots():
+        pockets[chroot.distroarchseries].append(chroot.pocket.value)
+    return pockets
+
+
+def _document(one: DistroArchSeries, pockets: list[str]) -> dict[str, object]:
+    return {
+        "name": str(one),
+        "distribution": one.distribution,
+        "series": one.series,
+        "architecture": one.architecture,
+        "family": one.family,
+        "nominated_archindep": one.nominated_archindep,
+        "status": one.status,
+        "ppas": one.ppas,
+        "apt_sources": one.apt_sources,
+        "chroots": pockets,
+    }

@@ -1,0 +1,1 @@
+"""The machines that build, and who may speak for them."""

@@ -1,0 +1,285 @@
+"""`buildd-master build list`, `show`, `log`, `files`: what is to be built, is being built, and was.
+
+What people do to builds is in `cli.builds.verbs` and `cli.jobs.verbs`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from actors.core.private import readable, seen_attempts, seen_build
+from actors.core.roles import Action
+from cli.builds import verbs as build_verbs
+from cli.builds.attempts import attempt_document, job_words, print_attempts
+from cli.builds.following import log_path, wait_until_ended
+from cli.builds.log_reading import LiveLog, kept_log
+from cli.builds.results import check_output, copy_files, files_document, print_files
+from cli.builds.screen import log_text, write_log
+from cli.errors import Failed
+from cli.farm import Farm, open_farm
+from cli.jobs import verbs as job_verbs
+from cli.jobs.lacking import lack_of
+from cli.options.finding import find_build
+from cli.options.limits import words
+from cli.terminal.output import AsJson, ago, console, duration, note, plain, print_json, since, state, when
+from cli.terminal.stories import LAST, print_story
+from cli.terminal.tables import Facts, Rows
+from storage.builds import Builds
+from storage.errors import NotQueued
+from storage.events import Events
+from storage.library import Library
+from storage.limits import said
+from storage.records import Build, BuildState, Limits
+
+app = typer.Typer(help="What is to be built, is being built, and was.", no_args_is_help=True)
+for verbs in (build_verbs, job_verbs):
+    app.add_typer(verbs.app)
+
+Id = Annotated[int, typer.Argument(metavar="BUILD", help="Number of the build.", show_default=False)]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="DIR", help="Copy the results there.", file_okay=False, show_default=False),
+]
+
+
+@app.command("list")
+def list_builds(
+    context: typer.Context,
+    in_state: Annotated[
+        BuildState | None, typer.Option("--state", case_sensitive=False, help="Only these.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the latest builds, newest first."""
+    with open_farm(context) as farm:
+        builds = [seen_build(farm.caller, one) for one in Builds(farm.connection).list(in_state, limit)]
+    if as_json:
+        print_json({"builds": [document(one) for one in builds]})
+        return
+    rows = Rows(
+        "BUILD",
+        "SOURCE",
+        "FOR",
+        "ARCHIVE",
+        "STATE",
+        "BUILDER",
+        "TOOK",
+        "WHEN",
+        right=("BUILD",),
+        less=("ARCHIVE", "BUILDER", "WHEN", "TOOK"),
+    )
+    for one in builds:
+        rows.add(
+            str(one.id),
+            f"{one.source} {one.version}".rstrip(),
+            one.distroarchseries,
+            one.archive,
+            state(one.state),
+            one.builder or "",
+            took(one),
+            ago(one.ended or one.started or one.created),
+        )
+    rows.show("no builds: `buildd-master submit PACKAGE` makes some" if in_state is None else f"no build is {in_state}")
+
+
+@app.command("show")
+def show_build(context: typer.Context, build: Id, as_json: AsJson = False) -> None:
+    """Show all that is known of a build: state, why, attempts, files."""
+    with open_farm(context) as farm:
+        builds = Builds(farm.connection)
+        whole = find_build(farm, build)
+        one, attempts = seen_build(farm.caller, whole), seen_attempts(farm.caller, whole, builds.attempts(build))
+        open_to = readable(farm.caller, whole)
+        files = builds.files(build) if open_to else ()
+        story = Events(farm.connection).story(f"build:{build}")[-LAST:] if open_to else ()
+        lack = lack_of(farm, whole)
+        job = None
+        with suppress(NotQueued):
+            job = builds.job(build)
+    if as_json:
+        print_json(
+            {
+                **document(one),
+                "job": job and {"id": job.id, "manual_score": job.manual_score, "assigned": job.assigned},
+                "attempts": [attempt_document(each) for each in attempts],
+                "files": files_document(files),
+                "lacks": [] if lack is None else lack.documents,
+                "events": plain(story),
+            }
+        )
+        return
+    facts = Facts()
+    facts.add("build", f"{one.id}: {one.source} {one.version}".rstrip())
+    facts.add("for", f"{one.distroarchseries} {one.pocket}{', arch-indep packages too' if one.arch_indep else ''}")
+    facts.add("archive", _place(one))
+    facts.add("state", state(one.state))
+    if one.why:
+        facts.add("why", one.why)
+    if not one.state.final:
+        facts.add("job", job_words(one, job))
+    if lack is not None:
+        facts.add("waits for", lack.words)
+    facts.add("created", f"{when(one.created)} ({since(one.created)} ago)")
+    if one.builder:
+        facts.add("builder", one.builder)
+    if one.limits != Limits():
+        facts.add("own limits", words(one.limits))
+    if attempts:
+        facts.add("limits", words(attempts[-1].limits, attempts[-1].limits_from))
+    if one.ended:
+        facts.add("ended", when(one.ended) + (f", took {took(one)}" if one.started else ""))
+    facts.show()
+    print_attempts(attempts)
+    if files:
+        console().print()
+        print_files(files, None)
+    print_story(story)
+
+
+@app.command("log")
+def show_log(
+    context: typer.Context,
+    build: Id,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the build has ended.")] = False,
+) -> None:
+    """Print a build's log; with --follow, as it is written.
+
+    With --follow the exit code is 1 if the build fails.
+    """
+    with open_farm(context) as farm:
+        one = find_build(farm, build)
+        farm.require(Action.READ_FILES, one)
+        if follow and not one.state.final:
+            _say_end(wait_with_words(farm, [build], log=True, quiet=False))
+            return
+        octets = _whole_log(farm, one)
+    if console().is_terminal:
+        console().print(log_text(octets), soft_wrap=True)
+    else:
+        write_log(octets, sys.stdout)
+
+
+@app.command("files")
+def list_files(context: typer.Context, build: Id, output: Output = None, as_json: AsJson = False) -> None:
+    """List a build's results, or copy them out."""
+    check_output(output)
+    with open_farm(context) as farm:
+        one = find_build(farm, build)
+        farm.require(Action.READ_FILES, one)
+        files = Builds(farm.connection).files(build)
+        if output is not None and not files:
+            raise Failed(f"build {build} has no files: it is {one.state}; `buildd-master build show {build}` says why")
+        paths = copy_files(farm, files, output) if output is not None else {}
+    if as_json:
+        print_json({"build": build, "state": one.state, "files": files_document(files, paths)})
+    elif files:
+        print_files(files, output)
+    else:
+        note(f"build {build} has no files: it is {one.state}")
+
+
+def document(one: Build) -> dict[str, object]:
+    """Return a build as `--json` shows it."""
+    return {
+        "id": one.id,
+        "source": one.source,
+        "version": one.version,
+        "distroarchseries": one.distroarchseries,
+        "architecture": one.architecture,
+        "archive": one.archive,
+        "pocket": one.pocket,
+        "component": one.component,
+        "urgency": one.urgency,
+        "trusted": one.trusted,
+        "private": one.private,
+        "arch_indep": one.arch_indep,
+        "state": one.state,
+        "why": one.why,
+        "dependencies": one.dependencies,
+        "builder": one.builder,
+        "created": one.created,
+        "started": one.started,
+        "ended": one.ended,
+        "tags": one.tags,
+        "limits": said(one.limits),
+    }
+
+
+def _place(one: Build) -> str:
+    """Return where a build's source is published, and what it asks for."""
+    trust = "trusted" if one.trusted else "untrusted"
+    asks = f", asks for {' '.join(one.tags)}" if one.tags else ""
+    return f"{one.archive} ({trust}), {one.component}, {one.urgency}{asks}"
+
+
+def took(one: Build) -> str:
+    """Return how long the last attempt took, or has been running."""
+    if one.started is None or not (one.state.final or one.builder):
+        return ""
+    return since(one.started) if one.ended is None else duration((one.ended - one.started).total_seconds())
+
+
+def wait_with_words(farm: Farm, ids: list[int], *, log: bool, quiet: bool) -> tuple[Build, ...]:
+    """Wait for builds; on Ctrl-C, say that they go on and how to look at them again."""
+    try:
+        return wait_until_ended(farm, ids, log=log, quiet=quiet)
+    except KeyboardInterrupt:
+        again = " ".join(f"`buildd-master build log -f {build}`" for build in ids[:3])
+        note(f"no longer waiting; the build goes on: {again}" if len(ids) == 1 else f"the builds go on: {again}")
+        raise
+
+
+def end_words(build: Build) -> Text:
+    """Return one line that says how a build ended."""
+    line = Text.assemble(f"build {build.id} {build.source} {build.version} {build.architecture} ", state(build.state))
+    if build.started and build.ended:
+        line.append(f" in {took(build)}")
+    if build.why and build.state is not BuildState.FULLYBUILT:
+        line.append(f": {build.why}")
+    if build.dependencies and "missing: " not in build.why:
+        line.append(f" (missing: {', '.join(build.dependencies)})")
+    return line
+
+
+def failure(builds: Iterable[Build]) -> Failed | None:
+    """Return the error for builds that ended without packages; None if all are built."""
+    failed = [one for one in builds if one.state is not BuildState.FULLYBUILT]
+    if not failed:
+        return None
+    first = failed[0]
+    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+    return Failed(f"{end_words(first).plain}{more}; its log: `buildd-master build log {first.id}`", answered=True)
+
+
+def _whole_log(farm: Farm, build: Build) -> bytes:
+    """Return the log of the newest attempt that has one: live, or the librarian's.
+
+    Raises:
+        Failed: there is none.
+    """
+    attempts = Builds(farm.connection).attempts(build.id)
+    for attempt in reversed(attempts):
+        if attempt.log is not None:
+            return kept_log(farm.librarian, Library(farm.connection).alias(attempt.log))
+        with LiveLog(log_path(farm, attempt.id)) as reader:
+            octets = b"".join(iter(reader.more, b""))
+        if octets:
+            return octets
+    why = "it has not begun" if not attempts else "no attempt left one"
+    raise Failed(f"build {build.id} has no log: {why}; it is {build.state}")
+
+
+def _say_end(ended: tuple[Build, ...]) -> None:
+    for one in ended:
+        console(err=True).print(end_words(one), soft_wrap=True)
+    error = failure(ended)
+    if error is not None:
+        raise error

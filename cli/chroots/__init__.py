@@ -1,0 +1,1 @@
+"""The base systems that builds run in: made, brought up to date, registered."""

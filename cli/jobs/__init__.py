@@ -1,0 +1,1 @@
+"""What waits in the queue, why, and what an operator says of it."""

@@ -1,0 +1,1 @@
+"""What is typed: options that several commands have, the names in them, an example of each command."""

@@ -1,0 +1,1 @@
+"""Who is known to the farm: people, teams, tokens."""

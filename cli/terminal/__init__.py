@@ -1,0 +1,1 @@
+"""What is shown: tables, times, states, progress, what happened; and JSON."""

@@ -1,0 +1,1 @@
+"""The farm as a whole: started, paused, examined, watched, simulated."""
