@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.core.intensity import Intensity
+from actors.core.supervision.intensity import Intensity
 from actors.head_start import CannotStart, HeadStart
 from actors.reload import reload
 from actors.settings import BadSetting, Settings, load_settings

@@ -1,7 +1,7 @@
 """Files of the attempt that one builder's actor works on: its growing log, its results on their way in, what is pushed.
 
-The disk behind the orders of `actors.core.builder`; every method may be called twice, and tells a full or unreadable
-disk with `OSError` or `StorageError`, which `actors.builder` turns into an event.  Never decides anything.
+The disk behind the orders of `actors.core.builder.core`; every method may be called twice, and tells a full or
+unreadable disk with `OSError` or `StorageError`, which `actors.builder` turns into an event.  Never decides anything.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class AttemptFiles:
     # --- results ----------------------------------------------------------------------------------
 
     def open_result(self, sha256: str, size: int) -> None:
-        """Expect a result, known by its SHA-256 or (to `actors.core.gathering`) SHA-1; what arrived before is dropped."""
+        """Expect a result, known by its SHA-256 or (to `builder.attempt.gathering`) SHA-1; what arrived before is dropped."""
         self._forget_incoming()
         known = sha256 if len(sha256) == _SHA256_DIGITS else None  # a SHA-1 is looked at when all is here
         self._incoming = self._librarian.incoming(expect_sha256=known, expect_size=size)

@@ -13,10 +13,10 @@ from datetime import datetime
 
 from actors import dependency_waits
 from actors import messages as say
-from actors.core import dispatch
-from actors.core.dispatch import Dispatch, TriedAgain
-from actors.core.outbox import AttemptClosed, DeadlineMissed, Outbox, TimePassed
-from actors.core.verdict import VerdictRules
+from actors.core.attempts.outbox import AttemptClosed, DeadlineMissed, Outbox, TimePassed
+from actors.core.attempts.verdict import VerdictRules
+from actors.core.dispatch import matcher as dispatch
+from actors.core.dispatch.matcher import Dispatch, TriedAgain
 from actors.queue_reports import UNHURRIED, Report, fence, take
 from actors.queue_storage import Changes, QueueStorage
 from actors.queue_turn import Books, Letter, Turn

@@ -1,4 +1,4 @@
-"""The actor of one builder: a thin shell that obeys `actors.core.builder`.
+"""The actor of one builder: a thin shell that obeys `actors.core.builder.core`.
 
 Turns what the queue actor, the slave, the clock and the disk say into events, and obeys the orders that come back.
 Owns the link to the slave (`actors.slave_link`, or `actors.launchpad_link`) and the attempt's files (`actors.attempt_files`), and nothing in the
@@ -16,8 +16,9 @@ from uuid import UUID
 from thespian.actors import ActorAddress
 
 from actors.attempt_files import AttemptFiles
-from actors.core.builder import BuilderCore
-from actors.core.builder_events import (
+from actors.core.builder.attempt.results import CHANGES_LIMIT
+from actors.core.builder.core import BuilderCore
+from actors.core.builder.events import (
     AppendLog,
     Begun,
     ChangesRead,
@@ -57,9 +58,8 @@ from actors.core.builder_events import (
     ToQueueMessage,
     WriteResult,
 )
-from actors.core.fit import Dialect
-from actors.core.hangs import Excuse
-from actors.core.results import CHANGES_LIMIT
+from actors.core.builder.fit import Dialect
+from actors.core.supervision.hangs import Excuse
 from actors.deb_control import Unreadable
 from actors.farm_actor import FarmActor, QueueMoved, SettingsChanged, Start
 from actors.messages import (

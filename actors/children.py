@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from actors.core.supervision import WITHOUT_A_WORD
+from actors.core.supervision.lives import WITHOUT_A_WORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

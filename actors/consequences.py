@@ -1,7 +1,7 @@
 """What follows from a verdict beside the attempt's end: the builder's ladder, cross-checks, chroots held back.
 
-Part of a turn (`actors.queue_turn`), in its transaction.  The decisions are `actors.core.verdict`'s and
-`actors.core.black_hole`'s; the rows are `storage.verdicts`'.
+Part of a turn (`actors.queue_turn`), in its transaction.  The decisions are `actors.core.attempts.verdict`'s and
+`actors.core.attempts.black_hole`'s; the rows are `storage.verdicts`'.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from actors.core.black_hole import is_black_hole, quick_failures, suspicious
-from actors.core.outbox import Held
-from actors.core.private import told_of
-from actors.core.verdict import BuilderBlame, Verdict
+from actors.core.attempts.black_hole import is_black_hole, quick_failures, suspicious
+from actors.core.attempts.outbox import Held
+from actors.core.attempts.verdict import BuilderBlame, Verdict
+from actors.core.people.private import told_of
 from storage.records import Job, NotOkKind, Outcome
 
 if TYPE_CHECKING:

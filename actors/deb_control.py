@@ -3,7 +3,7 @@
 Reads no more than the head of the archive and of its control member, unpacks no more than `UNPACKED` bytes of it, and
 runs nothing.  python-debian's `debfile` unpacks members whole (a bomb) and by programs, and tarfile follows long names
 and extended headers without end: here python-debian reads the headers of the `ar`, tarfile those of the tar, one at a
-time, and the loops are ours (docs/adr/0146).  What the file says is `actors.core.binary_control`'s.
+time, and the loops are ours (docs/adr/0146).  What the file says is `actors.core.builder.attempt.binary_control`'s.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The queue actor's hand for builds that wait for dependencies (dispatch-rules §7).
 
 Publishes what builds have left, and looks at waiting builds, a slice at a time: what to look at next is noted in
-`actors.core.dependency_agenda`, what remains of a build's dependencies is decided in `actors.core.dependencies`.  Every
-slice is a transaction of its own, some tens of milliseconds long (docs/adr/0148); `actors.queue` lets others have their
-turn in between.
+`actors.core.dependencies.agenda`, what remains of a build's dependencies is decided in
+`actors.core.dependencies.waits`.  Every slice is a transaction of its own, some tens of milliseconds long
+(docs/adr/0148); `actors.queue` lets others have their turn in between.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, assert_never
 
 from debian.debian_support import DpkgArchTable
 
-from actors.core.dependencies import Doubt, Judgement, Shelf, judge, names_awaited, superseded
-from actors.core.dependency_agenda import MOST_BUILDS, MOST_LINES, Asked, AskWhoAwaits, Look, Looked, Moved, Published
+from actors.core.dependencies.agenda import MOST_BUILDS, MOST_LINES, Asked, AskWhoAwaits, Look, Looked, Moved, Published
+from actors.core.dependencies.waits import Doubt, Judgement, Shelf, judge, names_awaited, superseded
 from storage.errors import DatabaseUnreachable, StorageError
 from storage.records import DependencyWait, Outcome, Settlement
 

@@ -3,7 +3,7 @@
 Thespian calls a handler that raised a second time and then blames the sender; an actor of the farm dies instead, and
 says why to its parent (`Crashed`).  A subclass overrides the hooks (`begin`, `receive`, `readable`, `woken`,
 `described`, `story`, `wrap_cores`, `occupation`, `ended`) and never `receiveMessage`.  What a crash means is decided in
-`actors.core.supervision`, not here.
+`actors.core.supervision.lives`, not here.
 
 This module also has the messages that carry actor addresses; everything else that actors say is in
 `actors.messages`, where ids are names.
@@ -34,7 +34,7 @@ from thespian.actors import (
 )
 
 from actors.console_orders import ConsoleOrder, OfTheConsole
-from actors.core.hangs import Excuse
+from actors.core.supervision.hangs import Excuse
 from actors.examined import Due, Examined
 from actors.messages import Crash, Crashed, Describe, Description
 

@@ -21,7 +21,7 @@ from threading import Lock, Semaphore, Thread
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from actors.core.launchpad_events import (
+from actors.core.launchpad.events import (
     Download,
     Failed,
     FileEnded,

@@ -1,4 +1,4 @@
-"""The link to a launchpad-buildd slave: `actors.core.launchpad_link` with threads that make its calls.
+"""The link to a launchpad-buildd slave: `actors.core.launchpad.link` with threads that make its calls.
 
 Has what `actors.slave_link.SlaveLink` has, and yields the same happenings, so that `actors.builder` need not know which
 of the two it holds.  Two lanes (`actors.http_lane`): what takes long, files, does not keep a status waiting.  Never
@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import assert_never
 
-from actors.core.launchpad_build import DSC_LIMIT
-from actors.core.launchpad_events import (
+from actors.core.launchpad.build import DSC_LIMIT
+from actors.core.launchpad.events import (
     Asked,
     Download,
     DropCall,
@@ -31,7 +31,7 @@ from actors.core.launchpad_events import (
     Stand,
     Wanted,
 )
-from actors.core.launchpad_link import LaunchpadLink
+from actors.core.launchpad.link import LaunchpadLink
 from actors.core.timers import Timers
 from actors.http_lane import Lane, Mailbox
 from actors.slave_link import Down, Happening, Heard, OwnFaultFound, Up

@@ -2,7 +2,7 @@
 
 Frozen, slotted dataclasses of plain values, under 10 kB; past tense for facts, imperative for orders.  Each is
 idempotent: it may arrive twice.  Files and logs never travel here.  Wire messages to slaves are other types
-(`protocol.messages`); `actors.core.builder` stands between the two.
+(`protocol.messages`); `actors.core.builder.core` stands between the two.
 
 `generation` is the life of the builder's actor that speaks or is spoken to; a message of an earlier life is dropped.
 """

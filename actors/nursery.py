@@ -1,7 +1,7 @@
 """Forks up to 32 builders' actors and watches them (thespian-notes: a flat parent of 1,000 takes 76 s to start).
 
-Never opens a database or slave socket: its children would inherit it.  Decides nothing: `actors.core.supervision`,
-in the supervisor, and `actors.core.hangs` do.
+Never opens a database or slave socket: its children would inherit it.  Decides nothing:
+`actors.core.supervision.lives`, in the supervisor, and `actors.core.supervision.hangs` do.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Tries out whether this machine's disk takes what the farm stores: logs, and files of the librarian.
 
-What follows from it stands in `actors.core.own_disk`.
+What follows from it stands in `actors.core.attempts.own_disk`.
 """
 
 from __future__ import annotations

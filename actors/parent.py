@@ -1,8 +1,8 @@
 """What supervisor and nurseries share: they fork actors, see them die, and kill those that hang.
 
 Whoever forks is who watches: it is told of its children's ends, and only it can be sure whose number a process has.
-Who hangs is decided in `actors.core.hangs`, what an end means in `actors.core.supervision`.  Never opens a database or
-slave socket: the children would inherit it.
+Who hangs is decided in `actors.core.supervision.hangs`, what an end means in `actors.core.supervision.lives`.  Never
+opens a database or slave socket: the children would inherit it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from actors import signs
 from actors.children import Child, Children
-from actors.core.hangs import HangWatch, LimitChanged, Looked
+from actors.core.supervision.hangs import HangWatch, LimitChanged, Looked
 from actors.farm_actor import FarmActor, SettingsChanged, Start
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 from actors import own_disk
-from actors.core.hangs import Excuse
+from actors.core.supervision.hangs import Excuse
 from actors.farm_actor import FarmActor, SettingsChanged, Start
 from actors.messages import BuilderGone, BuildersKnown
 from actors.notes import Notes

@@ -13,13 +13,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from actors.bookkeeping import Bookkeeping
-from actors.core.dependencies import Doubt
-from actors.core.dependency_agenda import SweepDue
-from actors.core.outbox import SendDisown
-from actors.core.own_disk import OwnDisk
-from actors.core.supervision import MOST_UNRECORDED
+from actors.core.attempts.outbox import SendDisown
+from actors.core.attempts.own_disk import OwnDisk
+from actors.core.attempts.verdict import VerdictRules
+from actors.core.dependencies.agenda import SweepDue
+from actors.core.dependencies.waits import Doubt
+from actors.core.supervision.lives import MOST_UNRECORDED
 from actors.core.timers import Timers
-from actors.core.verdict import VerdictRules
 from actors.messages import BuilderGone
 from actors.queue_reports import UNHURRIED, Report
 from actors.queue_storage import Changes, ListeningStorage

@@ -1,6 +1,6 @@
 """What builders' actors report to the queue actor, written down: one short answer for each message.
 
-Runs within a turn (`actors.queue_turn`).  What an outcome means stands in `actors.core.verdict`.
+Runs within a turn (`actors.queue_turn`).  What an outcome means stands in `actors.core.attempts.verdict`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from uuid import UUID
 
 from actors import dependency_waits
 from actors import messages as say
-from actors.core import own_disk
-from actors.core.outbox import AttemptReported, BuilderMoved, BuilderSilent, ResultsAwaited
-from actors.core.verdict import BuilderBlame
+from actors.core.attempts import own_disk
+from actors.core.attempts.outbox import AttemptReported, BuilderMoved, BuilderSilent, ResultsAwaited
+from actors.core.attempts.verdict import BuilderBlame
 from actors.queue_turn import Turn
 from storage.errors import ImpossibleMove, Unknown
 from storage.records import NotOkKind, Recording, RuntimeState

@@ -1,7 +1,7 @@
 """One turn of the queue actor: read what others changed, decide, claim, answer.
 
 Runs inside the caller's transaction; its answers are letters, posted only after the commit.  What builders report is
-taken by `actors.queue_reports`, what is decided stands in `actors.core` (`dispatch`, `outbox`), books and transactions
+taken by `actors.queue_reports`, what is decided stands in `actors.core` (`dispatch.matcher`, `attempts.outbox`), books and transactions
 are `actors.bookkeeping`'s.  Knows no Thespian.
 """
 
@@ -15,26 +15,7 @@ from uuid import UUID
 
 from actors import messages as say
 from actors.consequences import Consequences
-from actors.core.dependencies import Doubt
-from actors.core.dependency_agenda import Agenda, Moved, Published
-from actors.core.dispatch import (
-    BuilderNotReady,
-    BuilderReady,
-    BuildersRead,
-    Claim,
-    ClaimSettled,
-    Dispatch,
-    FarmRead,
-    JobsRead,
-    Pair,
-    ReadAgain,
-    SetAside,
-    SkipSeries,
-    Supersede,
-)
-from actors.core.dispatch import Event as News
-from actors.core.dispatch import Order as DispatchOrder
-from actors.core.outbox import (
+from actors.core.attempts.outbox import (
     AttemptClosed,
     AttemptsRead,
     BuilderIdle,
@@ -50,9 +31,28 @@ from actors.core.outbox import (
     SendDisown,
     Stage,
 )
-from actors.core.outbox import Order as OutboxOrder
-from actors.core.own_disk import is_own, pause_words
-from actors.core.verdict import DOUBTFUL, Verdict, VerdictRules, verdict
+from actors.core.attempts.outbox import Order as OutboxOrder
+from actors.core.attempts.own_disk import is_own, pause_words
+from actors.core.attempts.verdict import DOUBTFUL, Verdict, VerdictRules, verdict
+from actors.core.dependencies.agenda import Agenda, Moved, Published
+from actors.core.dependencies.waits import Doubt
+from actors.core.dispatch.matcher import (
+    BuilderNotReady,
+    BuilderReady,
+    BuildersRead,
+    Claim,
+    ClaimSettled,
+    Dispatch,
+    FarmRead,
+    JobsRead,
+    Pair,
+    ReadAgain,
+    SetAside,
+    SkipSeries,
+    Supersede,
+)
+from actors.core.dispatch.matcher import Event as News
+from actors.core.dispatch.matcher import Order as DispatchOrder
 from actors.queue_storage import Changes, QueueStorage
 from storage.errors import UnknownBuilder
 from storage.records import Builder, BuildState, Job, Limits, NotOkKind, Outcome, Pick, Recording

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from actors.core.receiver import read_receiver
+from actors.core.attempts.verdict import VerdictRules
+from actors.core.people.receiver import read_receiver
 from actors.core.timers import Timers
-from actors.core.verdict import VerdictRules
 from storage.errors import BadValue
 from storage.file_credentials import KEY_FILE, FilesPlace, read_key
 from storage.limits import RANGES, check_limits, parse

@@ -5,8 +5,8 @@ slave's or a database's process could inherit.  Whoever forks an actor reserves 
 its number there, and then a stamp in every turn of its loop (`actors.transport_loop`): also an idle one turns
 `SIGNS` times in the time after which it would count as hanging.  Costs a turn less than a microsecond.
 
-Never decides who hangs: that is `actors.core.hangs`.  A slot's numbers are 64 bits and aligned; each is written by one
-process at a time.
+Never decides who hangs: that is `actors.core.supervision.hangs`.  A slot's numbers are 64 bits and aligned; each is
+written by one process at a time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from actors.core.hangs import SIGNS, Excuse, Sign
+from actors.core.supervision.hangs import SIGNS, Excuse, Sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

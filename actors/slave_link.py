@@ -3,7 +3,7 @@
 Thespian tells of readability only, so the socket lies in an epoll of its own, whose descriptor the actor watches: it is
 readable whenever the socket has something to read, room to write, or has just been connected, or an address was found.
 TLS (`certificates.channel`) keeps nothing back that the socket would have to tell of.  Never decides anything;
-`actors.builder` hands what `pump` yields to `actors.core.builder`.
+`actors.builder` hands what `pump` yields to `actors.core.builder.core`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from uuid import UUID
 
-from actors.core.credentials import loopback
+from actors.core.builder.credentials import loopback
 from actors.core.timers import Timers
 from actors.name_lookup import Found, Lookup
 from certificates.channel import CUT, Channel, ChannelRefused

@@ -1,6 +1,6 @@
 """Starts every actor, knows where each lives, and starts again what died.
 
-The decisions are `actors.core.supervision`'s.  Never opens a database or slave socket: its children would inherit
+The decisions are `actors.core.supervision.lives`'s.  Never opens a database or slave socket: its children would inherit
 it.  `actors.wiring` starts it and watches its process; when it dies, everything below dies with it.
 """
 
@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, assert_never
 
 from actors import signs
-from actors.core.supervision import (
+from actors.core.supervision.lives import (
     QUEUE,
     AnnounceQueue,
     Begun,

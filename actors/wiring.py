@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
 
 from actors import signs
-from actors.core.hangs import HangWatch, LimitChanged, Looked
+from actors.core.supervision.hangs import HangWatch, LimitChanged, Looked
 from actors.farm_actor import Alive, Cast, FarmAwaited, FarmUp, Here, SettingsChanged, Start, set_log_level
 from actors.head_start import CannotStart, HeadStart
 from actors.ports import free_port, port_refused

@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from actors.core.dispatch import (
+from actors.core.dispatch.matcher import (
     BuilderReady,
     BuildersRead,
     Claim,
@@ -24,8 +24,8 @@ from actors.core.dispatch import (
     Pair,
     owner,
 )
-from actors.core.pair_rules import BuilderView, reason
-from actors.core.score import handicap, rank
+from actors.core.dispatch.pair_rules import BuilderView, reason
+from actors.core.dispatch.score import handicap, rank
 from storage.records import ArchivePurpose, Builder, BuildState, Job, Pocket, RuntimeState, SeriesStatus, Urgency
 
 FAMILIES = ("amd64", "arm64", "armel", "armhf", "mips64el", "ppc64el", "riscv64", "s390x")

@@ -6,7 +6,7 @@
 | `--as PERSON`, `BUILDD_MASTER_PERSON` | the same with the roles of PERSON only |
 | `--token-file FILE`, `BUILDD_MASTER_TOKEN`, `BUILDD_MASTER_TOKEN_FILE` | the token's person |
 
-A token is never an argument: everybody on a machine reads those.  What a caller may do is `actors.core.roles`'.
+A token is never an argument: everybody on a machine reads those.  What a caller may do is `actors.core.people.roles`'.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from psycopg import Connection
 
-from actors.core.roles import Caller, Refusal, act_as
+from actors.core.people.roles import Caller, Refusal, act_as
 from cli.errors import BadInput, Refused
 from cli.given import TOKEN_VARIABLE, Shown, login_name
 from storage.api_tokens import ApiTokens

@@ -43,7 +43,7 @@ class BadInput(CommandError):
 
 
 class Refused(CommandError):
-    """The person who asks lacks a role for it (`actors.core.roles`); nothing was changed."""
+    """The person who asks lacks a role for it (`actors.core.people.roles`); nothing was changed."""
 
     exit_code = 2
 

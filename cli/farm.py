@@ -15,7 +15,7 @@ import psycopg
 import typer
 from psycopg import Connection
 
-from actors.core.roles import Action, Caller, Subject, permit
+from actors.core.people.roles import Action, Caller, Subject, permit
 from actors.pause_note import PauseNote, read_note
 from actors.run_file import running_farm
 from actors.settings import Settings
@@ -51,7 +51,8 @@ class Farm:
 
         Args:
             action: what is about to be done.
-            subject: what it concerns, as `actors.core.roles.permit` takes it: an archive (or a build or job, which
+            subject: what it concerns, as `actors.core.people.roles.permit` takes it: an archive (or a build or job,
+            which
                 stands for its archive) or a person; None where the action concerns none.
 
         Raises:

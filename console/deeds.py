@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 from typer.core import TyperCommand
 
-from actors.core.roles import Action
+from actors.core.people.roles import Action
 from cli.errors import CommandError
 from cli.farm import Farm, open_farm
 from console.line import BadCommand

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeVar
 
-from actors.core.making import (
+from actors.core.people.roles import Caller
+from actors.core.sources.making import (
     ArchitectureTable,
     Refused,
     SeriesBuilds,
@@ -22,9 +23,8 @@ from actors.core.making import (
     remarks,
     step,
 )
-from actors.core.places import Places, Wish, choose
-from actors.core.publishing import superseded
-from actors.core.roles import Caller
+from actors.core.sources.places import Places, Wish, choose
+from actors.core.sources.publishing import superseded
 from publishing.stores import Stores
 from storage.errors import BadValue
 from storage.limits import LimitChanges

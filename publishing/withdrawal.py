@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from actors.core.publishing import withdrawn
+from actors.core.sources.publishing import withdrawn
 from publishing.stores import Stores
 from storage.errors import UnknownSource
 from storage.records import Archive, Pocket, Publication, PublishingStatus

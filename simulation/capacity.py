@@ -14,8 +14,8 @@ from random import Random
 from statistics import median
 from typing import Final
 
-from actors.core.dispatch import waits
-from actors.core.score import score
+from actors.core.dispatch.matcher import waits
+from actors.core.dispatch.score import score
 from simulation.chance import stream
 from simulation.plan import HOUR, Plan, PlannedBuilder, PlannedJob
 from storage.records import Arrivals, Builder, BuildState, Job, PastBuild

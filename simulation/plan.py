@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from actors.core.attempts.verdict import VerdictRules
 from actors.core.timers import Timers
-from actors.core.verdict import VerdictRules
 from protocol.messages import WireOutcome
 from storage.records import Limits, Pocket, Urgency
 

@@ -1,4 +1,4 @@
-"""A builder's actor without Thespian, socket or disk: obeys the real core (`actors.core.builder`).
+"""A builder's actor without Thespian, socket or disk: obeys the real core (`actors.core.builder.core`).
 
 The counterpart of `actors.builder`.  Quiet heartbeats are deadlines here, not messages: while nothing is wrong with the
 network, the core's timers for silence stand still, because a heartbeat always comes in time.
@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from actors.core.builder import BuilderCore
-from actors.core.builder_events import (
+from actors.core.builder.core import BuilderCore
+from actors.core.builder.events import (
     AppendLog,
     Begun,
     ChangesRead,
@@ -52,7 +52,7 @@ from actors.core.builder_events import (
     TimersChanged,
     WriteResult,
 )
-from actors.core.stages import Stage
+from actors.core.builder.stages import Stage
 from actors.core.timers import Timers
 from actors.messages import AdoptionWanted, Finished, Ready, ResultStored, SessionWanted
 from protocol.messages import VERSION, Hello, Message, PutChunk

@@ -1,10 +1,10 @@
-"""The supervisor and its nurseries without Thespian: obeys the real core (`actors.core.supervision`)."""
+"""The supervisor and its nurseries without Thespian: obeys the real core (`actors.core.supervision.lives`)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, assert_never
 
-from actors.core.supervision import (
+from actors.core.supervision.lives import (
     QUEUE,
     AnnounceQueue,
     Begun,

@@ -129,7 +129,7 @@ class Archives(Repository):
         Args:
             distribution: as `ubuntu`.
             series: as `hoary`.
-            status: which pockets are open to uploads follows from it (`actors.core.pockets`).
+            status: which pockets are open to uploads follows from it (`actors.core.dispatch.pockets`).
             ppas: whether sources in PPAs are built for it.
             architectures: tags that `ppas` is said of; none: all of the series'.
             apt_sources: lines of a `sources.list`, for slaves that write their own.

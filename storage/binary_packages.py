@@ -2,7 +2,7 @@
 
 Rows come from builds that became FULLYBUILT, from indexes of archives outside the farm, and from plain SQL; whoever
 waits for one is told by notification.  Builds see their own archive and their distribution's primary one, packages of
-their own architecture and of `all`.  Which row satisfies what is decided in `actors.core.dependencies`.
+their own architecture and of `all`.  Which row satisfies what is decided in `actors.core.dependencies.waits`.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ class BuildQueue(Repository):
             attempt: which.
             outcome: how it ended.
             text: for people; one line.
-            build_state: what the build becomes (`actors.core.verdict`).
+            build_state: what the build becomes (`actors.core.attempts.verdict`).
             unpublished_state: what it becomes instead, without its results, if its source is no longer PENDING or
                 PUBLISHED; None: the same.
             keep_job: the job waits again, with its place; else it is removed.

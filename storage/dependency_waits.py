@@ -1,6 +1,6 @@
 """Builds that wait for dependencies: those in MANUALDEPWAIT that say what they miss (dispatch-rules §7).
 
-What is satisfied by what is published is decided in `actors.core.dependencies`, and when to look in
+What is satisfied by what is published is decided in `actors.core.dependencies.waits`, and when to look in
 `actors.dependency_waits`.  A build without stored dependencies waits for a person.
 """
 

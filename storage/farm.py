@@ -1,6 +1,6 @@
 """What an operator says of the farm as a whole: pause, and the least scores that are given away; table `farm`.
 
-What follows from it stands in `actors.core.reasons`; the farm's identity is `storage.database.farm_id`.
+What follows from it stands in `actors.core.dispatch.reasons`; the farm's identity is `storage.database.farm_id`.
 """
 
 from __future__ import annotations

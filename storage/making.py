@@ -1,7 +1,7 @@
 """Builds of one source, many at once: made, given other limits and tags, and queued.
 
-What is to be made is decided in `actors.core.making`; `storage.builds` has everything else about builds, and `create`
-and `queue` for one.
+What is to be made is decided in `actors.core.sources.making`; `storage.builds` has everything else about builds, and
+`create` and `queue` for one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Who is who: tables `person`, `team` and `team_member`.
 
-What follows from it is decided in `actors.core.roles`.  The tokens that people show are in `storage.api_tokens`.
+What follows from it is decided in `actors.core.people.roles`.  The tokens that people show are in `storage.api_tokens`.
 """
 
 from __future__ import annotations

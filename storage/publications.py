@@ -1,6 +1,6 @@
 """What is and was published in archives: table `publication`.  `storage.archives` adds to it.
 
-What a new version does to older ones is decided in `actors.core.publishing`.
+What a new version does to older ones is decided in `actors.core.sources.publishing`.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class Pocket(StrEnum):
 
 
 class SeriesStatus(StrEnum):
-    """Where a series is in its life; `actors.core.pockets` says which pockets are open to uploads."""
+    """Where a series is in its life; `actors.core.dispatch.pockets` says which pockets are open to uploads."""
 
     EXPERIMENTAL = "EXPERIMENTAL"
     DEVELOPMENT = "DEVELOPMENT"

@@ -22,7 +22,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-_ROOMS = ("actors", "actors/core", "buildd_master", "certificates", "host", "protocol", "storage", "web")  #: a master's
+_ROOMS = ("actors", "buildd_master", "certificates", "host", "protocol", "storage", "web")  #: a master's
 FARM_USER = "buildd-master"  #: system user that master and database run as, when started as root
 
 _CLONE_NEWNS = 0x00020000
@@ -91,7 +91,7 @@ def keep_bytecode() -> None:
     from importlib.util import cache_from_source  # noqa: PLC0415 - this module runs commands, and that can't wait
 
     code = Path(__file__).resolve().parent.parent
-    files = [file for room in _ROOMS for file in (code / room).glob("*.py")]
+    files = [file for room in _ROOMS for file in (code / room).rglob("*.py")]
     if sys.dont_write_bytecode or all(Path(cache_from_source(str(file))).exists() for file in files):
         return
     import compileall  # noqa: PLC0415 - seldom needed

@@ -1,7 +1,7 @@
 """Evidence for verdicts, and what follows from them: the builder's ladder, cross-checks, chroots held back.
 
-What is decided by the evidence stands in `actors.core.verdict` and `actors.core.black_hole`; the end of an attempt is
-recorded by `storage.build_queue`.  A person's word is `storage.builders`'.
+What is decided by the evidence stands in `actors.core.attempts.verdict` and `actors.core.attempts.black_hole`; the end
+of an attempt is recorded by `storage.build_queue`.  A person's word is `storage.builders`'.
 """
 
 from __future__ import annotations

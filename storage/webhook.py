@@ -1,6 +1,7 @@
 """The event log as people are told of it, and how far they were; tables `event` and `webhook`.
 
-Which events are worth telling, and what becomes of the rest, stands in `actors.core.notices` and `actors.core.telling`.
+Which events are worth telling, and what becomes of the rest, stands in `actors.core.people.notices` and
+`actors.core.people.telling`.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from actors.core.attempt_in_hand import AttemptInHand
-from actors.core.builder import BuilderCore
-from actors.core.builder_events import (
+from actors.core.builder.attempt.in_hand import AttemptInHand
+from actors.core.builder.core import BuilderCore
+from actors.core.builder.events import (
     AppendLog,
     Begun,
     ChangesRead,
@@ -45,7 +45,7 @@ from actors.core.builder_events import (
     TimeCame,
     WriteResult,
 )
-from actors.core.stages import AttemptStage
+from actors.core.builder.stages import AttemptStage
 from actors.core.timers import Timers
 from actors.messages import (
     Assign,

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pytest
 
 from actors.builder import BuilderActor
-from actors.core.builder_events import FromQueueMessage
+from actors.core.builder.events import FromQueueMessage
 from actors.core.timers import Timers
 from actors.farm_actor import Start
 from actors.messages import BuilderChanged, RuntimeChanged, SessionOpened, SessionWanted

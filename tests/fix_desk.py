@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from actors.bookkeeping import Bookkeeping
-from actors.core.verdict import VerdictRules
+from actors.core.attempts.verdict import VerdictRules
 from actors.messages import Assign, Finished, Ready
 from actors.queue_database import QueueDatabase
 from actors.queue_reports import Report

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from actors.core.pockets import OPEN
-from actors.core.roles import NEEDS, NEEDS_IF_PRIVATE, Action, Role
+from actors.core.attempts.verdict import VerdictRules, verdict
+from actors.core.dispatch.pockets import OPEN
+from actors.core.people.roles import NEEDS, NEEDS_IF_PRIVATE, Action, Role
 from actors.core.timers import Timers
-from actors.core.verdict import VerdictRules, verdict
 from actors.reload import RELOADED
 from actors.settings import Settings
 from cli.builders import quarantine

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from actors.core.explain import Explanation, Snapshot, views
-from actors.core.reasons import ReasonCode
+from actors.core.dispatch.explain import Explanation, Snapshot, views
+from actors.core.dispatch.reasons import ReasonCode
 from cli.main import run
 from simulation.script import Conduct, Script
 from storage.api_tokens import ApiTokens

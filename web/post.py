@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from types import FrameType
 
-from actors.core.receiver import Receiver
+from actors.core.people.receiver import Receiver
 
 
 class NotTaken(Exception):

@@ -3,8 +3,8 @@
     {"database": DSN, "url": URL, "log_level": "INFO", "seconds": 10.0, "first_retry": 5.0, "retry_limit": 600.0}
 
 on stdin, because DSN and URL may hold a password.  It ends with the farm; when it crashes, the farm starts it again, and it goes
-on where it stood.  Nothing of the farm waits for it.  What is told and when is decided in `actors.core.notices` and
-`actors.core.telling`.
+on where it stood.  Nothing of the farm waits for it.  What is told and when is decided in `actors.core.people.notices`
+and `actors.core.people.telling`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import Any, Final, assert_never
 
 from psycopg import Connection
 
-from actors.core.notices import COLUMNS, notice
-from actors.core.receiver import read_receiver
-from actors.core.settling import Horizon
-from actors.core.telling import Delivered, GiveUp, Keep, Looked, Order, Post, Refused, Telling
+from actors.core.people.notices import COLUMNS, notice
+from actors.core.people.receiver import read_receiver
+from actors.core.people.settling import Horizon
+from actors.core.people.telling import Delivered, GiveUp, Keep, Looked, Order, Post, Refused, Telling
 from host.journal import log_to_journal_or_stderr
 from storage.database import CHANNEL, acting, connect, farm_id
 from storage.errors import DatabaseUnreachable
@@ -102,7 +102,7 @@ class Herald:
     def _look(self, working: Connection[Any], telling: Telling) -> None:
         """Read what came, and tell it."""
         rows = WebhookLog(working)
-        last, oldest, following, now = rows.horizon()  # before the events: see `actors.core.settling`
+        last, oldest, following, now = rows.horizon()  # before the events: see `actors.core.people.settling`
         events = rows.events(telling.cursor, COLUMNS)
         notices = tuple(one for event in events if (one := notice(event)) is not None)
         orders = list(telling.handle(Looked(Horizon(last, oldest, following), notices, now, time.monotonic())))

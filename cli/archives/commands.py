@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from actors.core.private import seen_archives
-from actors.core.roles import Action
+from actors.core.people.private import seen_archives
+from actors.core.people.roles import Action
 from cli.archives.import_packages import import_packages
 from cli.archives.submitted import places, publication_document, waiting
 from cli.errors import BadInput

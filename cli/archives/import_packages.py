@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from actors.core.roles import Action
+from actors.core.people.roles import Action
 from cli.errors import BadInput
 from cli.farm import open_farm
 from cli.terminal.output import AsJson, print_json, say, warn

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from actors.core.roles import Action
+from actors.core.people.roles import Action
 from cli.errors import BadInput
 from cli.farm import Farm, open_farm
 from cli.terminal.output import AsJson, print_json, say

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from actors.core.making import Step, in_short
+from actors.core.sources.making import Step, in_short
 from publishing.submission import Plan, Submission, Submitted, Taken
 from storage.records import Pocket, Publication
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from actors.core.roles import Action
+from actors.core.people.roles import Action
 from certificates.files import AUTHORITY, OWN, write_file
 from certificates.making import fingerprint, new_key, new_request
 from certificates.token import new_token, secret_hash

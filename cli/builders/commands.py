@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from actors.core.roles import Action
+from actors.core.people.roles import Action
 from cli.builders import quarantine
 from cli.errors import BadInput
 from cli.farm import open_farm

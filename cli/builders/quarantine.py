@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from actors.core.roles import Action
+from actors.core.people.roles import Action
 from cli.farm import open_farm
 from cli.options.saying_why import one_line
 from cli.terminal.output import AsJson, print_json, say, when

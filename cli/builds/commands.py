@@ -14,8 +14,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from actors.core.private import readable, seen_attempts, seen_build
-from actors.core.roles import Action
+from actors.core.people.private import readable, seen_attempts, seen_build
+from actors.core.people.roles import Action
 from cli.builds import verbs as build_verbs
 from cli.builds.attempts import attempt_document, job_words, print_attempts
 from cli.builds.following import log_path, wait_until_ended

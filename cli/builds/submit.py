@@ -15,9 +15,9 @@ from typing import Annotated
 
 import typer
 
-from actors.core.making import ArchitectureTable
-from actors.core.places import Places, Wish
-from actors.core.roles import Action
+from actors.core.people.roles import Action
+from actors.core.sources.making import ArchitectureTable
+from actors.core.sources.places import Places, Wish
 from cli.archives.series import PRIMARY
 from cli.archives.submitted import done_document, lines
 from cli.builds.commands import document, end_words, failure, wait_with_words

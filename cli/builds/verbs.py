@@ -12,8 +12,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from actors.core.pair_rules import capable
-from actors.core.roles import Action
+from actors.core.dispatch.pair_rules import capable
+from actors.core.people.roles import Action
 from cli.archives.commands import split as split_archive
 from cli.archives.series import split as split_series
 from cli.errors import BadInput, Failed

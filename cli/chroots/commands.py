@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from actors.core.roles import Action
+from actors.core.people.roles import Action
 from cli.archives.series import ensure
 from cli.chroots.launchpad import Ids, apt_lines, read_ids, reshape
 from cli.chroots.making import Recipe, made, own_sources

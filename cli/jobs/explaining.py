@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from actors.core.explain import Explanation, Snapshot, views
-from actors.core.private import seen_jobs
+from actors.core.dispatch.explain import Explanation, Snapshot, views
+from actors.core.people.private import seen_jobs
 from cli.farm import Farm, waiting_master
 from storage.build_queue import BuildQueue
 from storage.builders import Builders

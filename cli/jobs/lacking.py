@@ -1,7 +1,7 @@
 """What a build in MANUALDEPWAIT waits for, for people: the answer of the check that queues it again.
 
-`build show` and `explain` ask; what satisfies what is decided in `actors.core.dependencies`, by the same look at the
-same rows as the queue actor's (`actors.dependency_waits`).
+`build show` and `explain` ask; what satisfies what is decided in `actors.core.dependencies.waits`, by the same look at
+the same rows as the queue actor's (`actors.dependency_waits`).
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from actors.core.private import readable, seen_build
+from actors.core.people.private import readable, seen_build
 from cli.terminal.output import console, plain, say, state, when
 from storage.dependency_waits import DependencyWaits
 from storage.errors import UnknownBuild
 from storage.records import Build, BuildState
 
 if TYPE_CHECKING:
-    from actors.core.dependencies import Answer
+    from actors.core.dependencies.waits import Answer
     from cli.farm import Farm
 
 
@@ -51,7 +51,7 @@ def lack_of(farm: Farm, build: Build) -> Lack | None:
         return None
     if not readable(farm.caller, build):
         return Lack(seen_build(farm.caller, build), (), hidden=True)
-    from actors.core.dependencies import Doubt  # noqa: PLC0415 - parsers, which no other build needs
+    from actors.core.dependencies.waits import Doubt  # noqa: PLC0415 - parsers, which no other build needs
     from actors.dependency_waits import judgements  # noqa: PLC0415
     from storage.binary_packages import BinaryPackages  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""`buildd-master queue` and `explain`: what waits, and why; the answers are `actors.core.explain`'s."""
+"""`buildd-master queue` and `explain`: what waits, and why; the answers are `actors.core.dispatch.explain`'s."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from actors.core.explain import BuilderExplanation, Explanation
-from actors.core.private import seen_explanation
-from actors.core.reasons import Reason
+from actors.core.dispatch.explain import BuilderExplanation, Explanation
+from actors.core.dispatch.reasons import Reason
+from actors.core.people.private import seen_explanation
 from cli.errors import BadInput, Failed
 from cli.farm import open_farm
 from cli.jobs.explaining import in_short, snapshot

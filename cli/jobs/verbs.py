@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from actors.core.pair_rules import incapable
-from actors.core.roles import Action
-from actors.core.score import score as score_of
+from actors.core.dispatch.pair_rules import incapable
+from actors.core.dispatch.score import score as score_of
+from actors.core.people.roles import Action
 from cli.errors import BadInput
 from cli.farm import open_farm
 from cli.jobs.explaining import why_waiting

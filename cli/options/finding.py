@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from actors.core.private import seen_archives
+from actors.core.people.private import seen_archives
 from cli.errors import BadInput
 from cli.farm import Farm
 from storage.archives import Archives

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 import zstandard
 from debian.deb822 import Deb822
 
-from actors.core.relations import ALL, provided_by
+from actors.core.dependencies.relations import ALL, provided_by
 from cli.errors import BadInput
 from storage.errors import BadValue
 from storage.package_words import check_package

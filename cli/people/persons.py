@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from actors.core.private import seen_archives
-from actors.core.roles import NEEDS, Action, Caller, Role
+from actors.core.people.private import seen_archives
+from actors.core.people.roles import NEEDS, Action, Caller, Role
 from cli.farm import Farm, open_farm
 from cli.terminal.output import AsJson, print_json, say
 from cli.terminal.tables import Facts, Rows

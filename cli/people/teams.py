@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from actors.core.roles import Action
+from actors.core.people.roles import Action
 from cli.farm import open_farm
 from cli.terminal.output import AsJson, print_json, say
 from cli.terminal.tables import Rows

@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from actors.core.causes import sought
-from actors.core.private import readable
-from actors.core.roles import Action
-from actors.core.settling import Horizon, Settling
+from actors.core.people.causes import sought
+from actors.core.people.private import readable
+from actors.core.people.roles import Action
+from actors.core.people.settling import Horizon, Settling
 from cli.changes import changes
 from cli.errors import BadInput
 from cli.farm import Farm, open_farm

@@ -11,9 +11,9 @@ import typer
 from psycopg.conninfo import conninfo_to_dict
 from rich.text import Text
 
-from actors.core.own_disk import way_out
-from actors.core.pair_rules import BuilderView
-from actors.core.roles import Action
+from actors.core.attempts.own_disk import way_out
+from actors.core.dispatch.pair_rules import BuilderView
+from actors.core.people.roles import Action
 from actors.settings import Settings
 from cli.builders.commands import state_of
 from cli.errors import Failed

@@ -299,7 +299,7 @@ CREATE FUNCTION public.relation_names(relations text[]) RETURNS text[]
     RETURN ARRAY(SELECT DISTINCT found.found[1] AS found FROM unnest(relation_names.relations) relation(relation), LATERAL regexp_matches(relation.relation, '(?:^|[|,])\s*([a-z0-9][a-z0-9+.-]*)'::text, 'g'::text) found(found));
 
 COMMENT ON FUNCTION public.relation_names(relations text[]) IS 'Package names in relations, as those of build.dependencies and binary_package.provides.  To find rows by; what a
-relation means is read by actors/core/relations.py.';
+relation means is read by actors/core/dependencies/relations.py.';
 
 CREATE TABLE public.binary_package (
     id bigint NOT NULL,
@@ -856,7 +856,7 @@ CREATE TABLE public.distroseries (
     CONSTRAINT distroseries_created_readable CHECK (((created >= '1900-01-01 00:00:00+00'::timestamp with time zone) AND (created <= '9000-01-01 00:00:00+00'::timestamp with time zone)))
 );
 
-COMMENT ON COLUMN public.distroseries.status IS 'Which pockets are open to uploads: actors/core/pockets.py.  PPAs don''t care.';
+COMMENT ON COLUMN public.distroseries.status IS 'Which pockets are open to uploads: actors/core/dispatch/pockets.py.  PPAs don''t care.';
 
 COMMENT ON COLUMN public.distroseries.apt_sources IS 'Lines of a sources.list for launchpad-buildd slaves; none: as the chroot has it.';
 

@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from actors import signs
-from actors.core.hangs import Excuse
+from actors.core.supervision.hangs import Excuse
 from actors.farm_actor import Cast, FarmActor, QueueMoved, SettingsChanged, Start
 from actors.messages import BuilderChanged, BuilderGone, BuildersKnown, Disown, GoneNoted, Ready, Retire
 from actors.settings import Settings

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from actors.core.verdict import VerdictRules
+from actors.core.attempts.verdict import VerdictRules
 from actors.messages import (
     AdoptionWanted,
     BuilderGone,

@@ -11,7 +11,7 @@ import zstandard
 
 from actors import signs
 from actors.attempt_files import AttemptFiles
-from actors.core.hangs import Excuse
+from actors.core.supervision.hangs import Excuse
 from actors.farm_actor import SettingsChanged
 from actors.messages import (
     Adopt,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.core.session import SessionState
+from actors.core.builder.session import SessionState
 from actors.messages import BuilderTroubled, Ready
 from certificates.making import Issued, new_authority, read_shown
 from protocol.messages import Hello

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from actors import dependency_waits
-from actors.core.dependencies import MOST_REPORTED, reported
-from actors.core.dependency_agenda import MOST_BUILDS, Agenda, Look, Order, SweepDue
+from actors.core.dependencies.agenda import MOST_BUILDS, Agenda, Look, Order, SweepDue
+from actors.core.dependencies.waits import MOST_REPORTED, reported
 from actors.messages import Assign, Recorded
 from actors.queue_turn import Letter
 from storage.errors import BadValue

@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from actors import http_lane
-from actors.core.launchpad_build import build_id
+from actors.core.launchpad.build import build_id
 from actors.messages import (
     Adopt,
     AdoptionWanted,

@@ -14,9 +14,9 @@ from datetime import datetime
 import psycopg
 import pytest
 
-from actors.core.supervision import MOST_UNRECORDED
+from actors.core.attempts.verdict import VerdictRules
+from actors.core.supervision.lives import MOST_UNRECORDED
 from actors.core.timers import Timers
-from actors.core.verdict import VerdictRules
 from actors.messages import Assign, BuilderGone, Finished, GoneNoted, Ready, Recorded, RuntimeChanged
 from actors.queue_database import QueueDatabase
 from actors.queue_desk import Payload, QueueDesk

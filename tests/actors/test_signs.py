@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from actors import signs
-from actors.core.hangs import Excuse
+from actors.core.supervision.hangs import Excuse
 from actors.queue_database import QueueDatabase
 from tests.fix_small_farm import wait_until
 from tests.fix_storage import Farm

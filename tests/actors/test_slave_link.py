@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import pytest
 
 from actors import slave_link
-from actors.core.credentials import loopback
+from actors.core.builder.credentials import loopback
 from actors.slave_link import Down, Happening, Heard, SlaveLink, Up
 from protocol.connection import Connection, NeedData, Role
 from protocol.messages import (

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from actors.core.dispatch import BuildersRead, Dispatch, JobsRead
+from actors.core.dispatch.matcher import BuildersRead, Dispatch, JobsRead
 from bench import matcher
 
 CHECKOUT = Path(__file__).parents[2]

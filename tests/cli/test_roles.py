@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import cli
-from actors.core.roles import Action
+from actors.core.people.roles import Action
 from cli.app import COMMANDS, GROUPS, command_line
 from cli.errors import BadInput, Refused
 from cli.farm import open_farm

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors import messages
-from actors.core.builder import BuilderCore
-from actors.core.builder_events import Begun, QueueSaid
-from actors.core.dispatch import BuilderReady, BuildersRead, Dispatch, JobsRead
+from actors.core.builder.core import BuilderCore
+from actors.core.builder.events import Begun, QueueSaid
+from actors.core.dispatch.matcher import BuilderReady, BuildersRead, Dispatch, JobsRead
 from actors.core.timers import Timers
 from actors.lossless import NotLossless, read, written
 from actors.message_text import message_types, read_message, spell
@@ -100,8 +100,8 @@ def test_what_can_not_be_written_down_says_so() -> None:
         {"enum": "actors.messages.Retire", "value": "bob"},
         {"is": "storage.records.Builder", "named": [1]},
         {"is": "actors.messages.Retire", "named": ["bob"]},
-        {"type": "actors.core.builder.misfit"},
-        {"type": "actors.core.hangs.nothing"},
+        {"type": "actors.core.builder.core.misfit"},
+        {"type": "actors.core.supervision.hangs.nothing"},
         {"type": "actors.core...x"},
         {"same": 4},
         {"uuid": "no"},

@@ -13,8 +13,8 @@ import pytest
 
 from actors import tap
 from actors.console_orders import Tap
-from actors.core.builder import BuilderCore
-from actors.core.builder_events import Begun, QueueSaid, TimeCame
+from actors.core.builder.core import BuilderCore
+from actors.core.builder.events import Begun, QueueSaid, TimeCame
 from actors.core.timers import Timers
 from actors.lossless import read
 from actors.messages import Disown, Ready, SessionOpened

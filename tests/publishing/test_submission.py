@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from actors.core.making import Step
-from actors.core.places import Wish
-from actors.core.roles import Caller
+from actors.core.people.roles import Caller
+from actors.core.sources.making import Step
+from actors.core.sources.places import Wish
 from publishing.architectures import architecture_table
 from publishing.stores import Stores, stores_on
 from publishing.submission import Submission, Submitted, choose_places, plan, submit

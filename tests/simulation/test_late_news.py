@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from actors.core.outbox import Outbox
+from actors.core.attempts.outbox import Outbox
 from simulation.plan import Act, Trouble
 from simulation.validator import Broken
 from storage import memory_queue

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from actors.core.attempt_in_hand import AttemptInHand
-from actors.core.builder_events import Order, Send
-from actors.core.outbox import Outbox, SendDisown
+from actors.core.attempts.outbox import Outbox, SendDisown
+from actors.core.builder.attempt.in_hand import AttemptInHand
+from actors.core.builder.events import Order, Send
 from protocol.messages import Clean
 from storage import memory_queue
 from storage.records import Outcome

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from actors.core.attempt_in_hand import AttemptInHand
-from actors.core.builder_events import Order, Send
+from actors.core.builder.attempt.in_hand import AttemptInHand
+from actors.core.builder.events import Order, Send
 from protocol.messages import Clean, Status
 from simulation.run import draw, run
 from simulation.shrink import shortest_story, shrink, told

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.core.dispatch import Dispatch
+from actors.core.dispatch.matcher import Dispatch
 from simulation.validator import Broken
 from storage.records import Outcome
 from tests.fix_simulation import BuildState, Tale

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from actors.core.verdict import verdict
+from actors.core.attempts.verdict import verdict
 from storage.check import check
 from storage.errors import ImpossibleMove, NotQueued, NotRunning, StillRunning, StorageError
 from storage.librarian import Librarian

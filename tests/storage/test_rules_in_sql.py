@@ -7,7 +7,7 @@ from typing import LiteralString
 import psycopg
 import pytest
 
-from actors.core.verdict import verdict
+from actors.core.attempts.verdict import verdict
 from storage.check import check
 from storage.errors import BadValue
 from storage.librarian import Librarian

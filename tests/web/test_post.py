@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from actors.core.receiver import read_receiver
+from actors.core.people.receiver import read_receiver
 from tests.fix_receiver import Receiver
 from web.post import NotTaken, post
 

@@ -24,7 +24,7 @@ COMMENT ON COLUMN processor_family.minimum_score IS 'As farm.minimum_score, of t
 
 -- 2. series, archives, builds
 ALTER TABLE distroseries ADD COLUMN status series_status NOT NULL DEFAULT 'DEVELOPMENT';
-COMMENT ON COLUMN distroseries.status IS 'Which pockets are open to uploads: actors/core/pockets.py.  PPAs don''t care.';
+COMMENT ON COLUMN distroseries.status IS 'Which pockets are open to uploads: actors/core/dispatch/pockets.py.  PPAs don''t care.';
 ALTER TABLE distroarchseries ADD COLUMN ppas boolean NOT NULL DEFAULT true;
 COMMENT ON COLUMN distroarchseries.ppas IS 'Whether sources in PPAs are built for it.';
 ALTER TABLE archive ADD COLUMN tags tags NOT NULL DEFAULT '{}';

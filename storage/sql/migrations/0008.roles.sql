@@ -1,4 +1,4 @@
--- Teams and tokens of people.  Who may do what is decided in actors/core/roles.py; here is who is who.
+-- Teams and tokens of people.  Who may do what is decided in actors/core/people/roles.py; here is who is who.
 
 CREATE TABLE team (
     name word PRIMARY KEY

@@ -9,7 +9,7 @@ CREATE FUNCTION relation_names(relations text[]) RETURNS text[]
     );
 COMMENT ON FUNCTION relation_names IS
     'Package names in relations, as those of build.dependencies and binary_package.provides.  To find rows by; what a
-relation means is read by actors/core/relations.py.';
+relation means is read by actors/core/dependencies/relations.py.';
 
 CREATE FUNCTION archives_seen(which bigint) RETURNS bigint[]
     LANGUAGE sql STABLE PARALLEL SAFE

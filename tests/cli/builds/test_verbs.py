@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.main import get_command
 
-from actors.core.roles import Action
+from actors.core.people.roles import Action
 from cli.app import command_line
 from cli.builds.verbs import each
 from cli.errors import Failed

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from actors.core.attempt_in_hand import AttemptInHand
+from actors.core.builder.attempt.in_hand import AttemptInHand
 from cli.main import run
 from simulation.recount import recount
 from storage.records import BuildState, Outcome

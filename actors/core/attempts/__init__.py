@@ -1,0 +1,1 @@
+"""Attempts as the farm sees them: what builders must still be told, whose fault an end is, what follows."""

@@ -1,0 +1,1 @@
+"""One attempt in the hand of its builder's actor: prepared, followed, gathered, ended."""

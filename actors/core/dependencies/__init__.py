@@ -1,0 +1,1 @@
+"""What builds wait for, and what satisfies it."""

@@ -1,0 +1,1 @@
+"""Who gets which job, and why not."""

@@ -1,0 +1,1 @@
+"""A launchpad-buildd slave that speaks as one of ours."""

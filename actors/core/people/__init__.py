@@ -1,0 +1,1 @@
+"""What people may do and see, and what they are told."""

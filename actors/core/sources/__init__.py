@@ -1,0 +1,1 @@
+"""Where sources go, what they are built for, and what their publication does to others."""

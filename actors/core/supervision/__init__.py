@@ -1,0 +1,1 @@
+"""Which actors live, which hang, and which are started again."""
