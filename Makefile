@@ -12,7 +12,7 @@ fast := -n 2 --dist loadfile -m 'not slow and not deb'
 long := -m '(slow or hypothesis) and not deb'
 # They look at the whole machine, or at how fast it is: one at a time.
 alone := tests/slave tests/chaos tests/bench tests/test_two_hosts.py tests/test_real_farm.py tests/test_run_master.py \
-	tests/test_services.py tests/actors/test_farm_survives.py tests/actors/test_hanging_actors.py tests/cli/whole_farm/test_up.py \
+	tests/test_services.py tests/actors/test_farm_survives.py tests/actors/supervision/test_hanging_actors.py tests/cli/whole_farm/test_up.py \
 	tests/cli/chroots/test_making.py tests/cli/chroots/test_update.py
 export PYTHONPATH := $(CURDIR)
 

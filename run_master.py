@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.core.supervision.intensity import Intensity
-from actors.head_start import CannotStart, HeadStart
-from actors.reload import reload
+from actors.master.head_start import CannotStart, HeadStart
+from actors.master.reload import reload
 from actors.settings import BadSetting, Settings, load_settings
 from host.journal import log_to_journal_or_stderr
 from host.service import Terminal, notify, notify_reloading, watchdog_seconds

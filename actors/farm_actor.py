@@ -33,9 +33,9 @@ from thespian.actors import (
     WatchMessage,
 )
 
-from actors.console_orders import ConsoleOrder, OfTheConsole
+from actors.console.examined import Due, Examined
+from actors.console.orders import ConsoleOrder, OfTheConsole
 from actors.core.supervision.hangs import Excuse
-from actors.examined import Due, Examined
 from actors.messages import Crash, Crashed, Describe, Description
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ _LOG = logging.getLogger("buildd_master.actors")
 class Cast:
     """Which classes play which part, by dotted name; tests put in others."""
 
-    queue: str = "actors.queue.QueueActor"
-    nursery: str = "actors.nursery.BuilderNursery"
-    builder: str = "actors.builder.BuilderActor"
+    queue: str = "actors.queue.actor.QueueActor"
+    nursery: str = "actors.supervision.nursery.BuilderNursery"
+    builder: str = "actors.builder.actor.BuilderActor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Start:
     supervisor: ActorAddress | None = None  #: None to the supervisor itself
     queue: ActorAddress | None = None  #: to builders
     builder: Builder | None = None  #: to builders: their row
-    slot: int = 0  #: in the page of signs of life (`actors.signs`)
+    slot: int = 0  #: in the page of signs of life (`actors.system.signs`)
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,7 +245,7 @@ class Settings(BaseSettings):
 
     @property
     def pause_file(self) -> Path:
-        """Why the running master gives nothing away while its database can't be told (`actors.pause_note`)."""
+        """Why the running master gives nothing away while its database can't be told (`actors.queue.pause_note`)."""
         return self.state_directory / "paused"
 
     @property

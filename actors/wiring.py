@@ -25,15 +25,15 @@ from urllib.parse import urlsplit
 
 from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
 
-from actors import signs
 from actors.core.supervision.hangs import HangWatch, LimitChanged, Looked
 from actors.farm_actor import Alive, Cast, FarmAwaited, FarmUp, Here, SettingsChanged, Start, set_log_level
-from actors.head_start import CannotStart, HeadStart
-from actors.ports import free_port, port_refused
-from actors.run_file import RunningFarm, write_run_file
-from actors.transport import adopt_orphans, raise_open_files, secure, write_key
-from actors.web_server import ENROLMENT, FILES, WebServer
-from actors.webhook import WebhookProcess
+from actors.master.head_start import CannotStart, HeadStart
+from actors.master.run_file import RunningFarm, write_run_file
+from actors.master.web_server import ENROLMENT, FILES, WebServer
+from actors.master.webhook import WebhookProcess
+from actors.system import signs
+from actors.system.ports import free_port, port_refused
+from actors.system.transport import adopt_orphans, raise_open_files, secure, write_key
 from storage.database import MasterLock, acting, connect, shown
 from storage.errors import AnotherMaster, StorageError
 from storage.file_credentials import make_key
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from actors.settings import Settings
     from storage.embedded import Embedded
 
-SUPERVISOR = "actors.supervisor.Supervisor"
+SUPERVISOR = "actors.supervision.supervisor.Supervisor"
 _UP_SECONDS = 30.0  #: for the supervisor to answer, and again for every actor to run: since the last of them was born
 _ROOT_SECONDS = 0.5  #: between two looks whether the roots live, while they are waited for
 _CERTIFICATES_SECONDS = 3600.0  #: between two looks at what expires
@@ -235,7 +235,7 @@ class Farm:
         for name in (SUPERVISOR, self._cast.queue, self._cast.nursery, self._cast.builder):
             importlib.import_module(name.rpartition(".")[0])
         if self.settings.files_listen:
-            importlib.import_module("actors.launchpad_link")
+            importlib.import_module("actors.builder.launchpad_link")
 
     def _await_database(self) -> str:
         if self._embedded is not None:

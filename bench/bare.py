@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from actors import wiring
-from actors.builder import BuilderActor
-from actors.console_orders import ConsoleOrder
+from actors.builder.actor import BuilderActor
+from actors.console.orders import ConsoleOrder
 from actors.farm_actor import Cast, FarmActor, Injected, Start
 from actors.messages import Describe
 from run_master import main
 
-from thespian.actors import (  # isort: skip - after `actors.transport`, which loads it without a warning
+from thespian.actors import (  # isort: skip - after `actors.system.transport`, which loads it without a warning
     ActorExitRequest,
     ChildActorExited,
     DeadEnvelope,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from actors.attach import Attached
+from actors.console.attach import Attached
 from actors.farm_actor import FarmActor
 from actors.messages import Ready
 from actors.settings import Settings

@@ -16,8 +16,8 @@ import typer
 from psycopg import Connection
 
 from actors.core.people.roles import Action, Caller, Subject, permit
-from actors.pause_note import PauseNote, read_note
-from actors.run_file import running_farm
+from actors.master.run_file import running_farm
+from actors.queue.pause_note import PauseNote, read_note
 from actors.settings import Settings
 from cli.caller import caller_of
 from cli.errors import NotReachable, Refused

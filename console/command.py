@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from actors.attach import Attached, NotAttached
-from actors.message_text import BadMessage
+from actors.console.attach import Attached, NotAttached
+from actors.console.message_text import BadMessage
 from cli.given import given as given_before
 from cli.given import operators_only
 from cli.options.saying_why import Why

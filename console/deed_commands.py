@@ -9,9 +9,9 @@ import os
 import signal
 from typing import TYPE_CHECKING, Final
 
-from actors.console_orders import Freeze, Held, StepOn, Thaw
-from actors.examined import LONGEST
-from actors.message_text import read_message, spell
+from actors.console.examined import LONGEST
+from actors.console.message_text import read_message, spell
+from actors.console.orders import Freeze, Held, StepOn, Thaw
 from actors.messages import Crash, Describe
 from console.line import BadCommand, Line
 from console.looking import find
@@ -19,7 +19,7 @@ from console.looking import find
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.attach import Attached
+    from actors.console.attach import Attached
     from actors.farm_actor import Here
     from console.deeds import Deeds
     from console.screen import Screen

@@ -1,4 +1,4 @@
-"""The console's end of taps: a TCP port of loopback where tapped actors say what they do (`actors.tap`).
+"""The console's end of taps: a TCP port of loopback where tapped actors say what they do (`actors.console.tap`).
 
 Listens in a thread of its own, so that actors are drained whatever the person does; what was heard goes to a sink.
 Who does not begin with the secret is not one of ours and is not listened to.
@@ -15,13 +15,13 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from actors.ports import LOOPBACK
-from actors.tap import SHAPE
+from actors.console.tap import SHAPE
+from actors.system.ports import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Copy = dict[str, Any]  #: one line of a tap: `actors.tap` says what is in it
+Copy = dict[str, Any]  #: one line of a tap: `actors.console.tap` says what is in it
 _READ: Final = 256 * 1024  #: bytes at once
 _LONGEST_GREETING: Final = 1000  #: bytes
 

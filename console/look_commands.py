@@ -15,7 +15,7 @@ from console.looking import COLUMNS, look, show
 from console.replay import replay
 
 if TYPE_CHECKING:
-    from actors.attach import Attached
+    from actors.console.attach import Attached
     from cli.given import Given
     from console.screen import Screen
     from console.tapping import Tapping

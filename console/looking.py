@@ -9,13 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.console_orders import TellStory, Told
+from actors.console.orders import TellStory, Told
 from console.line import BadCommand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from actors.attach import Attached
+    from actors.console.attach import Attached
     from actors.farm_actor import Census, Here, Silence
     from actors.messages import Description
 

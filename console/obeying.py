@@ -10,7 +10,7 @@ import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TextIO
 
-from actors.message_text import describe_message, message_types
+from actors.console.message_text import describe_message, message_types
 from console import deed_commands, look_commands
 from console.deed_commands import DeedCommands
 from console.deeds import Deeds
@@ -22,7 +22,7 @@ from console.tapping import Tapping
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from actors.attach import Attached
+    from actors.console.attach import Attached
     from cli.given import Given
 
 _PREFIX: Final = "do_"

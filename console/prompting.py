@@ -11,8 +11,8 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
-from actors.attach import NotAttached
-from actors.message_text import message_types
+from actors.console.attach import NotAttached
+from actors.console.message_text import message_types
 from console.obeying import commands
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.completion import CompleteEvent
     from prompt_toolkit.document import Document
 
-    from actors.attach import Attached
+    from actors.console.attach import Attached
 
 _WORD: Final = re.compile(r"[\w.\-]*$")
 _OF_MESSAGES: Final = ("send", "ask")

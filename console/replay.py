@@ -10,8 +10,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from actors.lossless import NotLossless, read
-from actors.message_text import spell
+from actors.console.lossless import NotLossless, read
+from actors.console.message_text import spell
 from console.line import BadCommand
 
 if TYPE_CHECKING:

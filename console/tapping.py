@@ -1,6 +1,6 @@
 """`tap`, `untap` and `ask`: live copies of what actors handle and send, on the screen or in a file.
 
-Changes nothing in the farm.  The file's lines are those of `actors.tap`, with the peers' names; `replay` reads them.
+Changes nothing in the farm.  The file's lines are those of `actors.console.tap`, with the peers' names; `replay` reads them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from actors.console_orders import Tap, Untap
-from actors.lossless import NotLossless, read
-from actors.message_text import message_types, spell
+from actors.console.lossless import NotLossless, read
+from actors.console.message_text import message_types, spell
+from actors.console.orders import Tap, Untap
 from console.line import BadCommand, Line, Options
 from console.listening import Copy, Listener
 from console.looking import find, time_of_day
@@ -24,7 +24,7 @@ from console.looking import find, time_of_day
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from actors.attach import Attached
+    from actors.console.attach import Attached
     from actors.farm_actor import Here
 
 _PATIENCE: Final = 3.0  #: seconds for an actor to begin, and to end

@@ -1,4 +1,4 @@
-"""The database of a simulated farm: the twin in memory, as `actors.queue_desk` expects one that listens.
+"""The database of a simulated farm: the twin in memory, as `actors.queue.desk` expects one that listens.
 
 A `Server` is what survives every actor; now and then it is away, or the answer to a commit is lost.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
-from actors.queue_storage import Changes
+from actors.queue.storage import Changes
 from storage.errors import DatabaseUnreachable
 from storage.memory import MemoryBuilders
 from storage.memory_archives import MemoryArchives, MemoryLibrary
@@ -177,18 +177,18 @@ class SimulatedDatabase:
         return self._server.waits
 
     def heard(self) -> bool:
-        """See `actors.queue_storage.ListeningStorage`."""
+        """See `actors.queue.storage.ListeningStorage`."""
         self._look()
         return bool(self.pending)
 
     def changes(self) -> Changes:
-        """See `actors.queue_storage.ListeningStorage`."""
+        """See `actors.queue.storage.ListeningStorage`."""
         self._look()
         changes, self.pending = self.pending, Changes()
         return changes
 
     def transaction(self, why: str = "") -> AbstractContextManager[object]:
-        """See `actors.queue_storage.QueueStorage`."""
+        """See `actors.queue.storage.QueueStorage`."""
         self._look()
         if self._server.lose_commits:
             return self._lost(why)
@@ -198,7 +198,7 @@ class SimulatedDatabase:
         """Nothing here is ever on a disk."""
 
     def close(self) -> None:
-        """See `actors.queue_storage.ListeningStorage`."""
+        """See `actors.queue.storage.ListeningStorage`."""
         self.broken = True
         self._server.closed(self)
 

@@ -1,6 +1,6 @@
 """A builder's actor without Thespian, socket or disk: obeys the real core (`actors.core.builder.core`).
 
-The counterpart of `actors.builder`.  Quiet heartbeats are deadlines here, not messages: while nothing is wrong with the
+The counterpart of `actors.builder.actor`.  Quiet heartbeats are deadlines here, not messages: while nothing is wrong with the
 network, the core's timers for silence stand still, because a heartbeat always comes in time.
 """
 

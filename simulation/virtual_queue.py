@@ -1,4 +1,4 @@
-"""The queue actor without Thespian: the surroundings of the real desk (`actors.queue_desk`), in virtual time."""
+"""The queue actor without Thespian: the surroundings of the real desk (`actors.queue.desk`), in virtual time."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from actors.messages import BuilderGone, BuildersKnown
-from actors.queue_desk import Payload, QueueDesk
-from actors.queue_reports import Report
-from actors.queue_turn import Letter
+from actors.queue.desk import Payload, QueueDesk
+from actors.queue.reports import Report
+from actors.queue.turn import Letter
 from simulation.database import SimulatedDatabase
 
 if TYPE_CHECKING:

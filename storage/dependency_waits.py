@@ -1,7 +1,7 @@
 """Builds that wait for dependencies: those in MANUALDEPWAIT that say what they miss (dispatch-rules §7).
 
 What is satisfied by what is published is decided in `actors.core.dependencies.waits`, and when to look in
-`actors.dependency_waits`.  A build without stored dependencies waits for a person.
+`actors.queue.dependency_waits`.  A build without stored dependencies waits for a person.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from actors.builder import BuilderActor
+from actors.builder.actor import BuilderActor
 from actors.core.builder.events import FromQueueMessage
 from actors.core.timers import Timers
 from actors.farm_actor import Start

@@ -13,13 +13,13 @@ from uuid import UUID
 
 import pytest
 
-from actors.bookkeeping import Bookkeeping
 from actors.core.attempts.verdict import VerdictRules
 from actors.messages import Assign, Finished, Ready
-from actors.queue_database import QueueDatabase
-from actors.queue_reports import Report
-from actors.queue_storage import Changes
-from actors.queue_turn import Letter
+from actors.queue.bookkeeping import Bookkeeping
+from actors.queue.database import QueueDatabase
+from actors.queue.reports import Report
+from actors.queue.storage import Changes
+from actors.queue.turn import Letter
 from storage.records import BuildState, Limits, Outcome
 from tests.fix_storage import Farm
 

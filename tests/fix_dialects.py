@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors.ports import free_port
+from actors.system.ports import free_port
 from protocol.messages import Abort, Build, Clean, Hello, PutChunk
 from simulation.host import SlaveHost
 from simulation.launchpad_slave import LaunchpadSlave

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from actors.attach import Attached
+from actors.console.attach import Attached
 from actors.messages import Description
 from actors.settings import Settings
 from cli.given import Given

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
 
+from actors.builder.launchpad_link import LaunchpadSlaveLink
+from actors.builder.slave_link import Down, Heard, Up
 from actors.core.timers import Timers
-from actors.launchpad_link import LaunchpadSlaveLink
-from actors.slave_link import Down, Heard, Up
 from protocol.messages import (
     Build,
     ChunkAck,

@@ -1,4 +1,4 @@
-"""A farm of doubles (`tests.actors.small_farm`) for tests of supervision and console."""
+"""A farm of doubles (`tests.actors.supervision.small_farm`) for tests of supervision and console."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.attach import Attached
+from actors.console.attach import Attached
 from actors.core.timers import Timers
 from actors.farm_actor import Here
 from actors.messages import Description
@@ -104,7 +104,7 @@ def _run(database: str, state_directory: Path, timers: Timers, *, crashes: int) 
         crash_window_seconds=5.0,
         timers=timers,
     )
-    command = [sys.executable, "-m", "tests.actors.small_farm", settings.model_dump_json()]
+    command = [sys.executable, "-m", "tests.actors.supervision.small_farm", settings.model_dump_json()]
     with (
         (state_directory / "log").open("w") as log,
         subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=log, text=True) as process,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from actors.ports import free_port
+from actors.system.ports import free_port
 from protocol.messages import WireOutcome
 from simulation.host import SlaveHost
 from simulation.launchpad_slave import LaunchpadSlave

@@ -10,7 +10,7 @@ from actors.core.attempts.verdict import VerdictRules, verdict
 from actors.core.dispatch.pockets import OPEN
 from actors.core.people.roles import NEEDS, NEEDS_IF_PRIVATE, Action, Role
 from actors.core.timers import Timers
-from actors.reload import RELOADED
+from actors.master.reload import RELOADED
 from actors.settings import Settings
 from cli.builders import quarantine
 from cli.builds import verbs as build_verbs

@@ -1,7 +1,7 @@
 """`explain` against an answer that knows nothing of it (`tests.naive_explain`), on farms with a bit of everything.
 
 What is compared is what the commands print.  That the queue actor's books do as `explain` says, whatever changes, is
-tested in `tests/actors/test_naive_dispatch.py`.
+tested in `tests/actors/queue/test_naive_dispatch.py`.
 """
 
 from __future__ import annotations

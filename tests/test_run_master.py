@@ -15,8 +15,8 @@ import psutil
 import psycopg
 import pytest
 
-from actors.head_start import CannotStart
-from actors.run_file import running_farm
+from actors.master.head_start import CannotStart
+from actors.master.run_file import running_farm
 from actors.settings import Settings
 from actors.wiring import Farm
 from storage.embedded import Embedded

@@ -1,6 +1,6 @@
 """How long builder and queue actors wait for what: dispatch-rules §6 and §8, every number a named setting.
 
-Seconds, all of them.  `actors.settings` may replace each; `actors.core.builder.core` and `actors.queue` act on them.
+Seconds, all of them.  `actors.settings` may replace each; `actors.core.builder.core` and `actors.queue.actor` act on them.
 """
 
 from __future__ import annotations

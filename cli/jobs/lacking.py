@@ -1,7 +1,7 @@
 """What a build in MANUALDEPWAIT waits for, for people: the answer of the check that queues it again.
 
 `build show` and `explain` ask; what satisfies what is decided in `actors.core.dependencies.waits`, by the same look at
-the same rows as the queue actor's (`actors.dependency_waits`).
+the same rows as the queue actor's (`actors.queue.dependency_waits`).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def lack_of(farm: Farm, build: Build) -> Lack | None:
     if not readable(farm.caller, build):
         return Lack(seen_build(farm.caller, build), (), hidden=True)
     from actors.core.dependencies.waits import Doubt  # noqa: PLC0415 - parsers, which no other build needs
-    from actors.dependency_waits import judgements  # noqa: PLC0415
+    from actors.queue.dependency_waits import judgements  # noqa: PLC0415
     from storage.binary_packages import BinaryPackages  # noqa: PLC0415
 
     timers = farm.settings.timers

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from psycopg import Connection
 
-from actors.run_file import running_farm
+from actors.master.run_file import running_farm
 from actors.settings import Settings
 from cli.given import login_name
 from host.findings import Finding, broken, does_not_apply, ok, warning

@@ -18,7 +18,7 @@ from typing import Final
 
 import typer
 
-from actors.run_file import RunningFarm, running_farm
+from actors.master.run_file import RunningFarm, running_farm
 from actors.settings import BadSetting, Settings, place_of
 from cli.given import given, login_name
 from cli.terminal.output import AsJson

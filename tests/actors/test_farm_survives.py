@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import psutil
 import pytest
 
-from actors.attach import Attached, NotAttached
+from actors.console.attach import Attached, NotAttached
 from protocol.messages import WireOutcome
 from simulation.host import SlaveHost
 from simulation.script import Conduct, Script

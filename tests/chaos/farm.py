@@ -22,9 +22,9 @@ from typing import Any, Final
 import psycopg
 from psycopg import Connection
 
-from actors.attach import Attached, NotAttached
-from actors.ports import free_port
+from actors.console.attach import Attached, NotAttached
 from actors.settings import Settings
+from actors.system.ports import free_port
 from storage.archives import Archives
 from storage.builders import Builders
 from storage.builds import Builds

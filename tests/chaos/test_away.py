@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.attach import Attached, NotAttached
-from actors.pause_note import read_note
+from actors.console.attach import Attached, NotAttached
+from actors.queue.pause_note import read_note
 from storage.database import connect
 from storage.librarian import Librarian
 from tests.chaos.farm import CHECKOUT, ChaosFarm

@@ -10,8 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from actors.pause_note import write_note
-from actors.run_file import RunningFarm, write_run_file
+from actors.master.run_file import RunningFarm, write_run_file
+from actors.queue.pause_note import write_note
 from storage.records import Job
 from tests.fix_cli import Command
 from tests.fix_storage import Farm

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pexpect
 import pytest
 
-from actors.attach import Attached, NotAttached
-from actors.message_text import BadMessage
+from actors.console.attach import Attached, NotAttached
+from actors.console.message_text import BadMessage
 from actors.settings import Settings
-from actors.transport import write_key
+from actors.system.transport import write_key
 from cli.given import Given
 from console.command import run_console
 from console.line import BadCommand
@@ -41,7 +41,7 @@ def test_the_table_of_actors_has_a_line_for_each(small_farm: SmallFarm) -> None:
 def test_an_actor_that_hangs_is_shown_as_such_and_holds_up_nobody(
     small_farm: SmallFarm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.attach._ANSWER_SECONDS", 0.7)
+    monkeypatch.setattr("actors.console.attach._ANSWER_SECONDS", 0.7)
     frog = small_farm.here("frog")
     assert frog is not None
     os.kill(frog.pid, signal.SIGSTOP)
@@ -94,7 +94,7 @@ def test_commands_piped_in_are_obeyed_to_the_end_and_a_refusal_shows_in_the_exit
 def test_a_console_with_another_key_gets_no_answer(
     small_farm: SmallFarm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.attach._ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("actors.console.attach._ANSWER_SECONDS", 0.5)
     other = Settings(state_directory=tmp_path, user="")
     other.run_file.write_text(small_farm.settings.run_file.read_text())
     write_key(other.key_file)

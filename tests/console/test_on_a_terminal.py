@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from actors.transport import write_key
+from actors.system.transport import write_key
 from simulation.host import SlaveHost
 from simulation.script import Conduct, Script
 from storage.events import Events

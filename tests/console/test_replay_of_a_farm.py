@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from actors.attach import Attached
+from actors.console.attach import Attached
 from cli.given import Given
 from console.obeying import Console
 from console.replay import replay

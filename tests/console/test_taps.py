@@ -11,14 +11,14 @@ from uuid import UUID
 
 import pytest
 
-from actors import tap
-from actors.console_orders import Tap
+from actors.console import tap
+from actors.console.lossless import read
+from actors.console.orders import Tap
+from actors.console.tap import TappedCore, Taps
 from actors.core.builder.core import BuilderCore
 from actors.core.builder.events import Begun, QueueSaid, TimeCame
 from actors.core.timers import Timers
-from actors.lossless import read
 from actors.messages import Disown, Ready, SessionOpened
-from actors.tap import TappedCore, Taps
 from console.listening import Copy, Listener
 from console.obeying import Console
 from protocol.transfer import Push

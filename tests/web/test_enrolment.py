@@ -21,8 +21,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from actors.master.web_server import ENROLMENT, WebServer
 from actors.settings import Settings, place_of
-from actors.web_server import ENROLMENT, WebServer
 from certificates.files import CertificateFiles
 from certificates.making import fingerprint, new_authority, new_key, new_request, read_shown
 from certificates.token import new_token, read_token, secret_hash

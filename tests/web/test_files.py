@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from actors.ports import free_port
+from actors.master.web_server import FILES, WebServer
 from actors.settings import Settings
-from actors.web_server import FILES, WebServer
+from actors.system.ports import free_port
 from storage.archives import Archives
 from storage.build_queue import BuildQueue
 from storage.builders import Builders

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from actors.core.timers import Timers
+from actors.master.webhook import WebhookProcess
 from actors.messages import Assign
 from actors.settings import Settings
-from actors.webhook import WebhookProcess
 from storage.database import connect
 from storage.records import Outcome
 from storage.webhook import WebhookLog

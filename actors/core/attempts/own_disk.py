@@ -2,7 +2,7 @@
 
 What is refused waits at the slaves and is tried again by the builders' actors (`actors.core.builder.attempt.in_hand`);
 here stands when nothing new is given away.  The pause is the farm's own row, so that everybody sees why; a person's
-pause goes before it.  Tried out by `actors.own_disk`.
+pause goes before it.  Tried out by `actors.queue.own_disk`.
 """
 
 from __future__ import annotations

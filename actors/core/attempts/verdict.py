@@ -2,7 +2,7 @@
 
 One table says what each outcome means at first sight; then the evidence speaks: who failed before, and where.  Blame
 goes to the builder or to the build, never to both for want of a better idea.  What a series of quick failures means
-stands in `actors.core.attempts.black_hole`; the database does what a `Verdict` says (`actors.queue_turn`).
+stands in `actors.core.attempts.black_hole`; the database does what a `Verdict` says (`actors.queue.turn`).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ Stages and steps stand in `actors.core.builder.stages`.  The parts: `session` is
 joins them to the queue actor: who is asked, what is held, when the slave may be cleaned.
 
 The sentence everything here serves: *a slave is never cleaned before its attempt is recorded or closed.*
-Rules: dispatch-rules §5, §6 (Unreachable), §8.  The shell is `actors.builder`.
+Rules: dispatch-rules §5, §6 (Unreachable), §8.  The shell is `actors.builder.actor`.
 """
 
 from __future__ import annotations

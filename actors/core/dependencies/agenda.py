@@ -3,7 +3,7 @@
 A farm may have thousands of builds that wait, and an import may publish tens of thousands of packages at once; the
 queue actor has jobs to give away meanwhile.  So what was heard is noted here and worked off in slices, builds that
 something was published for before the sweep of all.  Nothing is lost with this: the next sweep looks at everybody.
-The hand that works it off is `actors.dependency_waits`.
+The hand that works it off is `actors.queue.dependency_waits`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Each dependency that a slave reported missing is one line.  A line is gone when 
 when it says nothing for this build; when no line is left, the build is tried again.  A line that can't be read stays,
 and only a person gets the build out.  A line that was satisfied already when the build missed it (the slave may read
 another mirror than we believe) counts again later, and later still each time, so that no build goes round in circles
-unseen.  Pure: `actors.dependency_waits` reads the rows and writes down what comes out of here.
+unseen.  Pure: `actors.queue.dependency_waits` reads the rows and writes down what comes out of here.
 """
 
 from __future__ import annotations

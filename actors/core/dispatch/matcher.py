@@ -4,7 +4,7 @@ Jobs that may be given away stand in lanes, one for each kind of job, in the ord
 (`actors.core.dispatch.lanes`); nothing is ever rescored.  Idle builders stand by name beside the lanes that they serve
 (`actors.core.dispatch.standing`).  A match gives away the best of all lanes, again and again, each job to the first
 builder, by name, for which `actors.core.dispatch.pair_rules.reason` finds nothing against it.  Nothing here knows a
-database, a clock or an actor: `actors.queue` feeds events and obeys orders.
+database, a clock or an actor: `actors.queue.actor` feeds events and obeys orders.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ up here: a status is polled, a log and results are downloaded by offset, a file 
 The hazards, by their numbers on the dialect's page: (1) a request is looked at before it is sent, and ABORTING has an
 end; (2) `build()` is sent to a slave that has just said IDLE, and the id is compared always; (3) after an abort comes
 `clean()`; (4) IDLE is passed on as it is: lost; (5) files are counted before; (6), (7) `files`; (8) the
-attempt is in the id.  The shell is `actors.launchpad_link`; rules: dispatch-rules §8.
+attempt is in the id.  The shell is `actors.builder.launchpad_link`; rules: dispatch-rules §8.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Who hangs: no sign of life for too long, and nothing that excuses it (architecture §4, dispatch-rules §8).
 
 A watcher (a nursery, the supervisor, `run_master`) looks at the signs of those below it, every `HangWatch.every` seconds,
-and kills whom it is ordered to.  Where signs come from is `actors.signs`' business.  Times are CLOCK_MONOTONIC's, which
+and kills whom it is ordered to.  Where signs come from is `actors.system.signs`' business.  Times are CLOCK_MONOTONIC's, which
 all processes share, which nobody sets, and which stands still while the machine sleeps.
 
 A watcher is a process like the others: if *it* was stopped, starved or frozen, the others may have been, too, and their

@@ -1,7 +1,7 @@
 """Who lives, who is started again, and when: the supervisor's decisions (dispatch-rules §6, architecture §7).
 
-Knows names, generations and crash times; no process, address or clock.  The shells `actors.supervisor` and
-`actors.nursery` obey the orders and report every end of an actor, as often as they hear of it: an end counts once,
+Knows names, generations and crash times; no process, address or clock.  The shells `actors.supervision.supervisor` and
+`actors.supervision.nursery` obey the orders and report every end of an actor, as often as they hear of it: an end counts once,
 for the generation that it was of.
 """
 

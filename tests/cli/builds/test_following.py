@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from actors.master.run_file import RunningFarm, write_run_file
 from actors.messages import ResultStored
-from actors.run_file import RunningFarm, write_run_file
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
 from storage.database import acting, connect

@@ -1,7 +1,7 @@
 """What the control file of a `.deb` says of its package, and whether that is what was ordered.
 
 The file comes from whoever built it and may hold anything: what is wrong with it is words for people, nothing is raised.
-`actors.deb_control` gets it out of the `.deb`; `actors.core.builder.attempt.gathering` asks for both.
+`actors.builder.deb_control` gets it out of the `.deb`; `actors.core.builder.attempt.gathering` asks for both.
 """
 
 from __future__ import annotations
