@@ -14,16 +14,8 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from actors.core.dispatch.matcher import (
-    BuilderReady,
-    BuildersRead,
-    Claim,
-    ClaimSettled,
-    Dispatch,
-    JobsRead,
-    Pair,
-    owner,
-)
+from actors.core.dispatch.events import BuilderReady, BuildersRead, Claim, ClaimSettled, JobsRead, Pair
+from actors.core.dispatch.matcher import Dispatch, owner
 from actors.core.dispatch.pair_rules import BuilderView, reason
 from actors.core.dispatch.score import handicap, rank
 from storage.records import ArchivePurpose, Builder, BuildState, Job, Pocket, RuntimeState, SeriesStatus, Urgency

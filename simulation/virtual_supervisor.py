@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, assert_never
 
-from actors.core.supervision.lives import (
-    QUEUE,
+from actors.core.supervision.events import (
     AnnounceQueue,
     Begun,
     BuildersSeen,
@@ -17,14 +16,13 @@ from actors.core.supervision.lives import (
     QueueUp,
     ReportGone,
     RetireBuilder,
-    Standing,
     StartBuilder,
     StartNursery,
     StartQueue,
-    Supervision,
     TimePassed,
     WakeUp,
 )
+from actors.core.supervision.lives import QUEUE, Standing, Supervision
 from actors.messages import BuilderChanged, BuilderGone, BuildersKnown, GoneNoted
 from simulation.virtual_builder import VirtualBuilder
 from simulation.virtual_queue import VirtualQueue

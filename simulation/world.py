@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from actors.core.builder.events import Connect
+from actors.core.builder.orders import Connect
 from simulation.agenda import Agenda
 from simulation.cable import Cable, Connection
 from simulation.chance import stream

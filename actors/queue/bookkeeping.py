@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from actors import messages as say
-from actors.core.attempts.outbox import AttemptClosed, DeadlineMissed, Outbox, TimePassed
+from actors.core.attempts.outbox import Outbox
+from actors.core.attempts.outbox_events import AttemptClosed, DeadlineMissed, TimePassed
 from actors.core.attempts.verdict import VerdictRules
-from actors.core.dispatch import matcher as dispatch
-from actors.core.dispatch.matcher import Dispatch, TriedAgain
+from actors.core.dispatch import events as dispatch
+from actors.core.dispatch.events import TriedAgain
+from actors.core.dispatch.matcher import Dispatch
 from actors.queue import dependency_waits
 from actors.queue.reports import UNHURRIED, Report, fence, take
 from actors.queue.storage import Changes, QueueStorage

@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from actors.core.attempts.black_hole import is_black_hole, quick_failures, suspicious
-from actors.core.attempts.outbox import Held
+from actors.core.attempts.outbox_events import Held
 from actors.core.attempts.verdict import BuilderBlame, Verdict
 from actors.core.people.private import told_of
 from storage.records import Job, NotOkKind, Outcome

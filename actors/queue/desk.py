@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from actors.core.attempts.outbox import SendDisown
+from actors.core.attempts.outbox_events import SendDisown
 from actors.core.attempts.own_disk import OwnDisk
 from actors.core.attempts.verdict import VerdictRules
 from actors.core.dependencies.agenda import SweepDue

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from actors import messages as say
 from actors.core.attempts import own_disk
-from actors.core.attempts.outbox import AttemptReported, BuilderMoved, BuilderSilent, ResultsAwaited
+from actors.core.attempts.outbox_events import AttemptReported, BuilderMoved, BuilderSilent, ResultsAwaited
 from actors.core.attempts.verdict import BuilderBlame
 from actors.queue import dependency_waits
 from actors.queue.turn import Turn

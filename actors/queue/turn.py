@@ -14,7 +14,8 @@ from typing import Final, TypedDict, Unpack, assert_never
 from uuid import UUID
 
 from actors import messages as say
-from actors.core.attempts.outbox import (
+from actors.core.attempts.outbox import Outbox
+from actors.core.attempts.outbox_events import (
     AttemptClosed,
     AttemptsRead,
     BuilderIdle,
@@ -23,25 +24,23 @@ from actors.core.attempts.outbox import (
     Claimed,
     CloseAttempt,
     Held,
-    Outbox,
     SendAdopt,
     SendAssign,
     SendCancel,
     SendDisown,
     Stage,
 )
-from actors.core.attempts.outbox import Order as OutboxOrder
+from actors.core.attempts.outbox_events import Order as OutboxOrder
 from actors.core.attempts.own_disk import is_own, pause_words
 from actors.core.attempts.verdict import DOUBTFUL, Verdict, VerdictRules, verdict
 from actors.core.dependencies.agenda import Agenda, Moved, Published
 from actors.core.dependencies.waits import Doubt
-from actors.core.dispatch.matcher import (
+from actors.core.dispatch.events import (
     BuilderNotReady,
     BuilderReady,
     BuildersRead,
     Claim,
     ClaimSettled,
-    Dispatch,
     FarmRead,
     JobsRead,
     Pair,
@@ -50,8 +49,9 @@ from actors.core.dispatch.matcher import (
     SkipSeries,
     Supersede,
 )
-from actors.core.dispatch.matcher import Event as News
-from actors.core.dispatch.matcher import Order as DispatchOrder
+from actors.core.dispatch.events import Event as News
+from actors.core.dispatch.events import Order as DispatchOrder
+from actors.core.dispatch.matcher import Dispatch
 from actors.queue.consequences import Consequences
 from actors.queue.storage import Changes, QueueStorage
 from storage.errors import UnknownBuilder

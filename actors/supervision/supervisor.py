@@ -10,8 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, assert_never
 
 from actors.console.notes import Notes
-from actors.core.supervision.lives import (
-    QUEUE,
+from actors.core.supervision.events import (
     AnnounceQueue,
     Begun,
     BuildersSeen,
@@ -19,19 +18,17 @@ from actors.core.supervision.lives import (
     Ended,
     Event,
     GoneRecorded,
-    Life,
     Order,
     QueueUp,
     ReportGone,
     RetireBuilder,
-    Standing,
     StartBuilder,
     StartNursery,
     StartQueue,
-    Supervision,
     TimePassed,
     WakeUp,
 )
+from actors.core.supervision.lives import QUEUE, Life, Standing, Supervision
 from actors.farm_actor import (
     Alive,
     Census,

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from actors.core.dispatch.matcher import BuildersRead, Dispatch, JobsRead
+from actors.core.dispatch.events import BuildersRead, JobsRead
+from actors.core.dispatch.matcher import Dispatch
 from bench import matcher
 
 CHECKOUT = Path(__file__).parents[2]

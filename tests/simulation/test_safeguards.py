@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from actors.core.attempts.outbox import Outbox, SendDisown
+from actors.core.attempts.outbox import Outbox
+from actors.core.attempts.outbox_events import SendDisown
 from actors.core.builder.attempt.in_hand import AttemptInHand
-from actors.core.builder.events import Order, Send
+from actors.core.builder.orders import Order, Send
 from protocol.messages import Clean
 from storage import memory_queue
 from storage.records import Outcome

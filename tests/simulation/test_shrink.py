@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from actors.core.builder.attempt.in_hand import AttemptInHand
-from actors.core.builder.events import Order, Send
+from actors.core.builder.orders import Order, Send
 from protocol.messages import Clean, Status
 from simulation.run import draw, run
 from simulation.shrink import shortest_story, shrink, told

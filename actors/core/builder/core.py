@@ -26,29 +26,23 @@ from actors.core.builder.events import (
     Connected,
     ConnectionEnded,
     ControlRead,
-    Disconnect,
     Event,
     FromQueueMessage,
-    Leave,
-    LetGo,
     LibrarianRefused,
     LogKept,
     LogOpened,
-    Order,
     QueueReplaced,
     QueueSaid,
     ResultKept,
     ResultSpoilt,
     Retired,
     RowChanged,
-    Send,
-    SendChunk,
     SlaveSaid,
-    Tell,
     TimeCame,
     TimersChanged,
 )
 from actors.core.builder.fit import misfit
+from actors.core.builder.orders import Disconnect, Leave, LetGo, Order, Send, SendChunk, Tell
 from actors.core.builder.remains import Remains
 from actors.core.builder.runtime import RuntimeTelling, runtime_state
 from actors.core.builder.session import Session, SessionState

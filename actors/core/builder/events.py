@@ -1,7 +1,6 @@
-"""What happens to one builder's actor, and what its core orders: the two vocabularies of `actors.core.builder.core`.
+"""What happens to one builder's actor; the other half, what its core orders, is `actors.core.builder.orders`.
 
-Events are in the past tense and carry the monotonic second at which the shell noticed them.  Orders are imperative; the
-shell obeys them in the order given.  Those that touch files or sockets answer with a later event, named below.
+Events are in the past tense and carry the monotonic second at which the shell noticed them.
 """
 
 from __future__ import annotations
@@ -11,49 +10,22 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from actors.core.builder.fit import Dialect
 from actors.core.timers import Timers
 from actors.messages import (
     Adopt,
-    AdoptionWanted,
     Assign,
-    BuilderTroubled,
     Cancel,
-    DiskRefused,
     Disown,
     FencedOff,
-    Finished,
-    GatheringStarted,
-    JobRefused,
-    ProbePassed,
-    Ready,
     Recorded,
     ResultStored,
-    RuntimeChanged,
     SessionOpened,
-    SessionWanted,
-    Started,
 )
 from certificates.identity import Shown
-from protocol.messages import MasterMessage, SlaveMessage
+from protocol.messages import SlaveMessage
 from storage.records import Builder, StoredFile
 
 FromQueueMessage = SessionOpened | Assign | Adopt | Disown | Cancel | Recorded | FencedOff
-ToQueueMessage = (
-    SessionWanted
-    | Ready
-    | AdoptionWanted
-    | Started
-    | GatheringStarted
-    | Finished
-    | JobRefused
-    | DiskRefused
-    | BuilderTroubled
-    | ProbePassed
-    | RuntimeChanged
-)
-
-# --- events ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,168 +202,4 @@ Event = (
     | ChangesRead
     | ControlRead
     | LibrarianRefused
-)
-
-# --- orders ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """Send a message to the queue actor."""
-
-    message: ToQueueMessage
-
-
-@dataclass(frozen=True, slots=True)
-class Connect:
-    """Connect to the slave → `Connected` or `ConnectionEnded`."""
-
-    host: str
-    port: int
-    tls: bool = False
-    dialect: Dialect = Dialect.OURS
-
-
-@dataclass(frozen=True, slots=True)
-class Greet:
-    """Say `Hello`; over plain TCP the shell adds the token, which no core ever sees."""
-
-    epoch: int
-    farm: str
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send a message to the slave."""
-
-    message: MasterMessage
-
-
-@dataclass(frozen=True, slots=True)
-class SendChunk:
-    """Read bytes of a file in the librarian and send them as `PutChunk` (→ `LibrarianRefused` if they can't be read)."""
-
-    attempt: UUID
-    sha256: str
-    offset: int
-    length: int  #: bytes, at most `protocol.messages.CHUNK`
-
-
-@dataclass(frozen=True, slots=True)
-class Disconnect:
-    """Close the connection, or give up making it."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ShowPush:
-    """Leave a note of how far a push has come, for people who watch."""
-
-    attempt: UUID
-    name: str
-    sent: int  #: bytes that the slave has acknowledged
-    size: int  #: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class OpenLog:
-    """Open the attempt's log for appending → `LogOpened`."""
-
-    attempt: UUID
-    fresh: bool  #: True: what an earlier try of this attempt left is dropped
-
-
-@dataclass(frozen=True, slots=True)
-class AppendLog:
-    """Write bytes of the log at their place (→ `LibrarianRefused` if they can't be written)."""
-
-    attempt: UUID
-    offset: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class KeepLog:
-    """Compress the log into the librarian → `LogKept` or `LibrarianRefused`."""
-
-    attempt: UUID
-    filename: str  #: to call it
-
-
-@dataclass(frozen=True, slots=True)
-class OpenResult:
-    """Expect a result file, dropping what arrived of it before (→ `LibrarianRefused`)."""
-
-    attempt: UUID
-    name: str
-    sha256: str
-    size: int  #: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class WriteResult:
-    """Append bytes to the result that was opened last (→ `LibrarianRefused`, which drops what arrived of it)."""
-
-    attempt: UUID
-    name: str
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class KeepResult:
-    """Verify and store the result that was opened last → `ResultKept`, `ResultSpoilt` or `LibrarianRefused`."""
-
-    attempt: UUID
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReadChanges:
-    """Read a `.changes` file out of the librarian → `ChangesRead` or `LibrarianRefused`."""
-
-    attempt: UUID
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReadControl:
-    """Get the control file out of a `.deb` in the librarian → `ControlRead` or `LibrarianRefused`, a moment later."""
-
-    attempt: UUID
-    name: str
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class LetGo:
-    """The attempt is over for this actor: drop its half-received result and its notes."""
-
-    attempt: UUID
-    log_recorded: bool  #: True: the log is in the librarian and known there; False: its file is all there is, and stays
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """End the actor."""
-
-
-Order = (
-    Tell
-    | Connect
-    | Greet
-    | Send
-    | SendChunk
-    | Disconnect
-    | ShowPush
-    | OpenLog
-    | AppendLog
-    | KeepLog
-    | OpenResult
-    | WriteResult
-    | KeepResult
-    | ReadChanges
-    | ReadControl
-    | LetGo
-    | Leave
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from actors.core.builder.events import Order, Send
+from actors.core.builder.orders import Order, Send
 from actors.core.builder.session import Session
 from actors.core.builder.stages import Stage, Step
 from actors.core.timers import Timers

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actors.core.builder.events import Order, Tell
+from actors.core.builder.orders import Order, Tell
 from actors.core.builder.session import Session, SessionState
 from actors.core.builder.stages import AttemptStage, Stage
 from actors.messages import RuntimeChanged

@@ -15,8 +15,9 @@ from enum import StrEnum
 from typing import assert_never
 
 from actors.core.builder.credentials import certificate_fault, needs_tls, successor, unlisted
-from actors.core.builder.events import Connect, Connected, Disconnect, Greet, Order, Send, Tell
+from actors.core.builder.events import Connected
 from actors.core.builder.fit import address, dialect, misfit, refusal
+from actors.core.builder.orders import Connect, Disconnect, Greet, Order, Send, Tell
 from actors.core.timers import Timers
 from actors.messages import BuilderTroubled, SessionOpened, SessionWanted
 from certificates.identity import Shown

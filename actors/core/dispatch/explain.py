@@ -11,17 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from actors.core.dispatch.events import BuilderReady, BuildersRead, Claim, FarmRead, JobsRead
 from actors.core.dispatch.job_rules import held, no_capable_builder, paused
-from actors.core.dispatch.matcher import (
-    BuilderReady,
-    BuildersRead,
-    Claim,
-    Dispatch,
-    FarmRead,
-    JobsRead,
-    candidates,
-    waits,
-)
+from actors.core.dispatch.matcher import Dispatch, candidates, waits
 from actors.core.dispatch.pair_rules import (
     MANUAL,
     BuilderView,

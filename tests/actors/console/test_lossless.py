@@ -19,7 +19,8 @@ from actors.console.lossless import NotLossless, read, written
 from actors.console.message_text import message_types, read_message, spell
 from actors.core.builder.core import BuilderCore
 from actors.core.builder.events import Begun, QueueSaid
-from actors.core.dispatch.matcher import BuilderReady, BuildersRead, Dispatch, JobsRead
+from actors.core.dispatch.events import BuilderReady, BuildersRead, JobsRead
+from actors.core.dispatch.matcher import Dispatch
 from actors.core.timers import Timers
 from protocol.transfer import Push
 from storage.records import Outcome

@@ -12,19 +12,8 @@ from dataclasses import dataclass, field
 from actors.core.builder.attempt.binary_control import read_control, too_much
 from actors.core.builder.attempt.ending import Ending, lost, slave_failed
 from actors.core.builder.attempt.results import CHANGES_LIMIT, find_changes, objection
-from actors.core.builder.events import (
-    ChangesRead,
-    ControlRead,
-    KeepResult,
-    OpenResult,
-    Order,
-    ReadChanges,
-    ReadControl,
-    ResultKept,
-    ResultSpoilt,
-    Send,
-    WriteResult,
-)
+from actors.core.builder.events import ChangesRead, ControlRead, ResultKept, ResultSpoilt
+from actors.core.builder.orders import KeepResult, OpenResult, Order, ReadChanges, ReadControl, Send, WriteResult
 from actors.core.builder.session import Session
 from actors.messages import ResultStored
 from protocol.errors import RemoteProtocolError

@@ -20,18 +20,14 @@ from actors.core.builder.attempt.translation import log_name, needs_chroot, wire
 from actors.core.builder.events import (
     ChangesRead,
     ControlRead,
-    KeepLog,
     LibrarianRefused,
     LogKept,
     LogOpened,
-    OpenLog,
-    Order,
     ResultKept,
     ResultSpoilt,
-    Send,
     Store,
-    Tell,
 )
+from actors.core.builder.orders import KeepLog, OpenLog, Order, Send, Tell
 from actors.core.builder.session import Session, SessionState
 from actors.core.builder.stages import AttemptStage, AttemptStep, next_attempt_stage
 from actors.core.dependencies.waits import reported

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from actors.core.builder.attempt.ending import Ending, slave_failed
-from actors.core.builder.events import AppendLog, OpenLog, Order, Send
+from actors.core.builder.orders import AppendLog, OpenLog, Order, Send
 from protocol.messages import LOG_BYTES, Log, LogFrom
 
 

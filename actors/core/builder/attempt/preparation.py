@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from actors.core.builder.attempt.ending import Ending, lost, slave_failed
-from actors.core.builder.events import Order, Send, SendChunk, ShowPush
+from actors.core.builder.orders import Order, Send, SendChunk, ShowPush
 from actors.core.builder.session import Session
 from protocol.errors import RemoteProtocolError
 from protocol.messages import ChunkAck, EnsurePresent, Present, PushFailed, Rejected

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from actors.core.attempts.outbox import (
+from actors.core.attempts.outbox import Outbox
+from actors.core.attempts.outbox_events import (
     AttemptClosed,
     AttemptReported,
     AttemptsRead,
@@ -22,7 +23,6 @@ from actors.core.attempts.outbox import (
     Event,
     Held,
     Order,
-    Outbox,
     ResultsAwaited,
     SendAdopt,
     SendAssign,

@@ -7,21 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from actors.core.builder.events import (
-    AppendLog,
-    Connect,
-    Disconnect,
-    Event,
-    Leave,
-    LetGo,
-    LibrarianRefused,
-    Order,
-    QueueReplaced,
-    Retired,
-    SendChunk,
-    ShowPush,
-    Store,
-)
+from actors.core.builder.events import Event, LibrarianRefused, QueueReplaced, Retired, Store
+from actors.core.builder.orders import AppendLog, Connect, Disconnect, Leave, LetGo, Order, SendChunk, ShowPush
 from actors.core.builder.session import SessionState
 from actors.core.builder.stages import AttemptStage, ImpossibleStep, Stage, Step, next_stage
 from actors.messages import (

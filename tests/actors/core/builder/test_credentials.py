@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.core.builder.credentials import certificate_fault, needs_tls, successor
-from actors.core.builder.events import Connect, Disconnect, Greet, Order, Send, Tell
+from actors.core.builder.orders import Connect, Disconnect, Greet, Order, Send, Tell
 from actors.core.builder.session import SessionState
 from actors.messages import BuilderTroubled, SessionWanted
 from certificates.identity import Shown

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from actors.core.builder.events import Connect, Disconnect, Greet, QueueReplaced, TimersChanged
+from actors.core.builder.events import QueueReplaced, TimersChanged
+from actors.core.builder.orders import Connect, Disconnect, Greet
 from actors.core.builder.session import SessionState
 from actors.core.timers import Timers
 from actors.messages import (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from actors.core.builder.events import Begun, Send, SlaveSaid
+from actors.core.builder.events import Begun, SlaveSaid
+from actors.core.builder.orders import Send
 from actors.core.builder.stages import AttemptStage, Stage
 from actors.core.builder.story import Story
 from protocol.messages import Abort, Clean, Heartbeat

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.core.dispatch.events import BuilderReady, BuildersRead, Claim, FarmRead, JobsRead
 from actors.core.dispatch.explain import Explanation, Snapshot, ready, views
-from actors.core.dispatch.matcher import BuilderReady, BuildersRead, Claim, Dispatch, FarmRead, JobsRead
+from actors.core.dispatch.matcher import Dispatch
 from actors.core.dispatch.pair_rules import BuilderView
 from actors.core.dispatch.reasons import ReasonCode
 from storage.records import (

@@ -11,14 +11,12 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from actors.core.dispatch.job_rules import held
-from actors.core.dispatch.matcher import (
+from actors.core.dispatch.events import (
     BuilderNotReady,
     BuilderReady,
     BuildersRead,
     Claim,
     ClaimSettled,
-    Dispatch,
     Event,
     FarmRead,
     JobsRead,
@@ -30,9 +28,9 @@ from actors.core.dispatch.matcher import (
     Supersede,
     TimePassed,
     TriedAgain,
-    candidates,
-    waits,
 )
+from actors.core.dispatch.job_rules import held
+from actors.core.dispatch.matcher import Dispatch, candidates, waits
 from actors.core.dispatch.pair_rules import BuilderView, capable, reason
 from actors.core.dispatch.score import rank
 from storage.records import Builder, BuildState, Exclusion, FamilyScore, FarmState, Job, RuntimeState, SeriesStatus

@@ -18,19 +18,19 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from actors.core.dispatch.matcher import (
+from actors.core.dispatch.events import (
     BuilderNotReady,
     BuilderReady,
     BuildersRead,
     Claim,
     ClaimSettled,
-    Dispatch,
     Event,
     JobsRead,
     Order,
     ReadAgain,
     TimePassed,
 )
+from actors.core.dispatch.matcher import Dispatch
 from storage.records import Builder, BuildState, Exclusion, Job
 from tests.fix_queue import EPOCH, a_builder, a_job
 

@@ -8,17 +8,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.builder.events import (
-    Connect,
-    Disconnect,
-    FromQueueMessage,
-    Greet,
-    LibrarianRefused,
-    Send,
-    Store,
-    Tell,
-    TimeCame,
-)
+from actors.core.builder.events import FromQueueMessage, LibrarianRefused, Store, TimeCame
+from actors.core.builder.orders import Connect, Disconnect, Greet, Send, Tell
 from actors.core.builder.session import SessionState
 from actors.core.builder.stages import AttemptStage
 from actors.core.launchpad.build import build_id, objection, read_build_id, scrub

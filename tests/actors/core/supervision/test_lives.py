@@ -8,9 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from actors.core.supervision.lives import (
-    MOST_UNRECORDED,
-    QUEUE,
+from actors.core.supervision.events import (
     AnnounceQueue,
     Begun,
     BuildersSeen,
@@ -22,14 +20,13 @@ from actors.core.supervision.lives import (
     QueueUp,
     ReportGone,
     RetireBuilder,
-    Standing,
     StartBuilder,
     StartNursery,
     StartQueue,
-    Supervision,
     TimePassed,
     WakeUp,
 )
+from actors.core.supervision.lives import MOST_UNRECORDED, QUEUE, Standing, Supervision
 from storage.records import Builder
 
 
