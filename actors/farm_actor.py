@@ -4,9 +4,6 @@ Thespian calls a handler that raised a second time and then blames the sender; a
 says why to its parent (`Crashed`).  A subclass overrides the hooks (`begin`, `receive`, `readable`, `woken`,
 `described`, `story`, `wrap_cores`, `occupation`, `ended`) and never `receiveMessage`.  What a crash means is decided in
 `actors.core.supervision.lives`, not here.
-
-This module also has the messages that carry actor addresses; everything else that actors say is in
-`actors.messages`, where ids are names.
 """
 
 from __future__ import annotations
@@ -16,7 +13,6 @@ import os
 import signal
 import time
 import traceback
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,130 +29,20 @@ from thespian.actors import (
     WatchMessage,
 )
 
+from actors.addressed import Here, QueueMoved, SettingsChanged, Start
 from actors.console.examined import Due, Examined
-from actors.console.orders import ConsoleOrder, OfTheConsole
-from actors.core.supervision.hangs import Excuse
+from actors.console.orders import ConsoleOrder, Injected
 from actors.messages import Crash, Crashed, Describe, Description
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
     from actors.settings import Settings
-    from storage.records import Builder
 
 #: Made before the first fork: they keep the handlers of the process that started the farm, where a logger made in an
 #: actor's process would send every record as a message.
 _FARM_LOG = logging.getLogger("buildd_master")
 _LOG = logging.getLogger("buildd_master.actors")
-
-
-@dataclass(frozen=True, slots=True)
-class Cast:
-    """Which classes play which part, by dotted name; tests put in others."""
-
-    queue: str = "actors.queue.actor.QueueActor"
-    nursery: str = "actors.supervision.nursery.BuilderNursery"
-    builder: str = "actors.builder.actor.BuilderActor"
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """First message to every actor, from its parent: who you are, and whom you may need."""
-
-    name: str  #: unique in the farm: `supervisor`, `queue`, `nursery-1`, or the builder's name
-    kind: str  #: `supervisor`, `queue`, `nursery`, `builder`
-    generation: int  #: number of this life
-    settings: Settings
-    cast: Cast = Cast()
-    supervisor: ActorAddress | None = None  #: None to the supervisor itself
-    queue: ActorAddress | None = None  #: to builders
-    builder: Builder | None = None  #: to builders: their row
-    slot: int = 0  #: in the page of signs of life (`actors.system.signs`)
-
-
-@dataclass(frozen=True, slots=True)
-class Here:
-    """Answer to `Start`, to the parent, which tells the supervisor: this actor lives."""
-
-    name: str
-    kind: str
-    generation: int
-    pid: int
-    address: ActorAddress
-
-
-@dataclass(frozen=True, slots=True)
-class Fork:
-    """Supervisor to nursery: fork a builder's actor and hand it this."""
-
-    start: Start
-
-
-@dataclass(frozen=True, slots=True)
-class QueueMoved:
-    """The queue actor was restarted and lives at a new address."""
-
-    queue: ActorAddress
-
-
-@dataclass(frozen=True, slots=True)
-class WhoIsHere(OfTheConsole):
-    """Console to supervisor: which actors are there?"""
-
-
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """How long an actor has given no sign of life."""
-
-    name: str
-    seconds: float
-    excuse: Excuse  #: what it waits for
-
-
-@dataclass(frozen=True, slots=True)
-class Census(OfTheConsole):
-    """Answer to `WhoIsHere`."""
-
-    here: tuple[Here, ...]  #: the supervisor first
-    silent: tuple[Silence, ...]  #: of those, without the supervisor, which speaks
-    absent: tuple[tuple[str, str], ...]  #: names of those that should be here and are not, and why
-    nursery_of: tuple[tuple[str, str], ...] = ()  #: builder, nursery
-
-
-@dataclass(frozen=True, slots=True)
-class FarmAwaited:
-    """Wiring to supervisor: say when every actor runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class FarmUp:
-    """Answer to `FarmAwaited`."""
-
-    supervisor_pid: int
-    admin_pid: int
-    builders: int
-    trouble: str  #: not empty: the queue actor crashes, the farm will not come up; its last words
-
-
-@dataclass(frozen=True, slots=True)
-class SettingsChanged:
-    """Wiring to supervisor, which answers `Alive`, and from there down the tree: these are the settings now."""
-
-    settings: Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Alive:
-    """Wiring to supervisor: are you there?  Its answer is the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class Injected:
-    """A person's message from the console, handled as if `sender` had sent it."""
-
-    message: object
-    sender: ActorAddress | None  #: None: answers go to the console
-    who: str
 
 
 class InjectedCrash(Exception):
@@ -214,7 +100,7 @@ class FarmActor(Actor):  # type: ignore[misc]  # Thespian is untyped
         """Take up work; the first thing called, once."""
 
     def receive(self, message: object, sender: ActorAddress) -> None:
-        """Act on a message of `actors.messages` (or this module's `QueueMoved` and `SettingsChanged`)."""
+        """Act on a message of `actors.messages`, or on `QueueMoved` and `SettingsChanged` of `actors.addressed`."""
 
     def readable(self, descriptors: tuple[int, ...]) -> None:
         """Act on watched file descriptors that became readable."""

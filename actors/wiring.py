@@ -25,8 +25,9 @@ from urllib.parse import urlsplit
 
 from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
 
+from actors.addressed import Alive, Cast, FarmAwaited, FarmUp, Here, SettingsChanged, Start
 from actors.core.supervision.hangs import HangWatch, LimitChanged, Looked
-from actors.farm_actor import Alive, Cast, FarmAwaited, FarmUp, Here, SettingsChanged, Start, set_log_level
+from actors.farm_actor import set_log_level
 from actors.master.head_start import CannotStart, HeadStart
 from actors.master.run_file import RunningFarm, write_run_file
 from actors.master.web_server import ENROLMENT, FILES, WebServer

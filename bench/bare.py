@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from actors import wiring
+from actors.addressed import Cast, Start
 from actors.builder.actor import BuilderActor
-from actors.console.orders import ConsoleOrder
-from actors.farm_actor import Cast, FarmActor, Injected, Start
+from actors.console.orders import ConsoleOrder, Injected
+from actors.farm_actor import FarmActor
 from actors.messages import Describe
 from run_master import main
 

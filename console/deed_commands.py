@@ -19,8 +19,8 @@ from console.looking import find
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from actors.addressed import Here
     from actors.console.attach import Attached
-    from actors.farm_actor import Here
     from console.deeds import Deeds
     from console.screen import Screen
     from console.tapping import Tapping

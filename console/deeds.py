@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from actors.farm_actor import Here
+    from actors.addressed import Here
     from cli.given import Given
 
 _LONGEST = 300  #: characters of a message that stand in the event log

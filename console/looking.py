@@ -15,8 +15,9 @@ from console.line import BadCommand
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from actors.addressed import Here
     from actors.console.attach import Attached
-    from actors.farm_actor import Census, Here, Silence
+    from actors.console.orders import Census, Silence
     from actors.messages import Description
 
 COLUMNS = (*("NAME", "KIND", "PID", "GENERATION", "STATE", "SILENT", "IN", "OUT", "LAST MESSAGE", "UPTIME", "MEMORY"),)

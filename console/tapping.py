@@ -24,8 +24,8 @@ from console.looking import find, time_of_day
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from actors.addressed import Here
     from actors.console.attach import Attached
-    from actors.farm_actor import Here
 
 _PATIENCE: Final = 3.0  #: seconds for an actor to begin, and to end
 _LONGEST: Final = 10 * 86400.0  #: seconds

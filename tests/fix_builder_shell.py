@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import pytest
 
+from actors.addressed import Start
 from actors.builder.actor import BuilderActor
 from actors.core.builder.events import FromQueueMessage
 from actors.core.timers import Timers
-from actors.farm_actor import Start
 from actors.messages import BuilderChanged, RuntimeChanged, SessionOpened, SessionWanted
 from actors.settings import Settings
 from simulation.host import TOKEN, SlaveHost

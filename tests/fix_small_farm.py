@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from actors.addressed import Here
 from actors.console.attach import Attached
 from actors.core.timers import Timers
-from actors.farm_actor import Here
 from actors.messages import Description
 from actors.settings import Settings
 from cli.given import Given

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from thespian.actors import ActorAddress
 
+from actors.addressed import QueueMoved, SettingsChanged, Start
 from actors.builder.attempt_files import AttemptFiles
 from actors.builder.deb_control import Unreadable
 from actors.builder.slave_link import Down, Happening, Heard, OwnFaultFound, SlaveLink, Up
@@ -64,7 +65,7 @@ from actors.core.builder.orders import (
     WriteResult,
 )
 from actors.core.supervision.hangs import Excuse
-from actors.farm_actor import FarmActor, QueueMoved, SettingsChanged, Start
+from actors.farm_actor import FarmActor
 from actors.messages import (
     Adopt,
     Assign,

@@ -17,8 +17,8 @@ from thespian.system.transport import ExternalInterfaceTransportInit, TransmitIn
 from thespian.system.transport.IPBase import TCPv4ActorAddress
 from thespian.system.transport.TCPTransport import TCPTransport
 
-from actors.console.orders import ConsoleOrder, Held, Told
-from actors.farm_actor import Census, Here, Injected, WhoIsHere
+from actors.addressed import Here
+from actors.console.orders import Census, ConsoleOrder, Held, Injected, Told, WhoIsHere
 from actors.master.run_file import running_farm
 from actors.messages import Describe, Description
 from actors.system.ports import LOOPBACK

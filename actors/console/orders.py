@@ -1,4 +1,4 @@
-"""What the debug console asks of any actor, beside the farm's own messages; and the answers.
+"""What the debug console asks of any actor, or of the supervisor, beside the farm's own messages; and the answers.
 
 Handled by `actors.farm_actor` itself, also while the actor is frozen, and never by a subclass.  The console's side is
 `console/`; nobody else sends these.
@@ -7,6 +7,13 @@ Handled by `actors.farm_actor` itself, also while the actor is frozen, and never
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from thespian.actors import ActorAddress
+
+    from actors.addressed import Here
+    from actors.core.supervision.hangs import Excuse
 
 
 class OfTheConsole:
@@ -84,3 +91,36 @@ class Untap(ConsoleOrder):
     """No more copies to this port."""
 
     port: int
+
+
+@dataclass(frozen=True, slots=True)
+class WhoIsHere(OfTheConsole):
+    """Console to supervisor: which actors are there?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """How long an actor has given no sign of life."""
+
+    name: str
+    seconds: float
+    excuse: Excuse  #: what it waits for
+
+
+@dataclass(frozen=True, slots=True)
+class Census(OfTheConsole):
+    """Answer to `WhoIsHere`."""
+
+    here: tuple[Here, ...]  #: the supervisor first
+    silent: tuple[Silence, ...]  #: of those, without the supervisor, which speaks
+    absent: tuple[tuple[str, str], ...]  #: names of those that should be here and are not, and why
+    nursery_of: tuple[tuple[str, str], ...] = ()  #: builder, nursery
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """A person's message from the console, handled as if `sender` had sent it."""
+
+    message: object
+    sender: ActorAddress | None  #: None: answers go to the console
+    who: str

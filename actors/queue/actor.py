@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
+from actors.addressed import SettingsChanged, Start
 from actors.console.notes import Notes
 from actors.core.supervision.hangs import Excuse
-from actors.farm_actor import FarmActor, SettingsChanged, Start
+from actors.farm_actor import FarmActor
 from actors.messages import BuilderGone, BuildersKnown
 from actors.queue import own_disk
 from actors.queue.database import QueueDatabase

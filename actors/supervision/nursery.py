@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from actors.farm_actor import Fork, Here, QueueMoved, SettingsChanged, Start
+from actors.addressed import Fork, Here, QueueMoved, SettingsChanged, Start
 from actors.messages import BuilderChanged, ChildGone, Crashed, Retire
 from actors.supervision.parent import Parent
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from actors.addressed import SettingsChanged, Start
 from actors.core.supervision.hangs import HangWatch, LimitChanged, Looked
-from actors.farm_actor import FarmActor, SettingsChanged, Start
+from actors.farm_actor import FarmActor
 from actors.supervision.children import Child, Children
 from actors.system import signs
 

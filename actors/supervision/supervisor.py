@@ -9,7 +9,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, assert_never
 
+from actors.addressed import Alive, FarmAwaited, FarmUp, Fork, Here, QueueMoved, SettingsChanged, Start
 from actors.console.notes import Notes
+from actors.console.orders import Census, Silence, WhoIsHere
 from actors.core.supervision.events import (
     AnnounceQueue,
     Begun,
@@ -29,19 +31,6 @@ from actors.core.supervision.events import (
     WakeUp,
 )
 from actors.core.supervision.lives import QUEUE, Life, Standing, Supervision
-from actors.farm_actor import (
-    Alive,
-    Census,
-    FarmAwaited,
-    FarmUp,
-    Fork,
-    Here,
-    QueueMoved,
-    SettingsChanged,
-    Silence,
-    Start,
-    WhoIsHere,
-)
 from actors.messages import BuilderChanged, BuilderGone, BuildersKnown, ChildGone, Crashed, GoneNoted, Retire
 from actors.supervision.parent import Parent
 from actors.system import signs

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from thespian.actors import ActorAddress, ActorExitRequest, WakeupMessage, WatchMessage
 
-from actors.farm_actor import FarmActor, Here, Injected, QueueMoved, Start, crash_reason
+from actors.addressed import Here, QueueMoved, Start
+from actors.console.orders import Injected
+from actors.farm_actor import FarmActor, crash_reason
 from actors.messages import Crash, Crashed, Describe, Description, Retire
 from actors.settings import Settings
 

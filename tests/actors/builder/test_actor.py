@@ -9,9 +9,9 @@ import os
 import pytest
 import zstandard
 
+from actors.addressed import SettingsChanged
 from actors.builder.attempt_files import AttemptFiles
 from actors.core.supervision.hangs import Excuse
-from actors.farm_actor import SettingsChanged
 from actors.messages import (
     Adopt,
     AdoptionWanted,

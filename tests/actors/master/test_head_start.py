@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from actors import wiring
-from actors.farm_actor import FarmAwaited, FarmUp
+from actors.addressed import FarmAwaited, FarmUp
 from actors.master.head_start import CannotStart, HeadStart
 from actors.settings import Settings
 from actors.system import signs

@@ -14,7 +14,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from actors.farm_actor import Cast, FarmActor, Start
+from actors.addressed import Cast, Start
+from actors.farm_actor import FarmActor
 from actors.messages import Assign, BuilderChanged, Recorded, Retire
 from actors.settings import Settings
 from actors.wiring import Farm

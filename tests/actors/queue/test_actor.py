@@ -16,8 +16,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from actors.addressed import Here, SettingsChanged
 from actors.console.attach import Attached
-from actors.farm_actor import Here, SettingsChanged
 from actors.messages import Crash, Finished, Ready, RuntimeChanged, SessionWanted
 from actors.settings import Settings
 from storage.database import connect

@@ -12,8 +12,9 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from actors.addressed import Cast, QueueMoved, SettingsChanged, Start
 from actors.core.supervision.hangs import Excuse
-from actors.farm_actor import Cast, FarmActor, QueueMoved, SettingsChanged, Start
+from actors.farm_actor import FarmActor
 from actors.messages import BuilderChanged, BuilderGone, BuildersKnown, Disown, GoneNoted, Ready, Retire
 from actors.settings import Settings
 from actors.system import signs
