@@ -25,7 +25,7 @@ from actors.master.reload import reload
 from actors.settings import BadSetting, Settings, load_settings
 from host.journal import log_to_journal_or_stderr
 from host.service import Terminal, notify, notify_reloading, watchdog_seconds
-from storage.unprivileged import (
+from host.unprivileged import (
     CannotRunUnprivileged,
     become,
     ensure_user,

@@ -20,7 +20,7 @@ from actors.core.attempts.verdict import VerdictRules
 from actors.core.people.receiver import read_receiver
 from actors.core.timers import Timers
 from storage.errors import BadValue
-from storage.file_credentials import KEY_FILE, FilesPlace, read_key
+from storage.files.credentials import KEY_FILE, FilesPlace, read_key
 from storage.limits import RANGES, check_limits, parse
 from storage.records import Limits
 

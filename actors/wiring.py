@@ -35,17 +35,17 @@ from actors.master.webhook import WebhookProcess
 from actors.system import signs
 from actors.system.ports import free_port, port_refused
 from actors.system.transport import adopt_orphans, raise_open_files, secure, write_key
-from storage.database import MasterLock, acting, connect, shown
+from storage.database.connection import MasterLock, acting, connect, shown
+from storage.database.migration import migrate, pending_migrations
 from storage.errors import AnotherMaster, StorageError
-from storage.file_credentials import make_key
-from storage.migration import migrate, pending_migrations
-from storage.retention import Forgetting
+from storage.events.retention import Forgetting
+from storage.files.credentials import make_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.settings import Settings
-    from storage.embedded import Embedded
+    from storage.database.embedded import Embedded
 
 SUPERVISOR = "actors.supervision.supervisor.Supervisor"
 _UP_SECONDS = 30.0  #: for the supervisor to answer, and again for every actor to run: since the last of them was born
@@ -294,7 +294,7 @@ class Farm:
         """Serve enrolment, if it is wished for; opened now, and not inherited by the actors."""
         if not self.settings.enroll_listen:
             return
-        from storage.authority import FarmAuthority  # noqa: PLC0415 - loads a library that other farms never need
+        from storage.access.authority import FarmAuthority  # noqa: PLC0415 - loads a library that other farms never need
 
         with (
             connect(self._dsn, application="master") as connection,
@@ -382,7 +382,7 @@ class Farm:
         if now < self._certificates_due or not (self.settings.state_directory / "ca").exists():
             return
         self._certificates_due = now + _CERTIFICATES_SECONDS
-        from storage.authority import look_after  # noqa: PLC0415 - loads a library that other farms never need
+        from storage.access.authority import look_after  # noqa: PLC0415 - loads a library that other farms never need
 
         try:
             warnings = look_after(self._dsn, self.settings.state_directory, datetime.now(UTC))

@@ -23,9 +23,9 @@ from storage.archives import Archives
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
 from storage.builds import Builds
-from storage.database import acting, connect
-from storage.library import Library
-from storage.migration import migrate
+from storage.database.connection import acting, connect
+from storage.database.migration import migrate
+from storage.files.library import Library
 from storage.records import ArchivePurpose, BuildState, Limits, NamedFile, NewSource, Pick, Pocket, StoredFile, Urgency
 
 SEED: Final = 2  #: of the moments at which jobs arrive

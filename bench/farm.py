@@ -19,8 +19,8 @@ from typing import Any, Self
 from psycopg import Connection
 
 from storage.builders import Builders
-from storage.database import acting, connect
-from storage.embedded import Embedded
+from storage.database.connection import acting, connect
+from storage.database.embedded import Embedded
 from storage.records import RuntimeState
 
 CHECKOUT = Path(__file__).parent.parent

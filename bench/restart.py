@@ -19,7 +19,7 @@ from psycopg import Connection, sql
 from bench.dispatch import Stage
 from bench.farm import WHO, MeasuredFarm, wait_until
 from storage.builds import Builds
-from storage.database import acting
+from storage.database.connection import acting
 from storage.errors import DatabaseUnreachable
 from storage.farm import FarmStates
 

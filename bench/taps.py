@@ -29,7 +29,7 @@ from bench.farm import WHO, MeasuredFarm, family
 from cli.given import Given
 from console.obeying import Console
 from storage.builds import Builds
-from storage.database import acting
+from storage.database.connection import acting
 
 if TYPE_CHECKING:
     from psycopg import Connection

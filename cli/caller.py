@@ -21,9 +21,9 @@ from psycopg import Connection
 from actors.core.people.roles import Caller, Refusal, act_as
 from cli.errors import BadInput, Refused
 from cli.given import TOKEN_VARIABLE, Shown, login_name
-from storage.api_tokens import ApiTokens
+from storage.access.people import People
+from storage.access.tokens import ApiTokens
 from storage.errors import TokenRefused
-from storage.people import People
 
 _MOST_BYTES: Final = 4096  #: of a token file
 

@@ -15,7 +15,7 @@ from psycopg import Connection
 from cli.errors import NotReachable
 from cli.farm import Farm
 from cli.given import login_name
-from storage.database import CHANNEL, connect
+from storage.database.connection import CHANNEL, connect
 
 
 @dataclass(frozen=True, slots=True)

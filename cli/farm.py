@@ -22,13 +22,13 @@ from actors.settings import Settings
 from cli.caller import caller_of
 from cli.errors import NotReachable, Refused
 from cli.given import Shown, given, login_name, settings_of
-from storage.api_tokens import ApiTokens
-from storage.database import acting, connect
-from storage.embedded import Embedded
+from storage.access.tokens import ApiTokens
+from storage.database.connection import acting, connect
+from storage.database.embedded import Embedded
+from storage.database.migration import pending_migrations
+from storage.database.repository import in_words
 from storage.errors import DatabaseUnreachable, SchemaOutdated, StorageError
-from storage.librarian import Librarian
-from storage.migration import pending_migrations
-from storage.repository import in_words
+from storage.files.librarian import Librarian
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ from cli.errors import INTERRUPTED, CommandError
 from cli.options.every_command import finish
 from cli.options.examples import PROGRAM
 from cli.terminal.output import console, print_json
+from host.unprivileged import CannotRunUnprivileged
 from storage.errors import BadValue, DatabaseRefuses, Exists, StorageError, TokenRefused, Unknown, WrongState
-from storage.unprivileged import CannotRunUnprivileged
 
 
 def main() -> NoReturn:

@@ -16,7 +16,7 @@ from cli.farm import Farm, open_farm
 from console.line import BadCommand
 from storage.builders import Builders
 from storage.errors import StorageError
-from storage.events import Events
+from storage.events.log import Events
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from storage.librarian import Librarian
+from storage.files.librarian import Librarian
 
 PACKAGE = "hello"
 FARM_USER = "buildd-master"

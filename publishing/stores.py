@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from storage.archives import Archives
-from storage.library import Library
+from storage.files.library import Library
 from storage.making import Making
 from storage.publications import Publications
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from storage.memory_archives import MemoryArchives, MemoryLibrary
-    from storage.memory_making import MemoryMaking
-    from storage.memory_publications import MemoryPublications
+    from storage.memory.archives import MemoryArchives, MemoryLibrary
+    from storage.memory.making import MemoryMaking
+    from storage.memory.publications import MemoryPublications
 
 
 @dataclass(frozen=True, slots=True)

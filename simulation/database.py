@@ -11,14 +11,14 @@ from typing import Any, Final
 
 from actors.queue.storage import Changes
 from storage.errors import DatabaseUnreachable
-from storage.memory import MemoryBuilders
-from storage.memory_archives import MemoryArchives, MemoryLibrary
-from storage.memory_builds import MemoryBuilds
-from storage.memory_farm import MemoryFarmStates
-from storage.memory_packages import MemoryBinaryPackages, MemoryDependencyWaits
-from storage.memory_queue import MemoryBuildQueue
-from storage.memory_rows import MemoryFarm
-from storage.memory_verdicts import MemoryVerdicts
+from storage.memory.archives import MemoryArchives, MemoryLibrary
+from storage.memory.build_queue import MemoryBuildQueue
+from storage.memory.builders import MemoryBuilders
+from storage.memory.builds import MemoryBuilds
+from storage.memory.farm import MemoryFarmStates
+from storage.memory.packages import MemoryBinaryPackages, MemoryDependencyWaits
+from storage.memory.rows import MemoryFarm
+from storage.memory.verdicts import MemoryVerdicts
 
 QUEUE: Final = "queue"  #: who, in the event log
 #: table → what of a row its notifications name

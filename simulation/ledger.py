@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from simulation.agenda import Agenda
     from simulation.contents import Contents
-    from storage.memory_rows import MemoryFarm
+    from storage.memory.rows import MemoryFarm
 
 _CURVE: Final = 400  #: points of a curve, about
 

@@ -30,7 +30,7 @@ from simulation.validator import Validator
 from simulation.virtual_builder import VirtualBuilder
 from simulation.virtual_slave import VirtualSlave
 from simulation.virtual_supervisor import VirtualSupervisor
-from storage.memory_rows import MemoryFarm
+from storage.memory.rows import MemoryFarm
 from storage.records import Builder
 
 EPOCH: Final = datetime(2026, 1, 5, tzinfo=UTC)

@@ -10,6 +10,9 @@ from types import MappingProxyType
 
 from psycopg.types.json import Jsonb
 
+from storage.access.people import People
+from storage.database.queries import load
+from storage.database.repository import Repository, in_words
 from storage.errors import (
     ArchiveExists,
     BadValue,
@@ -22,8 +25,6 @@ from storage.errors import (
     UnknownSource,
 )
 from storage.limits import LimitChanges, check_limits
-from storage.people import People
-from storage.queries import load
 from storage.records import (
     Archive,
     ArchivePurpose,
@@ -36,8 +37,7 @@ from storage.records import (
     SeriesStatus,
     Source,
 )
-from storage.repository import Repository, in_words
-from storage.words import (
+from storage.words.names import (
     archive_name,
     check_apt_sources,
     check_architectures,

@@ -13,12 +13,12 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from storage.database.patience import unhurried
+from storage.database.queries import load
+from storage.database.repository import Repository, in_words
 from storage.errors import UnknownSeries
-from storage.package_words import check_index, check_package, without_repeats
-from storage.patience import unhurried
-from storage.queries import load
 from storage.records import Archive, BinaryPackage, Imported, Place, PublishedPackage
-from storage.repository import Repository, in_words
+from storage.words.packages import check_index, check_package, without_repeats
 
 _SQL = load("binary_packages")
 

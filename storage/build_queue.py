@@ -12,15 +12,15 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from storage.database.queries import load
+from storage.database.repository import Repository, in_words, portions, possible
 from storage.errors import ImpossibleMove, UnknownAttempt, UnknownJob
-from storage.events import Events
-from storage.filetypes import mimetype_of
+from storage.events.log import Events
+from storage.files.kinds import mimetype_of
 from storage.limits import said
-from storage.queries import load
 from storage.records import Attempt, BuildOrder, BuildState, Job, Limits, Outcome, Pick, Recording, Result
-from storage.repository import Repository, in_words, portions, possible
 from storage.transitions import path_to
-from storage.words import check_score
+from storage.words.names import check_score
 
 _SQL = load("build_queue")
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from storage.database.queries import load
+from storage.database.repository import Repository
 from storage.errors import BadValue, BuilderExists, UnknownBuilder, UnknownFamily
-from storage.queries import load
 from storage.records import Builder, BuilderRuntime, NotOkKind, RuntimeState
-from storage.repository import Repository
-from storage.words import check_builder_name, check_slave_free, check_tags, slave_url
+from storage.words.names import check_builder_name, check_slave_free, check_tags, slave_url
 
 _SQL = load("builders")
 
@@ -36,7 +36,7 @@ class Builders(Repository):
         """Register a builder; it is ok until somebody finds otherwise.
 
         Args:
-            name: a word (`storage.words`) that names no other actor; never changes.
+            name: a word (`storage.words.names`) that names no other actor; never changes.
             url: `buildd://host:port` of its slave.
             families: processor families it builds for; at least one.
             trusted: it builds only trusted builds; else only untrusted ones.

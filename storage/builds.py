@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from psycopg.types.json import Jsonb
 
 from storage.build_queue import BuildQueue
+from storage.database.queries import load
+from storage.database.repository import Repository, possible
 from storage.errors import (
     ImpossibleMove,
     NotQueued,
@@ -21,14 +23,12 @@ from storage.errors import (
     UnknownBuild,
     UnknownBuilder,
 )
-from storage.events import Events
+from storage.events.log import Events
 from storage.limits import LimitChanges, check_limits
 from storage.making import Making
-from storage.queries import load
 from storage.records import Alias, Attempt, Build, BuildState, Job, Pocket
-from storage.repository import Repository, possible
 from storage.transitions import HELD, may_move
-from storage.words import given_back
+from storage.words.names import given_back
 
 _SQL = load("builds")
 

@@ -13,12 +13,12 @@ from psycopg import Connection
 
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
+from storage.database.patience import unhurried
+from storage.database.queries import load
+from storage.database.repository import in_words
 from storage.farm import FarmStates
-from storage.librarian import Librarian
-from storage.patience import unhurried
-from storage.queries import load
+from storage.files.librarian import Librarian
 from storage.records import Builder, BuilderRuntime, FarmState, Job, Violation
-from storage.repository import in_words
 
 #: Given all jobs, builders, what actors last said of them, and what holds for the whole farm: one line for each job
 #: that waits without a reason.

@@ -11,9 +11,9 @@ from typing import Any
 
 from psycopg import Cursor
 
-from storage.queries import load
+from storage.database.queries import load
+from storage.database.repository import Repository, in_words
 from storage.records import DependencyWait, Settled, Settlement
-from storage.repository import Repository, in_words
 
 _SQL = load("dependency_waits")
 

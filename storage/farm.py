@@ -1,15 +1,15 @@
 """What an operator says of the farm as a whole: pause, and the least scores that are given away; table `farm`.
 
-What follows from it stands in `actors.core.dispatch.reasons`; the farm's identity is `storage.database.farm_id`.
+What follows from it stands in `actors.core.dispatch.reasons`; the farm's identity is `storage.database.connection.farm_id`.
 """
 
 from __future__ import annotations
 
+from storage.database.queries import load
+from storage.database.repository import Repository
 from storage.errors import UnknownFamily
-from storage.queries import load
 from storage.records import FarmState
-from storage.repository import Repository
-from storage.words import check_score, check_why
+from storage.words.names import check_score, check_why
 
 _SQL = load("farm")
 

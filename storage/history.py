@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from storage.queries import load
+from storage.database.queries import load
+from storage.database.repository import Repository
 from storage.records import Arrivals, PastBuild
-from storage.repository import Repository
 
 _SQL = load("history")
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from storage.database.queries import load
+from storage.database.repository import Repository, in_words, portions
 from storage.errors import (
     BadValue,
     BuildExists,
@@ -23,12 +25,10 @@ from storage.errors import (
     UnknownSeries,
     UnknownSource,
 )
-from storage.events import Events
+from storage.events.log import Events
 from storage.limits import LimitChanges, check_limits
-from storage.queries import load
 from storage.records import Build, BuildState, Pocket
-from storage.repository import Repository, in_words, portions
-from storage.words import build_exists, check_tags
+from storage.words.names import build_exists, check_tags
 
 _SQL = load("making")
 _BUILDS = load("builds")["builds"]

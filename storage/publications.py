@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from storage.queries import load
+from storage.database.queries import load
+from storage.database.repository import Repository
 from storage.records import Publication, PublishingStatus
-from storage.repository import Repository
 
 _SQL = load("publications")
 

@@ -10,10 +10,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
+from storage.database.queries import load
+from storage.database.repository import Repository, in_words
 from storage.errors import UnknownAttempt
-from storage.queries import load
 from storage.records import BuildResult, Evidence
-from storage.repository import Repository, in_words
 
 _SQL = load("verdicts")
 

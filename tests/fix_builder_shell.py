@@ -18,7 +18,7 @@ from actors.core.timers import Timers
 from actors.messages import BuilderChanged, RuntimeChanged, SessionOpened, SessionWanted
 from actors.settings import Settings
 from simulation.host import TOKEN, SlaveHost
-from storage.librarian import Librarian
+from storage.files.librarian import Librarian
 from storage.records import Builder, BuildOrder, NamedFile
 from tests.fix_builder import FARM, an_order, bob
 

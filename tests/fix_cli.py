@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cli.main import run
-from storage.database import connect
+from storage.database.connection import connect
 from tests.fix_storage import Farm as StageFarm
 from tests.fix_storage import on_postgresql
 

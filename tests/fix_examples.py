@@ -12,7 +12,7 @@ import zstandard
 
 from actors.messages import ResultStored
 from cli.options.examples import EXAMPLES
-from storage.librarian import Librarian
+from storage.files.librarian import Librarian
 from storage.records import BuildState, Job, Outcome, Pocket
 from tests.fix_cli import Command, write_source
 from tests.fix_storage import Farm

@@ -31,9 +31,9 @@ from storage.archives import Archives
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
 from storage.builds import Builds
-from storage.database import connect
-from storage.librarian import Librarian
-from storage.library import Library
+from storage.database.connection import connect
+from storage.files.librarian import Librarian
+from storage.files.library import Library
 from storage.records import (
     ArchivePurpose,
     Attempt,

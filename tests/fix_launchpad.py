@@ -17,8 +17,8 @@ from actors.messages import Assign, Finished, Ready
 from simulation.host import SlaveHost
 from simulation.launchpad_slave import Hazards, LaunchpadSlave
 from simulation.script import Script
-from storage.file_credentials import FILES_HEADER, fits, make_key, read_key
-from storage.librarian import Librarian, NoSuchContent
+from storage.files.credentials import FILES_HEADER, fits, make_key, read_key
+from storage.files.librarian import Librarian, NoSuchContent
 from storage.records import BuildOrder
 from tests.fix_builder_shell import BuilderStage, StagedBuilder
 

@@ -32,8 +32,8 @@ from protocol.messages import (
 )
 from simulation.launchpad_slave import LaunchpadSlave
 from simulation.script import Conduct, Script
-from storage.file_credentials import FilesPlace
-from storage.librarian import Librarian
+from storage.files.credentials import FilesPlace
+from storage.files.librarian import Librarian
 from storage.records import BuildOrder, NamedFile
 from tests.fix_builder import an_order
 from tests.fix_launchpad import HandedOut

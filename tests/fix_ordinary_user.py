@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.unprivileged import command_as, interpreter_paths
+from host.unprivileged import command_as, interpreter_paths
 
 
 @dataclass(frozen=True, slots=True)

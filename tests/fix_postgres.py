@@ -16,9 +16,9 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from storage.database import connect
-from storage.embedded import Embedded
-from storage.migration import migrate
+from storage.database.connection import connect
+from storage.database.embedded import Embedded
+from storage.database.migration import migrate
 
 _numbers = itertools.count(1)
 

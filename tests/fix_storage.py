@@ -16,30 +16,30 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from storage.access.people import People
 from storage.archives import Archives
 from storage.binary_packages import BinaryPackages
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
 from storage.builds import Builds
-from storage.database import acting, connect
+from storage.database.connection import acting, connect
 from storage.dependency_waits import DependencyWaits
-from storage.events import Events
+from storage.events.log import Events
 from storage.farm import FarmStates
-from storage.librarian import Librarian
-from storage.library import Library
+from storage.files.librarian import Librarian
+from storage.files.library import Library
 from storage.making import Making
-from storage.memory import MemoryBuilders
-from storage.memory_archives import MemoryArchives, MemoryEvents, MemoryLibrary
-from storage.memory_builds import MemoryBuilds
-from storage.memory_farm import MemoryFarmStates
-from storage.memory_making import MemoryMaking
-from storage.memory_packages import MemoryBinaryPackages, MemoryDependencyWaits
-from storage.memory_people import MemoryPeople
-from storage.memory_publications import MemoryPublications
-from storage.memory_queue import MemoryBuildQueue
-from storage.memory_rows import MemoryFarm
-from storage.memory_verdicts import MemoryVerdicts
-from storage.people import People
+from storage.memory.archives import MemoryArchives, MemoryEvents, MemoryLibrary
+from storage.memory.build_queue import MemoryBuildQueue
+from storage.memory.builders import MemoryBuilders
+from storage.memory.builds import MemoryBuilds
+from storage.memory.farm import MemoryFarmStates
+from storage.memory.making import MemoryMaking
+from storage.memory.packages import MemoryBinaryPackages, MemoryDependencyWaits
+from storage.memory.people import MemoryPeople
+from storage.memory.publications import MemoryPublications
+from storage.memory.rows import MemoryFarm
+from storage.memory.verdicts import MemoryVerdicts
 from storage.publications import Publications
 from storage.records import (
     ArchivePurpose,

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from storage.api_tokens import ApiTokens
+from storage.access.tokens import ApiTokens
 from tests.farm_of_everything import FarmOfEverything
 from tests.fix_cli import Command
 from tests.fix_farm import PROJECT

@@ -19,7 +19,7 @@ from actors.master.head_start import CannotStart
 from actors.master.run_file import running_farm
 from actors.settings import Settings
 from actors.wiring import Farm
-from storage.embedded import Embedded
+from storage.database.embedded import Embedded
 from tests.fix_farm import PROJECT, session_processes
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from actors.settings import Settings
 from certificates.making import new_authority, new_key, new_request
 from cli.farm import dsn_of
 from cli.packages import host_apt
-from storage.authority import FarmAuthority
+from storage.access.authority import FarmAuthority
 from storage.builders import Builders
-from storage.database import acting, connect, farm_id
+from storage.database.connection import acting, connect, farm_id
 from storage.records import Builder, RuntimeState
 from tests.fix_certificates import builder_of
 from tests.fix_farm import PROJECT

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.unprivileged import command_as, ensure_user, give_directory, interpreter_paths
+from host.unprivileged import command_as, ensure_user, give_directory, interpreter_paths
 from tests.fix_journal import NotifySocket
 
 TOP = Path(__file__).resolve().parent.parent

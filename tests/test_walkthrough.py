@@ -16,10 +16,10 @@ from actors.core.dispatch.explain import Explanation, Snapshot, views
 from actors.core.dispatch.reasons import ReasonCode
 from cli.main import run
 from simulation.script import Conduct, Script
-from storage.api_tokens import ApiTokens
+from storage.access.people import People
+from storage.access.tokens import ApiTokens
 from storage.check import check
-from storage.events import Events
-from storage.people import People
+from storage.events.log import Events
 from storage.records import (
     ArchivePurpose,
     Attempt,

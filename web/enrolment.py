@@ -19,9 +19,9 @@ from typing import Any, Final
 
 from certificates.making import REQUEST_BYTES, BadRequest
 from certificates.token import secret_hash
-from storage.authority import FarmAuthority
-from storage.certificates import Certificates
-from storage.database import acting, connect
+from storage.access.authority import FarmAuthority
+from storage.access.certificates import Certificates
+from storage.database.connection import acting, connect
 from storage.errors import EnrolmentRefused, StorageError
 
 log = logging.getLogger("buildd_master.web")

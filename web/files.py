@@ -1,6 +1,6 @@
 """Files for slaves that download, launchpad-buildd's: its own process, started as `web.main` is, with the same on stdin.
 
-    GET /ATTEMPT/SHA256     by Basic authentication: ATTEMPT, and the password of it (`storage.file_credentials`)
+    GET /ATTEMPT/SHA256     by Basic authentication: ATTEMPT, and the password of it (`storage.files.credentials`)
 
 What an attempt may have is its chroot and its source files, while it is open and within its time; everything else, and
 every other name or password, is the same 401 or 404.  Plain HTTP, as these slaves speak it: the operator keeps it on
@@ -26,11 +26,11 @@ from uuid import UUID
 import uvicorn
 
 from host.journal import log_to_journal_or_stderr
-from storage.database import connect
+from storage.database.connection import connect
 from storage.errors import DatabaseUnreachable, StorageError
-from storage.file_credentials import FILES_HEADER, fits, read_key
-from storage.handed_out import HandedOut
-from storage.librarian import Librarian
+from storage.files.credentials import FILES_HEADER, fits, read_key
+from storage.files.handed_out import HandedOut
+from storage.files.librarian import Librarian
 from web.enrolment import Receive, Scope, Send
 from web.main import serve
 

@@ -26,10 +26,10 @@ from actors.core.people.receiver import read_receiver
 from actors.core.people.settling import Horizon
 from actors.core.people.telling import Delivered, GiveUp, Keep, Looked, Order, Post, Refused, Telling
 from host.journal import log_to_journal_or_stderr
-from storage.database import CHANNEL, acting, connect, farm_id
+from storage.database.connection import CHANNEL, acting, connect, farm_id
+from storage.database.repository import in_words
 from storage.errors import DatabaseUnreachable
-from storage.repository import in_words
-from storage.webhook import WebhookLog
+from storage.events.webhook import WebhookLog
 from web.post import NotTaken, post
 
 WHO: Final = "webhook"

@@ -84,7 +84,7 @@ from actors.messages import (
 from actors.system.signs import waiting
 from protocol.messages import PutChunk
 from storage.errors import StorageError
-from storage.librarian import ContentMismatch, Librarian
+from storage.files.librarian import ContentMismatch, Librarian
 from storage.records import BuildOrder
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import zstandard
 
 from actors.builder.deb_control import Unreadable, control_of
 from actors.messages import ResultStored
-from storage.librarian import IncomingFile, Librarian
+from storage.files.librarian import IncomingFile, Librarian
 from storage.records import StoredFile
 
 BLOCK = 4 * 1024 * 1024  #: bytes of a log compressed in one step

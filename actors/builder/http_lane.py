@@ -34,7 +34,7 @@ from actors.core.launchpad.events import (
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.launchpad_buildd import BODY_BYTES, RPC, decode, encode
 from protocol.messages import CHUNK
-from storage.file_credentials import FILES_HEADER
+from storage.files.credentials import FILES_HEADER
 
 PIECES: Final = 8  #: of 256 KiB that may wait for the actor
 _LOOK_SECONDS: Final = 5.0

@@ -38,7 +38,7 @@ from actors.core.timers import Timers
 from protocol.launchpad_buildd import HaveFetched
 from protocol.messages import Build, MasterMessage
 from storage.errors import StorageError
-from storage.file_credentials import FilesPlace
+from storage.files.credentials import FilesPlace
 from storage.records import BuildOrder
 
 _AT_ONCE = 32  #: news in one `pump`; of pieces of files there are fewer

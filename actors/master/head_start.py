@@ -11,7 +11,7 @@ import os
 from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Self
 
-from storage.embedded import Embedded
+from storage.database.embedded import Embedded
 from storage.errors import StorageError
 
 if TYPE_CHECKING:

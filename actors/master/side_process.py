@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import buildd_master
-from storage.unprivileged import command_as
+from host.unprivileged import command_as
 
 _STOP_SECONDS = 3.0
 

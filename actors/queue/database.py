@@ -16,11 +16,11 @@ from actors.system import signs
 from storage.binary_packages import BinaryPackages
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
-from storage.database import acting, connect, farm_id
+from storage.database.connection import acting, connect, farm_id
+from storage.database.patience import PromptConnection
+from storage.database.repository import in_words
 from storage.dependency_waits import DependencyWaits
 from storage.farm import FarmStates
-from storage.patience import PromptConnection
-from storage.repository import in_words
 from storage.verdicts import Verdicts
 
 CHANNEL: Final = "farm"

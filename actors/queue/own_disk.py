@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from storage.errors import StorageError
-from storage.librarian import Librarian
+from storage.files.librarian import Librarian
 
 _TRIAL: Final = 64 * 1024  #: bytes
 

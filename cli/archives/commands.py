@@ -22,7 +22,7 @@ from cli.terminal.tables import Facts, Rows
 from publishing.stores import stores_on
 from publishing.withdrawal import unpublish
 from storage.archives import Archives
-from storage.events import Events
+from storage.events.log import Events
 from storage.limits import said
 from storage.publications import Publications
 from storage.records import Archive, ArchivePurpose, Pocket, PublishingStatus

@@ -20,9 +20,9 @@ from cli.errors import BadInput, Failed
 from cli.farm import Farm, open_farm
 from cli.terminal.output import AsJson, note, print_json, say, since, warn, when
 from cli.terminal.tables import Rows
-from storage.authority import FarmAuthority
+from storage.access.authority import FarmAuthority
+from storage.access.certificates import MASTER, Certificates, expiring, in_force, warning
 from storage.builders import Builders
-from storage.certificates import MASTER, Certificates, expiring, in_force, warning
 from storage.records import Certificate
 
 app = typer.Typer(help="Certificates of master and slaves on different machines.", no_args_is_help=True)

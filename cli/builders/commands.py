@@ -18,7 +18,7 @@ from cli.terminal.stories import LAST, print_story
 from cli.terminal.tables import Facts, Rows
 from storage.archives import Archives
 from storage.builders import Builders
-from storage.events import Events
+from storage.events.log import Events
 from storage.records import Builder, BuilderRuntime, RuntimeState
 
 app = typer.Typer(help="The machines that build.", no_args_is_help=True)

@@ -8,7 +8,7 @@ from cli.given import login_name
 from cli.packages import host_apt
 from storage.archives import Archives
 from storage.builders import Builders
-from storage.database import acting, connect
+from storage.database.connection import acting, connect
 from storage.errors import UnknownBuilder
 
 

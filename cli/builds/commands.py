@@ -33,8 +33,8 @@ from cli.terminal.stories import LAST, print_story
 from cli.terminal.tables import Facts, Rows
 from storage.builds import Builds
 from storage.errors import NotQueued
-from storage.events import Events
-from storage.library import Library
+from storage.events.log import Events
+from storage.files.library import Library
 from storage.limits import said
 from storage.records import Build, BuildState, Limits
 

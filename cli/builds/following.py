@@ -22,7 +22,7 @@ from cli.farm import Farm
 from cli.jobs.explaining import why_waiting
 from cli.terminal.output import duration, size, state
 from storage.builds import Builds
-from storage.library import Library
+from storage.files.library import Library
 from storage.records import Attempt, Build, BuildState
 
 _LOOK_SECONDS = 0.2  #: between looks at a growing log, and at the clock of a terminal

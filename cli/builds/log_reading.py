@@ -13,7 +13,7 @@ from typing import BinaryIO, Self
 
 import zstandard
 
-from storage.librarian import Librarian, NoSuchContent
+from storage.files.librarian import Librarian, NoSuchContent
 from storage.records import Alias
 
 _BLOCK = 1 << 18  #: bytes

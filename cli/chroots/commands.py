@@ -24,7 +24,7 @@ from cli.terminal.progress import steps, transferring
 from cli.terminal.tables import Rows
 from storage.archives import Archives
 from storage.errors import StorageError
-from storage.library import Library
+from storage.files.library import Library
 from storage.records import Chroot, Pocket
 
 app = typer.Typer(help="The base systems that builds run in.", no_args_is_help=True)

@@ -9,7 +9,7 @@ import typer
 
 from cli.errors import BadInput
 from storage.errors import BadValue
-from storage.words import check_tags
+from storage.words.names import check_tags
 
 AskedTags = Annotated[
     list[str] | None,

@@ -21,8 +21,8 @@ from debian.deb822 import Deb822
 from actors.core.dependencies.relations import ALL, provided_by
 from cli.errors import BadInput
 from storage.errors import BadValue
-from storage.package_words import check_package
 from storage.records import BinaryPackage
+from storage.words.packages import check_package
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -11,8 +11,8 @@ from actors.core.people.roles import NEEDS, Action, Caller, Role
 from cli.farm import Farm, open_farm
 from cli.terminal.output import AsJson, print_json, say
 from cli.terminal.tables import Facts, Rows
+from storage.access.people import People
 from storage.archives import Archives
-from storage.people import People
 from storage.records import Person
 
 app = typer.Typer(help="Who is known to the farm by name.", no_args_is_help=True)

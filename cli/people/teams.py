@@ -10,7 +10,7 @@ from actors.core.people.roles import Action
 from cli.farm import open_farm
 from cli.terminal.output import AsJson, print_json, say
 from cli.terminal.tables import Rows
-from storage.people import People
+from storage.access.people import People
 from storage.records import Team
 
 app = typer.Typer(help="People with a role in common.", no_args_is_help=True)

@@ -13,10 +13,10 @@ from cli.farm import open_farm
 from cli.given import TOKEN_VARIABLE
 from cli.terminal.output import AsJson, ago, note, print_json, say, when
 from cli.terminal.tables import Rows
-from storage.api_tokens import ApiTokens
+from storage.access.people import People
+from storage.access.tokens import ApiTokens
 from storage.errors import BadValue
 from storage.limits import parse
-from storage.people import People
 from storage.records import ApiToken
 
 app = typer.Typer(help="Secrets by which the farm knows people.", no_args_is_help=True)

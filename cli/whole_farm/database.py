@@ -7,7 +7,7 @@ import typer
 from cli.farm import dsn_of
 from cli.given import operators_only, settings_of
 from cli.terminal.output import AsJson, print_json, say
-from storage.migration import migrate
+from storage.database.migration import migrate
 
 app = typer.Typer(help="The farm's database.", no_args_is_help=True)
 

@@ -12,13 +12,13 @@ from actors.master.run_file import running_farm
 from actors.settings import Settings
 from cli.given import login_name
 from host.findings import Finding, broken, does_not_apply, ok, warning
+from storage.access.certificates import Certificates, expiring, in_force
+from storage.access.certificates import warning as expiry
 from storage.builders import Builders
-from storage.certificates import Certificates, expiring, in_force
-from storage.certificates import warning as expiry
-from storage.database import connect, master_of, shown
-from storage.embedded import Embedded, EmbeddedDatabaseFailed, binaries
+from storage.database.connection import connect, master_of, shown
+from storage.database.embedded import Embedded, EmbeddedDatabaseFailed, binaries
+from storage.database.migration import pending_migrations
 from storage.errors import StorageError
-from storage.migration import pending_migrations
 
 _LEAST_VERSION: Final = 150000
 _SKEW_SECONDS: Final = 2.0  #: deadlines are the database's, and looked at by others

@@ -15,8 +15,8 @@ from cli.terminal.output import AsJson, plain, print_json, say
 from cli.terminal.stories import LAST, print_story
 from cli.terminal.tables import Facts
 from storage.archives import Archives
-from storage.database import farm_id
-from storage.events import Events
+from storage.database.connection import farm_id
+from storage.events.log import Events
 from storage.farm import FarmStates
 from storage.records import Event, FarmState
 

@@ -25,7 +25,7 @@ from cli.terminal.output import AsJson
 from cli.whole_farm.database_checkup import database
 from host import checks
 from host.findings import Check, Finding, broken, does_not_apply, examine, ok, report, warning
-from storage.unprivileged import closed_to_others, interpreter_paths
+from host.unprivileged import closed_to_others, interpreter_paths
 
 _GIB: Final = 1 << 30
 _OPEN_FILES: Final = 4096  #: a farm of 1,000 builders needs 1,056 in one process

@@ -23,7 +23,7 @@ from cli.terminal.output import AsJson, plain, print_json, read_time, say
 from cli.terminal.stories import line, print_events
 from storage.builders import Builders
 from storage.errors import BadValue
-from storage.events import Events
+from storage.events.log import Events
 from storage.limits import parse
 from storage.records import Event
 

@@ -21,8 +21,8 @@ from cli.farm import Farm, open_farm
 from cli.jobs.explaining import snapshot, unexplained
 from cli.terminal.output import AsJson, console, plain, print_json, say, state, warn
 from cli.terminal.tables import Facts, Rows
+from storage.access.certificates import Certificates, expiring, warning
 from storage.builders import Builders
-from storage.certificates import Certificates, expiring, warning
 from storage.check import check as check_invariants
 from storage.records import Job
 

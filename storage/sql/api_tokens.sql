@@ -1,4 +1,4 @@
--- Tokens of people; see storage/api_tokens.py.  Nothing here returns a hash.
+-- Tokens of people; see storage/access/tokens.py.  Nothing here returns a hash.
 
 -- add --
 INSERT INTO api_token (person, hash, label, expires)

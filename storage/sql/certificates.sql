@@ -1,4 +1,4 @@
--- Certificates and enrolment tokens; see storage/certificates.py.
+-- Certificates and enrolment tokens; see storage/access/certificates.py.
 
 -- record --
 INSERT INTO certificate (serial, role, name, not_before, not_after, pem)

@@ -1,4 +1,4 @@
--- The append-only event log; see storage/events.py.  Triggers write it.
+-- The append-only event log; see storage/events/log.py.  Triggers write it.
 
 -- since --
 SELECT id, at, who, why, subject, what, before, after, cause

@@ -1,4 +1,4 @@
--- What slaves that download may fetch; see storage/handed_out.py.
+-- What slaves that download may fetch; see storage/files/handed_out.py.
 
 -- size_for_attempt --
 -- Of the chroot or a source file of an attempt that is open and within its time.  No row: not for it.

@@ -1,4 +1,4 @@
--- What the database knows of the librarian's files; see storage/library.py.
+-- What the database knows of the librarian's files; see storage/files/library.py.
 
 -- add_content --
 INSERT INTO library_content (sha256, sha1, size)

@@ -1,4 +1,4 @@
--- People, and the teams they are members of; see storage/people.py.
+-- People, and the teams they are members of; see storage/access/people.py.
 
 -- add --
 INSERT INTO person (name) VALUES (%(name)s) ON CONFLICT (name) DO NOTHING;

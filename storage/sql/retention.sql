@@ -1,4 +1,4 @@
--- Old events that tell nothing any more; see storage/retention.py.
+-- Old events that tell nothing any more; see storage/events/retention.py.
 
 -- allow --
 SELECT set_config('farm.forgets', 'yes', true);

@@ -1,4 +1,4 @@
--- How far the event log has been told; see storage/webhook.py.
+-- How far the event log has been told; see storage/events/webhook.py.
 
 -- begin --
 -- Where we stand: at the first time, at the end of the log; never after it, as in a database that was restored.

@@ -12,9 +12,9 @@ import pytest
 from actors.settings import Settings
 from actors.wiring import Farm
 from certificates.making import new_key, new_request
-from storage.authority import FarmAuthority
+from storage.access.authority import FarmAuthority
 from storage.builders import Builders
-from storage.database import acting
+from storage.database.connection import acting
 
 
 @pytest.fixture

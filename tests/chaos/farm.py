@@ -28,11 +28,11 @@ from actors.system.ports import free_port
 from storage.archives import Archives
 from storage.builders import Builders
 from storage.builds import Builds
-from storage.database import acting, connect
-from storage.embedded import EmbeddedDatabaseFailed
+from storage.database.connection import acting, connect
+from storage.database.embedded import EmbeddedDatabaseFailed
 from storage.errors import StorageError
-from storage.librarian import Librarian
-from storage.library import Library
+from storage.files.librarian import Librarian
+from storage.files.library import Library
 from storage.records import ArchivePurpose, NamedFile, NewSource, Pocket, Urgency
 from tests.chaos.processes import Victim, reap
 from tests.chaos.proxy import Cable, Cables

@@ -15,7 +15,7 @@ from psycopg import Connection
 
 from cli.jobs.explaining import unexplained
 from storage.check import check
-from storage.librarian import Librarian
+from storage.files.librarian import Librarian
 from tests.chaos.monkey import Happened
 from tests.chaos.plan import OF_A_BUILDER
 from tests.chaos.slave_process import ENDS, log_of

@@ -19,8 +19,8 @@ from typing import Any, Final, LiteralString
 from psycopg import Connection
 
 from storage.builders import Builders
-from storage.database import connect
-from storage.librarian import Librarian
+from storage.database.connection import connect
+from storage.files.librarian import Librarian
 from tests.chaos import farm as farms
 from tests.chaos.judge import judge, lost_and_double
 from tests.chaos.monkey import Happened, Monkey

@@ -6,8 +6,8 @@ import os
 import signal
 from pathlib import Path
 
-from storage.embedded import Embedded
-from storage.migration import migrate
+from storage.database.embedded import Embedded
+from storage.database.migration import migrate
 from tests.chaos.processes import Victim, descendants
 
 

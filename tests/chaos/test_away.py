@@ -18,8 +18,8 @@ import pytest
 
 from actors.console.attach import Attached, NotAttached
 from actors.queue.pause_note import read_note
-from storage.database import connect
-from storage.librarian import Librarian
+from storage.database.connection import connect
+from storage.files.librarian import Librarian
 from tests.chaos.farm import CHECKOUT, ChaosFarm
 from tests.chaos.judge import judge, lost_and_double
 from tests.chaos.monkey import ENDED, fill

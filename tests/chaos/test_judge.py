@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from actors.messages import ResultStored
-from storage.librarian import Librarian
+from storage.files.librarian import Librarian
 from storage.records import BuildState, NotOkKind, Outcome, RuntimeState
 from tests.chaos.judge import judge, lost_and_double
 from tests.chaos.monkey import Happened

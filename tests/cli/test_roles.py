@@ -21,10 +21,10 @@ from cli.app import COMMANDS, GROUPS, command_line
 from cli.errors import BadInput, Refused
 from cli.farm import open_farm
 from cli.given import Given, Shown
-from storage.api_tokens import ApiTokens
+from storage.access.tokens import ApiTokens
 from storage.builders import Builders
-from storage.database import connect
-from storage.librarian import Librarian
+from storage.database.connection import connect
+from storage.files.librarian import Librarian
 from storage.records import ADMINS, Build, RuntimeState
 from tests.fix_cli import Command, Ran, SourceMaker
 from tests.fix_storage import Farm, every_row, on_postgresql

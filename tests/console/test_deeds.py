@@ -11,8 +11,8 @@ import pytest
 from cli.given import Given
 from console.line import BadCommand
 from console.obeying import Console
-from storage.database import connect
-from storage.events import Events
+from storage.database.connection import connect
+from storage.events.log import Events
 
 if TYPE_CHECKING:
     from storage.records import Event

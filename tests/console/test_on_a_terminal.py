@@ -14,7 +14,7 @@ import pytest
 from actors.system.transport import write_key
 from simulation.host import SlaveHost
 from simulation.script import Conduct, Script
-from storage.events import Events
+from storage.events.log import Events
 from storage.records import BuildState
 from tests.fix_console import Terminal, command, on_a_terminal
 from tests.fix_farm import PROJECT

@@ -14,7 +14,7 @@ from publishing.architectures import architecture_table
 from publishing.stores import Stores, stores_on
 from publishing.submission import Submission, Submitted, choose_places, plan, submit
 from publishing.withdrawal import Withdrawn, unpublish
-from storage.database import acting, connect
+from storage.database.connection import acting, connect
 from storage.errors import BadValue, DatabaseUnreachable, StorageError, UnknownComponent, UnknownSource
 from storage.records import BuildState, NewSource, Outcome, Pocket, PublishingStatus, Urgency
 from tests.fix_storage import Farm, Stage, named, stored

@@ -10,8 +10,8 @@ import pytest
 from actors.core.attempts.outbox import Outbox
 from simulation.plan import Act, Trouble
 from simulation.validator import Broken
-from storage import memory_queue
-from storage.memory_queue import MemoryBuildQueue
+from storage.memory import build_queue
+from storage.memory.build_queue import MemoryBuildQueue
 from storage.records import Attempt, BuildState, Limits, Pick
 from tests.fix_simulation import Tale, when
 
@@ -48,7 +48,7 @@ def test_what_was_changed_and_not_heard_of_yet_is_seen_by_the_claim(monkeypatch:
 
 
 def test_a_claim_that_does_not_look_again_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_queue, "_takes", lambda *_: True)
+    monkeypatch.setattr(build_queue, "_takes", lambda *_: True)
     with pytest.raises(Broken) as broken:
         meddled_with().run()
     assert broken.value.number == 3

@@ -16,7 +16,7 @@ from actors.core.attempts.outbox_events import SendDisown
 from actors.core.builder.attempt.in_hand import AttemptInHand
 from actors.core.builder.orders import Order, Send
 from protocol.messages import Clean
-from storage import memory_queue
+from storage.memory import build_queue
 from storage.records import Outcome
 from tests.simulation.test_seeds import failure_of
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 def fencing(take_out: pytest.MonkeyPatch) -> None:
     """The end of an attempt counts, though somebody has closed it already."""
-    record = memory_queue.MemoryBuildQueue.record
+    record = build_queue.MemoryBuildQueue.record
 
     def unfenced(queue: Any, attempt: Any, outcome: Outcome, text: str, **left: Any) -> Any:
         table = queue._farm._tables["attempt"]
@@ -39,7 +39,7 @@ def fencing(take_out: pytest.MonkeyPatch) -> None:
                 table[attempt] = row
             raise
 
-    take_out.setattr(memory_queue.MemoryBuildQueue, "record", unfenced)
+    take_out.setattr(build_queue.MemoryBuildQueue, "record", unfenced)
 
 
 def cleaning_after_the_commit(take_out: pytest.MonkeyPatch) -> None:

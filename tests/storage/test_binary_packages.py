@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from storage.binary_packages import BinaryPackages
-from storage.database import acting, connect
+from storage.database.connection import acting, connect
 from storage.errors import BadValue, DatabaseUnreachable, UnknownSeries
-from storage.memory_indexes import relation_names
+from storage.memory.indexes import relation_names
 from storage.records import (
     Archive,
     Attempt,

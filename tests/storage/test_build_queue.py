@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 
 from storage.build_queue import BuildQueue
+from storage.database.repository import Repository
 from storage.errors import BadValue, ImpossibleMove, UnknownAttempt, UnknownJob
 from storage.records import BuildState, Limits, NotOkKind, Outcome, Pick, Pocket, Recording
-from storage.repository import Repository
 from tests.fix_storage import Farm, Stage, left, stored
 
 
@@ -440,7 +440,7 @@ def test_a_manual_score_is_kept_until_it_is_taken_back(stage: Stage) -> None:
 
 def test_however_many_jobs_are_read_no_statement_reads_all_of_them(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
     # A statement that outlives its time is taken for a database that is away: the farm would never start again.
-    monkeypatch.setattr("storage.repository._AT_ONCE", 2)
+    monkeypatch.setattr("storage.database.repository._AT_ONCE", 2)
     jobs = [farm.job(f"foo{number}") for number in range(5)]
     read: list[int] = []
 

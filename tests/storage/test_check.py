@@ -10,7 +10,7 @@ import pytest
 
 from storage.build_queue import BuildQueue
 from storage.check import INVARIANTS, check
-from storage.librarian import Librarian
+from storage.files.librarian import Librarian
 from storage.records import BuildState, Outcome, Violation
 from tests.fix_storage import Farm, Left, on_postgresql
 

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from storage.build_queue import BuildQueue
 from storage.check import check
-from storage.database import acting, connect
-from storage.librarian import Librarian
+from storage.database.connection import acting, connect
+from storage.files.librarian import Librarian
 from storage.records import Attempt, Limits, Pick
 from tests.fix_storage import Farm
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from storage.database import connect
+from storage.database.connection import connect
 from storage.records import BinaryPackage, BuildState, Outcome, Settled, Settlement
 from tests.fix_storage import Farm, Stage
 

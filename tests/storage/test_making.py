@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from storage import repository
+from storage.database import repository
 from storage.errors import (
     BadValue,
     BuildExists,

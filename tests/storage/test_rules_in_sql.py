@@ -10,7 +10,7 @@ import pytest
 from actors.core.attempts.verdict import verdict
 from storage.check import check
 from storage.errors import BadValue
-from storage.librarian import Librarian
+from storage.files.librarian import Librarian
 from storage.records import BuildState, NotOkBy, NotOkKind, Outcome
 from storage.transitions import MOVES
 from tests.fix_storage import Farm, in_memory

@@ -30,10 +30,10 @@ from slave.credentials import Credentials
 from slave.enrolment import enroll, take
 from slave.errors import CannotStart
 from slave.state_directory import StateDirectory
-from storage.authority import FarmAuthority
+from storage.access.authority import FarmAuthority
+from storage.access.certificates import Certificates
 from storage.builders import Builders
-from storage.certificates import Certificates
-from storage.database import acting, connect, farm_id
+from storage.database.connection import acting, connect, farm_id
 from tests.fix_certificates import builder_of
 from tests.fix_farm import PROJECT
 from tests.fix_postgres import new_database

@@ -17,10 +17,10 @@ from storage.archives import Archives
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
 from storage.builds import Builds
-from storage.database import connect
-from storage.file_credentials import FILES_HEADER, FilesPlace, make_key, read_key
-from storage.librarian import Librarian
-from storage.library import Library
+from storage.database.connection import connect
+from storage.files.credentials import FILES_HEADER, FilesPlace, make_key, read_key
+from storage.files.librarian import Librarian
+from storage.files.library import Library
 from storage.records import ArchivePurpose, BuildOrder, Limits, NamedFile, NewSource, Pick, Pocket, Urgency
 from tests.fix_postgres import new_database
 from tests.fix_slaves import wait_until

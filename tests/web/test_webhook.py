@@ -15,9 +15,9 @@ from actors.core.timers import Timers
 from actors.master.webhook import WebhookProcess
 from actors.messages import Assign
 from actors.settings import Settings
-from storage.database import connect
+from storage.database.connection import connect
+from storage.events.webhook import WebhookLog
 from storage.records import Outcome
-from storage.webhook import WebhookLog
 from tests.fix_desk import Desk, finished, only
 from tests.fix_farm import FarmUnderTest
 from tests.fix_receiver import Receiver
@@ -233,7 +233,7 @@ def test_no_secret_of_the_url_is_in_the_log_nor_in_the_list_of_processes(
 
 
 def test_a_log_that_grew_for_long_is_read_in_pages(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.webhook._PAGE", 7)
+    monkeypatch.setattr("storage.events.webhook._PAGE", 7)
     rows = WebhookLog(farm.conn)
     farm.sql(
         "INSERT INTO event (who, why, subject, what, after) SELECT 'x', '', 'x:1', 'y', '{}' FROM generate_series(1, 50)"

@@ -80,7 +80,7 @@ from protocol.messages import (
     Welcome,
     WireOutcome,
 )
-from storage.file_credentials import FilesPlace
+from storage.files.credentials import FilesPlace
 from storage.records import BuildOrder
 
 BACKEND = "launchpad-buildd"  #: what such a slave calls its backend, as far as anybody asks

@@ -2,7 +2,7 @@
 
 A trigger writes what changed and who changed it, within the transaction of the change.  What led to it is found when
 somebody asks: the latest earlier event of whatever can lead to such a change.  What people do has no cause in the farm;
-what follows from it in the same transaction (a fence, a job that is gone) has.  Pure; `storage.events` reads.
+what follows from it in the same transaction (a fence, a job that is gone) has.  Pure; `storage.events.log` reads.
 """
 
 from __future__ import annotations

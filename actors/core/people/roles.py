@@ -2,7 +2,7 @@
 
 Pure: the caller comes with the teams of their person, the thing with its owner.  Doors ask `permit` before anything is
 written and again inside the transaction: `cli.farm.Farm.acting` does, the web's API will.  The rows are
-`storage.people`'s; what others see of a private archive's builds is `actors.core.people.private`'s.
+`storage.access.people`'s; what others see of a private archive's builds is `actors.core.people.private`'s.
 """
 
 from __future__ import annotations

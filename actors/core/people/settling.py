@@ -1,7 +1,7 @@
 """Up to where the event log is complete, for whoever reads it as it grows.
 
 Events are numbered before they are committed: while a transaction is open, an event may still turn up *behind* others
-that were seen.  Pure; `storage.events` tells the horizon.
+that were seen.  Pure; `storage.events.log` tells the horizon.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ from protocol.messages import (
     WireOutcome,
 )
 from simulation.script import Act, Conduct, Script, Twist, other_bytes, wrong_attempt, wrong_hash
-from storage.librarian import LibrarianUnwritable
+from storage.files.librarian import LibrarianUnwritable
 from storage.records import NotOkKind, Outcome, RuntimeState
 from tests.fix_builder_shell import BuilderStage, StagedBuilder, digest
 

@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from actors.builder.attempt_files import BLOCK, AttemptFiles
-from storage.librarian import ContentMismatch, Librarian, NoSuchContent
+from storage.files.librarian import ContentMismatch, Librarian, NoSuchContent
 from tests.fix_builder import sha256
 
 ATTEMPT = UUID("6c1d0f6e-3c53-4b62-9d5a-1f5bb1f1a001")

@@ -20,7 +20,7 @@ from actors.addressed import Here, SettingsChanged
 from actors.console.attach import Attached
 from actors.messages import Crash, Finished, Ready, RuntimeChanged, SessionWanted
 from actors.settings import Settings
-from storage.database import connect
+from storage.database.connection import connect
 from storage.records import Attempt, BuildState, Job, Limits, Outcome, RuntimeState
 from tests.actors.queue.farm import PassOn
 from tests.fix_postgres import new_database

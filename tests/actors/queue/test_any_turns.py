@@ -26,7 +26,7 @@ from actors.messages import (
 from cli.jobs.explaining import unexplained
 from storage.check import check
 from storage.errors import StorageError
-from storage.librarian import Librarian
+from storage.files.librarian import Librarian
 from storage.records import Attempt, BuildState, NotOkKind, Outcome, Pocket, PublishingStatus, RuntimeState
 from tests.fix_desk import Desk, finished
 

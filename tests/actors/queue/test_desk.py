@@ -21,10 +21,10 @@ from actors.messages import Assign, BuilderGone, Finished, GoneNoted, Ready, Rec
 from actors.queue.database import QueueDatabase
 from actors.queue.desk import Payload, QueueDesk
 from actors.queue.turn import Letter
+from storage.database.repository import in_words
 from storage.dependency_waits import DependencyWaits
 from storage.errors import DatabaseUnreachable
 from storage.records import BinaryPackage, BuildState, Limits, Outcome, RuntimeState, Settled
-from storage.repository import in_words
 from tests.fix_desk import NOW
 from tests.fix_storage import Farm
 

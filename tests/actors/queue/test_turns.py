@@ -37,7 +37,7 @@ from actors.messages import (
     SessionWanted,
     Started,
 )
-from storage.database import farm_id
+from storage.database.connection import farm_id
 from storage.errors import DatabaseUnreachable, UnknownJob
 from storage.records import BuildState, NotOkBy, NotOkKind, Outcome, Pocket, RuntimeState
 from tests.fix_desk import NOW, Desk, finished, kinds, only

@@ -19,7 +19,7 @@ from cli.errors import BadInput
 from cli.packages.index import read_index
 from storage.archives import Archives
 from storage.binary_packages import BinaryPackages
-from storage.database import connect
+from storage.database.connection import connect
 from storage.records import BinaryPackage
 from tests.fix_cli import Command
 

@@ -11,9 +11,9 @@ import pytest
 
 from certificates.making import new_key, new_request
 from certificates.token import read_token, secret_hash
-from storage.authority import FarmAuthority
-from storage.certificates import Certificates
-from storage.database import acting
+from storage.access.authority import FarmAuthority
+from storage.access.certificates import Certificates
+from storage.database.connection import acting
 from tests.fix_cli import Command
 
 

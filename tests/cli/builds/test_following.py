@@ -22,8 +22,8 @@ from actors.master.run_file import RunningFarm, write_run_file
 from actors.messages import ResultStored
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
-from storage.database import acting, connect
-from storage.librarian import Librarian
+from storage.database.connection import acting, connect
+from storage.files.librarian import Librarian
 from storage.records import Attempt, BuildState, Job, Limits, Outcome, Pick
 from tests.cli.chroots.test_commands import tarball
 from tests.fix_cli import Command, SourceMaker

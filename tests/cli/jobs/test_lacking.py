@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from storage.api_tokens import ApiTokens
-from storage.people import People
+from storage.access.people import People
+from storage.access.tokens import ApiTokens
 from storage.records import BinaryPackage, BuildState, Outcome
 from tests.fix_cli import Command
 from tests.fix_storage import Farm

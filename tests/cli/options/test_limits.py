@@ -8,7 +8,7 @@ import pytest
 
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
-from storage.database import acting, connect
+from storage.database.connection import acting, connect
 from storage.records import Limits, Pick
 from tests.cli.chroots.test_commands import tarball
 from tests.fix_cli import Command, SourceMaker

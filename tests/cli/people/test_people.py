@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from cli.given import login_name
-from storage.api_tokens import PREFIX
-from storage.database import connect
-from storage.events import Events
+from storage.access.tokens import PREFIX
+from storage.database.connection import connect
+from storage.events.log import Events
 from storage.records import ADMINS, Event
 from tests.fix_cli import Command
 

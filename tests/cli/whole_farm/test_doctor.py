@@ -15,9 +15,9 @@ import pytest
 
 from certificates.making import new_key, new_request
 from cli.main import run
-from storage.authority import FarmAuthority
-from storage.database import MasterLock, acting, connect
-from storage.unprivileged import command_as, interpreter_paths
+from host.unprivileged import command_as, interpreter_paths
+from storage.access.authority import FarmAuthority
+from storage.database.connection import MasterLock, acting, connect
 from tests.fix_cli import Command, Ran
 from tests.fix_farm import FarmUnderTest
 

@@ -73,7 +73,7 @@ from protocol.messages import (
     Status,
     WireOutcome,
 )
-from storage.file_credentials import FilesPlace
+from storage.files.credentials import FilesPlace
 from storage.records import BuildOrder, NamedFile
 from tests.fix_builder import FARM, Scene, an_order, bob
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.core.builder.attempt.binary_control import MOST_PROVIDED, read_control, too_much
-from storage.package_words import check_package
 from storage.records import BinaryPackage
+from storage.words.packages import check_package
 from tests.fix_builder import an_order
 
 GOOD = """\

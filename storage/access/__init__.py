@@ -1,0 +1,1 @@
+"""Whom the farm knows, and by what: people, their tokens, certificates."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: run, reached, migrated; how named queries become records."""

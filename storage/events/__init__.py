@@ -1,0 +1,1 @@
+"""The append-only event log: who reads it, who is told, what is forgotten."""

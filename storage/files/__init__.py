@@ -1,0 +1,1 @@
+"""The librarian's files: their bytes, their names, and who may have them."""

@@ -1,0 +1,62 @@
+"""The in-memory twin of `storage.publications`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from storage.memory.rows import MemoryFarm, PublicationRow
+from storage.records import BuildState, Publication, PublishingStatus
+
+_LIVE = frozenset({PublishingStatus.PENDING, PublishingStatus.PUBLISHED})
+
+
+class MemoryPublications:
+    """The twin of `storage.publications.Publications`."""
+
+    def __init__(self, farm: MemoryFarm) -> None:
+        """Work on `farm`."""
+        self._farm = farm
+
+    def hold(self, archive: int, name: str) -> None:
+        """See `Publications.hold`: in memory, nobody else is at work."""
+
+    def all(self, archive: int, name: str | None = None, *, live: bool = False) -> tuple[Publication, ...]:
+        """See `Publications.all`."""
+        sources, archives = self._farm.table("source_release"), self._farm.table("archive")
+        rows: Sequence[PublicationRow] = tuple(self._farm.table("publication").values())
+        found = [
+            Publication(
+                id=row.id,
+                source_id=row.source,
+                source=sources[row.source].name,
+                version=sources[row.source].version,
+                archive=archives[row.archive].name,
+                series=row.series,
+                pocket=row.pocket,
+                component=row.component,
+                status=row.status,
+                created=row.created,
+            )
+            for row in rows
+            if row.archive == archive and name in {None, sources[row.source].name} and (not live or row.status in _LIVE)
+        ]
+        return tuple(sorted(found, key=lambda one: (one.source, one.series, one.pocket, one.id)))
+
+    def set_status(self, publications: Sequence[int], status: PublishingStatus) -> None:
+        """See `Publications.set_status`."""
+        rows = self._farm.table("publication")
+        for number in publications:
+            if number in rows:
+                self._farm.put("publication", number, rows[number]._replace(status=status))
+
+    def waiting_for_nothing(self, publications: Sequence[int]) -> int:
+        """See `Publications.waiting_for_nothing`."""
+        rows: dict[int, PublicationRow] = self._farm.table("publication")
+        series = self._farm.table("distroarchseries")
+        live = {(row.source, row.archive, row.series) for row in rows.values() if row.status in _LIVE}
+        gone = {(row.source, row.archive, row.series) for row in rows.values() if row.id in publications} - live
+        return sum(
+            row.state is BuildState.NEEDSBUILD
+            and (row.source, row.archive, series[row.distroarchseries].series) in gone
+            for row in self._farm.table("build").values()
+        )

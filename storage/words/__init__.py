@@ -1,0 +1,1 @@
+"""What people call things: what names may look like, and what they name."""
