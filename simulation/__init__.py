@@ -1,1 +1,1 @@
-"""A farm that is not there: slaves that follow a script, later whole farms on a virtual clock."""
+"""A farm that is not there: whole farms in virtual time, and slaves on real sockets that follow a script."""

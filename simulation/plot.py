@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 from xml.sax.saxutils import escape
 
-from simulation.ledger import Point
-from simulation.plan import Fault
+from simulation.observers.ledger import Point
 from simulation.run import Run
+from simulation.scenario.plan import Fault
 
 WIDTH: Final = 960
 _LEFT: Final = 62

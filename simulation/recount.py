@@ -2,7 +2,8 @@
 
     python -m simulation.recount FILE
 
-Knows no farm, no database and nothing of `simulation.ledger`, whose sums it must come to: it reads lines of JSON.
+Knows no farm, no database and nothing of `simulation.observers.ledger`, whose sums it must come to: it reads lines
+of JSON.
 """
 
 from __future__ import annotations

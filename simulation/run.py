@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from simulation.ledger import Point, Summary
-from simulation.plan import Plan
-from simulation.story import Line
-from simulation.trouble import draw_deeds, draw_faults
-from simulation.validator import Broken
-from simulation.workload import MINUTES, draw_builders, draw_jobs
+from simulation.observers.ledger import Point, Summary
+from simulation.observers.story import Line
+from simulation.observers.validator import Broken
+from simulation.scenario.plan import Plan
+from simulation.scenario.trouble import draw_deeds, draw_faults
+from simulation.scenario.workload import MINUTES, draw_builders, draw_jobs
 from simulation.world import World
 
 _LOGGER = "buildd_master"
@@ -71,7 +71,7 @@ def draw(
         builders: how many.
         jobs: that come within `hours`.
         hours: in which jobs come and things go wrong.
-        faults: one of `simulation.trouble.PROFILES`.
+        faults: one of `simulation.scenario.trouble.PROFILES`.
         minutes: that a build takes in the middle.
         times: so many times as often as the profile says things go wrong, and people meddle.
     """

@@ -1,6 +1,7 @@
 """Makes the smallest plan of one that fails: fewer faults, deeds, jobs, builders, as long as it fails the same way.
 
-What is left out never changes what is drawn for the rest (`simulation.chance`), so most of a plan can simply go.
+What is left out never changes what is drawn for the rest (`simulation.scenario.chance`), so most of a plan can
+simply go.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-from simulation.plan import HOUR, Plan
+from simulation.observers.story import Line
 from simulation.run import Failure, Run, run
-from simulation.story import Line
+from simulation.scenario.plan import HOUR, Plan
 
 T = TypeVar("T")
 

@@ -1,8 +1,8 @@
 """A whole farm in virtual time: put together from a plan, and run.
 
 The cores, the queue actor's desk and turns, the slave's machine and the protocol's messages are the product's own; the
-database is its twin in memory.  What is only modelled: `simulation.cable`, `mail`, `disk`, and the shells that are named
-`virtual_…`.
+database is its twin in memory.  What is only modelled: `simulation.environment`, and the shells of actors
+and slaves in `simulation.farm`.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Final
 from uuid import UUID
 
 from actors.core.builder.orders import Connect
-from simulation.agenda import Agenda
-from simulation.cable import Cable, Connection
-from simulation.chance import stream
-from simulation.contents import Contents
-from simulation.database import Server
-from simulation.disk import Disk
-from simulation.faults import Faults
-from simulation.ledger import Ledger, Summary
-from simulation.mail import Mail
-from simulation.people import People
-from simulation.plan import HOUR, Act, Deed, Plan, PlannedJob
-from simulation.story import Line, Story
-from simulation.validator import Validator
-from simulation.virtual_builder import VirtualBuilder
-from simulation.virtual_slave import VirtualSlave
-from simulation.virtual_supervisor import VirtualSupervisor
+from simulation.environment.agenda import Agenda
+from simulation.environment.cable import Cable, Connection
+from simulation.environment.contents import Contents
+from simulation.environment.database import Server
+from simulation.environment.disk import Disk
+from simulation.environment.mail import Mail
+from simulation.farm.builder import VirtualBuilder
+from simulation.farm.faults import Faults
+from simulation.farm.people import People
+from simulation.farm.slave import VirtualSlave
+from simulation.farm.supervisor import VirtualSupervisor
+from simulation.observers.ledger import Ledger, Summary
+from simulation.observers.story import Line, Story
+from simulation.observers.validator import Validator
+from simulation.scenario.chance import stream
+from simulation.scenario.plan import HOUR, Act, Deed, Plan, PlannedJob
 from storage.memory.rows import MemoryFarm
 from storage.records import Builder
 

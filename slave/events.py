@@ -1,7 +1,7 @@
 """What the slave's machine is told (events, past tense) and what it asks for (orders, imperative).
 
 Pure, like `slave.machine`, which turns the one into the other.  The shells that do so for it are `slave.daemon` and
-`simulation.slave`.
+`simulation.slaves.buildd.slave`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The slave's states: events in, orders out.  One file owns them.
 
-The real daemon (`slave.daemon`) and the simulated slave (`simulation.slave`) both run this machine; it never does I/O
-and never reads a clock.  Facts that only a shell can know (is the token right, which files are missing, how much disk
-is free) come stamped on the events.  Rules: slave-protocol.md, "The slave's states".
+The real daemon (`slave.daemon`) and the simulated slave (`simulation.slaves.buildd.slave`) both run this
+machine; it never does I/O and never reads a clock.  Facts that only a shell can know (is the token right, which files
+are missing, how much disk is free) come stamped on the events.  Rules: slave-protocol.md, "The slave's states".
 
 Orders are to be obeyed in the order given: what must survive a power cut is in a `SaveState` before the `Send` that
 tells the master of it.

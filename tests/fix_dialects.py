@@ -10,10 +10,10 @@ import pytest
 
 from actors.system.ports import free_port
 from protocol.messages import Abort, Build, Clean, Hello, PutChunk
-from simulation.host import SlaveHost
-from simulation.launchpad_slave import LaunchpadSlave
-from simulation.script import Script
-from simulation.slave import SimulatedSlave
+from simulation.slaves.buildd.slave import SimulatedSlave
+from simulation.slaves.host import SlaveHost
+from simulation.slaves.launchpad.slave import LaunchpadSlave
+from simulation.slaves.script import Script
 
 
 class WatchedSlave(ABC):

@@ -14,9 +14,9 @@ import pytest
 
 from actors.core.timers import Timers
 from actors.messages import Assign, Finished, Ready
-from simulation.host import SlaveHost
-from simulation.launchpad_slave import Hazards, LaunchpadSlave
-from simulation.script import Script
+from simulation.slaves.host import SlaveHost
+from simulation.slaves.launchpad.slave import Hazards, LaunchpadSlave
+from simulation.slaves.script import Script
 from storage.files.credentials import FILES_HEADER, fits, make_key, read_key
 from storage.files.librarian import Librarian, NoSuchContent
 from storage.records import BuildOrder

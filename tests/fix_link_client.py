@@ -30,8 +30,8 @@ from protocol.messages import (
     Welcome,
     WireOutcome,
 )
-from simulation.launchpad_slave import LaunchpadSlave
-from simulation.script import Conduct, Script
+from simulation.slaves.launchpad.slave import LaunchpadSlave
+from simulation.slaves.script import Conduct, Script
 from storage.files.credentials import FilesPlace
 from storage.files.librarian import Librarian
 from storage.records import BuildOrder, NamedFile

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from protocol.messages import WireOutcome
-from simulation.plan import HOUR, Act, Deed, Fault, Plan, PlannedBuilder, PlannedJob, Trouble
-from simulation.story import Line
+from simulation.observers.story import Line
+from simulation.scenario.plan import HOUR, Act, Deed, Fault, Plan, PlannedBuilder, PlannedJob, Trouble
 from simulation.world import World
 from storage.records import BuildState
 

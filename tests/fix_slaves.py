@@ -43,8 +43,8 @@ from protocol.messages import (
     WireOutcome,
 )
 from protocol.transfer import Incoming, Push
-from simulation.host import SlaveHost
-from simulation.script import Conduct, Script
+from simulation.slaves.host import SlaveHost
+from simulation.slaves.script import Conduct, Script
 from tests.fix_sources import FOREVER, SourcePackage, make_source
 
 FARM = "6f0d7c1e-6a0c-4d6e-9a52-5c9f5b7c0001"

@@ -8,9 +8,9 @@ import pytest
 
 from actors.system.ports import free_port
 from protocol.messages import WireOutcome
-from simulation.host import SlaveHost
-from simulation.launchpad_slave import LaunchpadSlave
-from simulation.script import Conduct, Script
+from simulation.slaves.host import SlaveHost
+from simulation.slaves.launchpad.slave import LaunchpadSlave
+from simulation.slaves.script import Conduct, Script
 from storage.check import check
 from storage.records import Build, BuildState
 from tests.fix_farm import FarmUnderTest

@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from protocol.messages import WireOutcome
-from simulation.host import SlaveHost
-from simulation.script import Conduct, Script
+from simulation.slaves.host import SlaveHost
+from simulation.slaves.script import Conduct, Script
 from storage.check import check
 from storage.records import Build, BuildState, Outcome
 from tests.fix_farm import PROJECT, FarmUnderTest

@@ -15,7 +15,7 @@ import pytest
 from actors.core.dispatch.explain import Explanation, Snapshot, views
 from actors.core.dispatch.reasons import ReasonCode
 from cli.main import run
-from simulation.script import Conduct, Script
+from simulation.slaves.script import Conduct, Script
 from storage.access.people import People
 from storage.access.tokens import ApiTokens
 from storage.check import check

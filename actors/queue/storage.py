@@ -1,8 +1,8 @@
 # ruff: noqa: D102 - what each method does stands with the repositories
 """What the queue actor's turns need of the database, and what they hear from it; no database is known here.
 
-`actors.queue.database` satisfies `QueueStorage` with PostgreSQL, `simulation.database` with the twin in memory.  What
-each method does stands with the repositories (`storage.build_queue`, `storage.builders`, `storage.farm`,
+`actors.queue.database` satisfies `QueueStorage` with PostgreSQL, `simulation.environment.database` with the twin in
+memory.  What each method does stands with the repositories (`storage.build_queue`, `storage.builders`, `storage.farm`,
 `storage.binary_packages`, `storage.dependency_waits`); a turn that needs one more of them names it here.
 """
 

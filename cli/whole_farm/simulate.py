@@ -27,9 +27,9 @@ from storage.builders import Builders
 from storage.history import History
 
 if TYPE_CHECKING:
-    from simulation.capacity import Added, KnownFarm
-    from simulation.plan import Plan
     from simulation.run import Run
+    from simulation.scenario.capacity import Added, KnownFarm
+    from simulation.scenario.plan import Plan
 
 _DAYS = 14  #: of the real farm's past that are looked at
 _MOST = 20_000  #: past builds
@@ -37,7 +37,7 @@ _ADD = re.compile(r"(?P<family>[a-z0-9][a-z0-9+._-]*)(?:/(?P<side>trusted|untrus
 
 
 class Faults(StrEnum):
-    """How much goes wrong; `simulation.trouble` has the numbers."""
+    """How much goes wrong; `simulation.scenario.trouble` has the numbers."""
 
     NONE = "none"
     LIGHT = "light"
@@ -119,7 +119,7 @@ def _hours(what: str, plan: Plan) -> Iterator[Callable[[float], None]]:
 
 
 def _added(text: str) -> Added:
-    from simulation.capacity import Added  # noqa: PLC0415 - for nobody else
+    from simulation.scenario.capacity import Added  # noqa: PLC0415 - for nobody else
 
     given = _ADD.fullmatch(text)
     if given is None:
@@ -129,13 +129,13 @@ def _added(text: str) -> Added:
 
 
 def _with(plan: Plan, added: tuple[Added, ...]) -> Plan:
-    from simulation.capacity import with_added  # noqa: PLC0415 - for nobody else
+    from simulation.scenario.capacity import with_added  # noqa: PLC0415 - for nobody else
 
     return with_added(plan, added)
 
 
 def _plan_of_real(context: typer.Context, seed: int, hours: float) -> Plan:
-    from simulation.capacity import KnownFarm, planned  # noqa: PLC0415 - for nobody else
+    from simulation.scenario.capacity import KnownFarm, planned  # noqa: PLC0415 - for nobody else
 
     with open_farm(context) as farm, farm.connection.transaction():
         farm.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -167,7 +167,7 @@ def _story_in(path: Path | None) -> Iterator[Callable[[Mapping[str, object]], ob
     if path is None:
         yield None
         return
-    from simulation.story import as_text  # noqa: PLC0415 - for nobody else
+    from simulation.observers.story import as_text  # noqa: PLC0415 - for nobody else
 
     with _writing("--story", path):
         file = path.open("w", encoding="utf-8")

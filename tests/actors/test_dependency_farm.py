@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from protocol.messages import WireOutcome
-from simulation.host import SlaveHost
-from simulation.results import tiny_deb
-from simulation.script import Conduct
+from simulation.slaves.host import SlaveHost
+from simulation.slaves.results import tiny_deb
+from simulation.slaves.script import Conduct
 from storage.binary_packages import BinaryPackages
 from storage.records import BinaryPackage, BuildState
 from tests.fix_builder import changes_of
@@ -17,7 +17,7 @@ from tests.fix_builder import changes_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from simulation.slave import SimulatedSlave
+    from simulation.slaves.buildd.slave import SimulatedSlave
     from tests.fix_farm import FarmUnderTest
 
 pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may

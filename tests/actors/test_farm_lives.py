@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from simulation.host import SlaveHost
-from simulation.script import Conduct, Script
+from simulation.slaves.host import SlaveHost
+from simulation.slaves.script import Conduct, Script
 from storage.records import BuildState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
 
-    from simulation.slave import SimulatedSlave
+    from simulation.slaves.buildd.slave import SimulatedSlave
     from tests.fix_farm import FarmUnderTest
 
 pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may

@@ -14,8 +14,8 @@ import pytest
 
 from actors.console.attach import Attached, NotAttached
 from protocol.messages import WireOutcome
-from simulation.host import SlaveHost
-from simulation.script import Conduct, Script
+from simulation.slaves.host import SlaveHost
+from simulation.slaves.script import Conduct, Script
 from storage.check import check
 from storage.records import BuildState, NotOkBy, Outcome
 from tests.fix_farm import session_processes
@@ -23,7 +23,7 @@ from tests.fix_farm import session_processes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from simulation.slave import SimulatedSlave
+    from simulation.slaves.buildd.slave import SimulatedSlave
     from tests.fix_farm import FarmUnderTest
 
 pytestmark = pytest.mark.slow

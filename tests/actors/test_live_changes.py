@@ -17,8 +17,8 @@ import pytest
 
 from cli.main import run
 from protocol.messages import Build
-from simulation.host import SlaveHost
-from simulation.script import Conduct, Script
+from simulation.slaves.host import SlaveHost
+from simulation.slaves.script import Conduct, Script
 from storage.check import check
 from storage.records import BuildState, Job, Outcome
 from tests.fix_farm import FarmUnderTest

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.main import run
-from simulation.host import SlaveHost
-from simulation.script import Conduct, Script
+from simulation.slaves.host import SlaveHost
+from simulation.slaves.script import Conduct, Script
 from storage.check import check
 from storage.farm import FarmStates
 from storage.records import BuildState, Job, Outcome

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import threading
 
-from simulation.launchpad_slave import LaunchpadSlave
+from simulation.slaves.launchpad.slave import LaunchpadSlave
 from tests.chaos.slave_process import NamedConduct
 
 

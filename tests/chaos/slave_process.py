@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from protocol.messages import WireOutcome
-from simulation.script import Conduct, Script
-from simulation.slave import SimulatedSlave
+from simulation.slaves.buildd.slave import SimulatedSlave
+from simulation.slaves.script import Conduct, Script
 from slave.events import RemoveBuild, SaveState, StartBuild
 from slave.machine import Machine
 from slave.record import Record

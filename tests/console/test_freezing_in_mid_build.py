@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from simulation.script import Conduct, Script
+from simulation.slaves.script import Conduct, Script
 from storage.records import BuildState
 
 if TYPE_CHECKING:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from actors.system.transport import write_key
-from simulation.host import SlaveHost
-from simulation.script import Conduct, Script
+from simulation.slaves.host import SlaveHost
+from simulation.slaves.script import Conduct, Script
 from storage.events.log import Events
 from storage.records import BuildState
 from tests.fix_console import Terminal, command, on_a_terminal
 from tests.fix_farm import PROJECT
 
 if TYPE_CHECKING:
-    from simulation.slave import SimulatedSlave
+    from simulation.slaves.buildd.slave import SimulatedSlave
     from storage.records import Event
     from tests.fix_farm import FarmUnderTest
 

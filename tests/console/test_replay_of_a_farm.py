@@ -12,11 +12,11 @@ from actors.console.attach import Attached
 from cli.given import Given
 from console.obeying import Console
 from console.replay import replay
-from simulation.script import Script
+from simulation.slaves.script import Script
 from storage.records import BuildState
 
 if TYPE_CHECKING:
-    from simulation.host import SlaveHost
+    from simulation.slaves.host import SlaveHost
     from tests.fix_farm import FarmUnderTest
 
 pytestmark = pytest.mark.slow

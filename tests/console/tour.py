@@ -13,9 +13,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from simulation.host import SlaveHost
-from simulation.script import Conduct, Script
-from simulation.slave import SimulatedSlave
+from simulation.slaves.buildd.slave import SimulatedSlave
+from simulation.slaves.host import SlaveHost
+from simulation.slaves.script import Conduct, Script
 from storage.records import BuildState
 from tests.fix_console import Terminal, command
 from tests.fix_farm import PROJECT, FarmUnderTest

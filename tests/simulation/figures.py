@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from simulation.plan import Trouble
+from simulation.observers.story import Line
 from simulation.recount import recount
 from simulation.run import draw, run
-from simulation.story import Line
+from simulation.scenario.plan import Trouble
 from tests.chaos.table import percentile, write_into
 
 BEGIN, END = "<!-- simulator: made by `make simulate-table` -->", "<!-- simulator: end -->"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from simulation.plan import Trouble
-from simulation.story import Line
+from simulation.observers.story import Line
+from simulation.scenario.plan import Trouble
 from tests.fix_simulation import Tale
 from tests.simulation.figures import Told, count, table
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from actors.core.attempts.outbox import Outbox
-from simulation.plan import Act, Trouble
-from simulation.validator import Broken
+from simulation.observers.validator import Broken
+from simulation.scenario.plan import Act, Trouble
 from storage.memory import build_queue
 from storage.memory.build_queue import MemoryBuildQueue
 from storage.records import Attempt, BuildState, Limits, Pick

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from simulation.plan import Act, Trouble
+from simulation.observers.story import Line, as_text
 from simulation.recount import recount
 from simulation.run import Run, draw, run
-from simulation.story import Line, as_text
+from simulation.scenario.plan import Act, Trouble
 from tests.fix_simulation import BuildState, Tale
 
 pytestmark = pytest.mark.slow  # all together they take more of the machine than the fast suite may
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow  # all together they take more of the machine than
 _STORY = """
 import hashlib, sys
 from simulation.run import draw, run
-from simulation.story import as_text
+from simulation.observers.story import as_text
 story = hashlib.sha256()
 run(draw(seed=7, builders=6, jobs=20, hours=2.0, faults="heavy", times=6.0), write=lambda line: story.update(as_text(line).encode()))
 print(story.hexdigest())

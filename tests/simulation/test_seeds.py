@@ -7,8 +7,8 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from simulation.plan import Plan
 from simulation.run import Failure, draw, run
+from simulation.scenario.plan import Plan
 from simulation.shrink import shortest_story, shrink, told
 
 SEEDS = range(1, 201)

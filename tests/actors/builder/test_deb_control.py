@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actors.builder.deb_control import CONTROL, Unreadable, control_of
-from simulation.results import tiny_deb
+from simulation.slaves.results import tiny_deb
 from tests.fix_packages import a_deb, a_tar, an_ar
 
 TEXT = b"Package: foo\nVersion: 1\nArchitecture: all\n"

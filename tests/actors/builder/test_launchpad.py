@@ -30,8 +30,8 @@ from actors.messages import (
     Started,
 )
 from protocol.messages import Build, WireOutcome
-from simulation.launchpad_slave import Hazards, LaunchpadSlave, Refusal
-from simulation.script import Conduct, Script
+from simulation.slaves.launchpad.slave import Hazards, LaunchpadSlave, Refusal
+from simulation.slaves.script import Conduct, Script
 from storage.records import NotOkKind, Outcome
 from tests.fix_builder import FARM
 from tests.fix_builder_shell import StagedBuilder, digest

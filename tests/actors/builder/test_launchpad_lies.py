@@ -24,8 +24,8 @@ from actors.messages import (
     Started,
 )
 from protocol.messages import WireOutcome
-from simulation.launchpad_slave import Hazards
-from simulation.script import Conduct, Script
+from simulation.slaves.launchpad.slave import Hazards
+from simulation.slaves.script import Conduct, Script
 from storage.records import NotOkKind, Outcome
 from tests.fix_builder_shell import StagedBuilder
 from tests.fix_launchpad import LaunchpadStage

@@ -1,0 +1,1 @@
+"""Who looks at a simulated farm, and changes nothing: the story, the sums, the invariants."""

@@ -1,0 +1,1 @@
+"""Slaves on real sockets whose builds are only a script, in both dialects."""

@@ -1,0 +1,1 @@
+"""The simulated launchpad-buildd, hazards included."""
