@@ -13,7 +13,7 @@ from cli.archives.import_packages import import_packages
 from cli.archives.submitted import places, publication_document, waiting
 from cli.errors import BadInput
 from cli.farm import open_farm
-from cli.options.finding import find_archive
+from cli.options.finding import ArchiveName, find_archive, split_archive
 from cli.options.limits import Disk, FileSize, LogSize, Memory, Processes, Silent, Wall, changes, words
 from cli.options.tags import AskedTags, NoTags, chosen
 from cli.terminal.output import AsJson, plain, print_json, say, when
@@ -30,30 +30,12 @@ from storage.records import Archive, ArchivePurpose, Pocket, PublishingStatus
 app = typer.Typer(help="Where sources come from and results go.", no_args_is_help=True)
 app.command("import-packages")(import_packages)
 
-Name = Annotated[
-    str,
-    typer.Argument(
-        metavar="DISTRIBUTION/ARCHIVE", help="As debian/primary; a PPA as ubuntu/cprov/ppa.", show_default=False
-    ),
-]
 Private = Annotated[
     bool | None, typer.Option("--private/--public", help="Private archives are built first.", show_default=False)
 ]
 Score = Annotated[
     int | None, typer.Option("--score", metavar="N", help="Added to the score of its builds.", show_default=False)
 ]
-
-
-def split(text: str) -> tuple[str, str]:
-    """Return distribution and archive of `ubuntu/cprov/ppa`.
-
-    Raises:
-        BadInput: it is not of that form.
-    """
-    distribution, slash, archive = text.partition("/")
-    if not slash or not distribution or not archive:
-        raise BadInput(f"{text!r} names no archive: write DISTRIBUTION/ARCHIVE, as debian/primary or ubuntu/cprov/ppa")
-    return distribution, archive
 
 
 @app.command("list")
@@ -91,10 +73,10 @@ def list_archives(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command("show")
-def show_archive(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+def show_archive(context: typer.Context, name: ArchiveName, as_json: AsJson = False) -> None:
     """Show all that is known of an archive, and what happened to it last."""
     with open_farm(context) as farm:
-        one = find_archive(farm, *split(name))
+        one = find_archive(farm, *split_archive(name))
         farm.require(Action.READ_FILES, one)
         published = len(Publications(farm.connection).all(one.id, None, live=True))
         story = Events(farm.connection).story(f"archive:{one.id}")[-LAST:]
@@ -119,7 +101,7 @@ def show_archive(context: typer.Context, name: Name, as_json: AsJson = False) ->
 @app.command("add")
 def add_archive(
     context: typer.Context,
-    name: Name,
+    name: ArchiveName,
     purpose: Annotated[
         ArchivePurpose, typer.Option(case_sensitive=False, help="A PPA's builds are untrusted, all others' trusted.")
     ] = ArchivePurpose.PPA,
@@ -139,7 +121,7 @@ def add_archive(
 
     The owner of a PPA is the first part of its name.
     """
-    distribution, archive = split(name)
+    distribution, archive = split_archive(name)
     owner = archive.partition("/")[0] if purpose is ArchivePurpose.PPA else None
     if purpose is ArchivePurpose.PPA and "/" not in archive:
         raise BadInput(f"a PPA is named by its owner: write {distribution}/OWNER/{archive}, or another --purpose")
@@ -173,7 +155,7 @@ def add_archive(
 @app.command("set")
 def set_archive(
     context: typer.Context,
-    name: Name,
+    name: ArchiveName,
     enabled: Annotated[
         bool | None,
         typer.Option("--enable/--disable", help="Nothing of a disabled archive is dispatched.", show_default=False),
@@ -192,7 +174,7 @@ def set_archive(
     as_json: AsJson = False,
 ) -> None:
     """Change an archive; its purpose, and so its trust, never changes."""
-    distribution, archive = split(name)
+    distribution, archive = split_archive(name)
     tags = chosen(tag, no_tags)
     limits = changes(
         wall=wall,
@@ -218,7 +200,7 @@ def set_archive(
 @app.command("publications")
 def list_publications(
     context: typer.Context,
-    name: Name,
+    name: ArchiveName,
     source: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only sources of this name.", show_default=False)
     ] = None,
@@ -229,7 +211,7 @@ def list_publications(
 ) -> None:
     """List the sources that are published in an archive."""
     with open_farm(context) as farm:
-        archive = find_archive(farm, *split(name))
+        archive = find_archive(farm, *split_archive(name))
         farm.require(Action.READ_FILES, archive)
         publications = Publications(farm.connection).all(archive.id, source, live=not history)
     if as_json:
@@ -246,7 +228,7 @@ def list_publications(
 @app.command("unpublish")
 def unpublish_source(
     context: typer.Context,
-    name: Name,
+    name: ArchiveName,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Name of the source package.", show_default=False)],
     version: Annotated[
         str | None, typer.Option(metavar="VERSION", help="Only this version.", show_default=False)
@@ -264,7 +246,7 @@ def unpublish_source(
 
     What was built stays, and an older version that it had superseded stays so; submit that one again.
     """
-    distribution, archive_name = split(name)
+    distribution, archive_name = split_archive(name)
     where = {one.removeprefix(f"{distribution}/") for one in series or ()}
     with open_farm(context) as farm:
         archive = find_archive(farm, distribution, archive_name)

@@ -14,6 +14,7 @@ import typer
 from actors.core.people.roles import Action
 from cli.errors import BadInput
 from cli.farm import open_farm
+from cli.options.finding import split_archive
 from cli.terminal.output import AsJson, print_json, say, warn
 
 if TYPE_CHECKING:
@@ -45,12 +46,11 @@ def import_packages(
     Replaces the former import for the same archive, series and architecture.  Builds in MANUALDEPWAIT that waited for
     something in it are queued again within seconds.
     """
-    from cli.archives.commands import split  # noqa: PLC0415 - which registers this very command
     from cli.packages.index import choose_architecture, some  # noqa: PLC0415 - parsers, for nobody else
     from storage.archives import Archives  # noqa: PLC0415
     from storage.binary_packages import BinaryPackages  # noqa: PLC0415
 
-    distribution, archive_name = split(name)
+    distribution, archive_name = split_archive(name)
     with open_farm(context) as farm:
         farm.require(Action.CHANGE_ARCHIVES)
         archive = Archives(farm.connection).archive(distribution, archive_name)

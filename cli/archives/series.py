@@ -10,6 +10,7 @@ import typer
 from actors.core.people.roles import Action
 from cli.errors import BadInput
 from cli.farm import Farm, open_farm
+from cli.options.finding import split_series
 from cli.terminal.output import AsJson, print_json, say
 from cli.terminal.tables import Rows
 from storage.archives import Archives
@@ -39,18 +40,6 @@ AptSources = Annotated[
 Ppas = Annotated[
     bool | None, typer.Option("--ppas/--no-ppas", help="Whether sources in PPAs are built for it.", show_default=False)
 ]
-
-
-def split(text: str) -> tuple[str, str]:
-    """Return distribution and series of `debian/bookworm`.
-
-    Raises:
-        BadInput: it is not of that form.
-    """
-    distribution, slash, series = text.partition("/")
-    if not slash or not distribution or not series or "/" in series:
-        raise BadInput(f"{text!r} names no series: write DISTRIBUTION/SERIES, as debian/bookworm")
-    return distribution, series
 
 
 def ensure(farm: Farm, distribution: str, series: str, architecture: str) -> tuple[DistroArchSeries, list[str]]:
@@ -121,7 +110,7 @@ def add_series(
 
     A new series is in DEVELOPMENT, and its architectures build sources in PPAs, unless told otherwise.
     """
-    distribution, series = split(name)
+    distribution, series = split_series(name)
     with open_farm(context) as farm, farm.acting(f"series add {name}", Action.CHANGE_ARCHIVES):
         archives = Archives(farm.connection)
         families = {tag: archives.family_of(tag) for tag in arch}
@@ -160,7 +149,7 @@ def set_series(
     as_json: AsJson = False,
 ) -> None:
     """Change the status of a series, which of its architectures build sources in PPAs, or its apt sources."""
-    distribution, series = split(name)
+    distribution, series = split_series(name)
     if apt_source and no_apt_sources:
         raise BadInput("--apt-source and --no-apt-sources exclude each other")
     lines = () if no_apt_sources else apt_source
@@ -191,7 +180,7 @@ def remove_series(context: typer.Context, name: Name, as_json: AsJson = False) -
 
     One that had some is closed by `series set --status obsolete`: its history stays.
     """
-    distribution, series = split(name)
+    distribution, series = split_series(name)
     with open_farm(context) as farm, farm.acting(f"series remove {name}", Action.CHANGE_ARCHIVES):
         removed = Archives(farm.connection).remove_series(distribution, series)
     if as_json:

@@ -14,11 +14,9 @@ import typer
 
 from actors.core.dispatch.pair_rules import capable
 from actors.core.people.roles import Action
-from cli.archives.commands import split as split_archive
-from cli.archives.series import split as split_series
 from cli.errors import BadInput, Failed
 from cli.farm import Farm, open_farm
-from cli.options.finding import find_archive, find_builds
+from cli.options.finding import find_archive, find_builds, split_archive, split_series
 from cli.options.saying_why import Why
 from cli.terminal.output import AsJson, note, print_json, say
 from storage.archives import Archives
