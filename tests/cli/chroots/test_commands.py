@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import zstandard
 
-from cli.chroots import commands as chroots
+from cli.chroots import verbs
 from cli.chroots.making import Recipe, made
 from cli.chroots.update import Updated
 from cli.errors import NotReachable
@@ -98,7 +98,7 @@ def test_a_chroot_registered_during_an_update_stays(
         yield Updated(tarball(tmp_path / "ours.tar", "bin/sh", "ours"), upgraded=1, added=0)
 
     hoary("chroot", "add", HOARY, tarball(tmp_path / "old.tar", "bin/sh"))
-    monkeypatch.setattr(chroots, "updated", meanwhile)
+    monkeypatch.setattr(verbs, "updated", meanwhile)
     ran = hoary("chroot", "update")
     assert ran.code == 1
     assert f"chroot {HOARY} RELEASE was replaced while it was updated" in ran.err
