@@ -6,19 +6,18 @@ What people do to builds is in `cli.builds.verbs` and `cli.jobs.verbs`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from actors.core.people.private import readable, seen_attempts, seen_build
 from actors.core.people.roles import Action
 from cli.builds import verbs as build_verbs
 from cli.builds.attempts import attempt_document, job_words, print_attempts
-from cli.builds.following import log_path, wait_until_ended
+from cli.builds.following import log_path
+from cli.builds.in_words import document, end_words, failure, took, wait_with_words
 from cli.builds.log_reading import LiveLog, kept_log
 from cli.builds.results import check_output, copy_files, files_document, print_files
 from cli.builds.screen import log_text, write_log
@@ -28,14 +27,13 @@ from cli.jobs import verbs as job_verbs
 from cli.jobs.lacking import lack_of
 from cli.options.finding import find_build
 from cli.options.limits import words
-from cli.terminal.output import AsJson, ago, console, duration, note, plain, print_json, since, state, when
+from cli.terminal.output import AsJson, ago, console, note, plain, print_json, since, state, when
 from cli.terminal.stories import LAST, print_story
 from cli.terminal.tables import Facts, Rows
 from storage.builds import Builds
 from storage.errors import NotQueued
 from storage.events.log import Events
 from storage.files.library import Library
-from storage.limits import said
 from storage.records import Build, BuildState, Limits
 
 app = typer.Typer(help="What is to be built, is being built, and was.", no_args_is_help=True)
@@ -186,77 +184,11 @@ def list_files(context: typer.Context, build: Id, output: Output = None, as_json
         note(f"build {build} has no files: it is {one.state}")
 
 
-def document(one: Build) -> dict[str, object]:
-    """Return a build as `--json` shows it."""
-    return {
-        "id": one.id,
-        "source": one.source,
-        "version": one.version,
-        "distroarchseries": one.distroarchseries,
-        "architecture": one.architecture,
-        "archive": one.archive,
-        "pocket": one.pocket,
-        "component": one.component,
-        "urgency": one.urgency,
-        "trusted": one.trusted,
-        "private": one.private,
-        "arch_indep": one.arch_indep,
-        "state": one.state,
-        "why": one.why,
-        "dependencies": one.dependencies,
-        "builder": one.builder,
-        "created": one.created,
-        "started": one.started,
-        "ended": one.ended,
-        "tags": one.tags,
-        "limits": said(one.limits),
-    }
-
-
 def _place(one: Build) -> str:
     """Return where a build's source is published, and what it asks for."""
     trust = "trusted" if one.trusted else "untrusted"
     asks = f", asks for {' '.join(one.tags)}" if one.tags else ""
     return f"{one.archive} ({trust}), {one.component}, {one.urgency}{asks}"
-
-
-def took(one: Build) -> str:
-    """Return how long the last attempt took, or has been running."""
-    if one.started is None or not (one.state.final or one.builder):
-        return ""
-    return since(one.started) if one.ended is None else duration((one.ended - one.started).total_seconds())
-
-
-def wait_with_words(farm: Farm, ids: list[int], *, log: bool, quiet: bool) -> tuple[Build, ...]:
-    """Wait for builds; on Ctrl-C, say that they go on and how to look at them again."""
-    try:
-        return wait_until_ended(farm, ids, log=log, quiet=quiet)
-    except KeyboardInterrupt:
-        again = " ".join(f"`buildd-master build log -f {build}`" for build in ids[:3])
-        note(f"no longer waiting; the build goes on: {again}" if len(ids) == 1 else f"the builds go on: {again}")
-        raise
-
-
-def end_words(build: Build) -> Text:
-    """Return one line that says how a build ended."""
-    line = Text.assemble(f"build {build.id} {build.source} {build.version} {build.architecture} ", state(build.state))
-    if build.started and build.ended:
-        line.append(f" in {took(build)}")
-    if build.why and build.state is not BuildState.FULLYBUILT:
-        line.append(f": {build.why}")
-    if build.dependencies and "missing: " not in build.why:
-        line.append(f" (missing: {', '.join(build.dependencies)})")
-    return line
-
-
-def failure(builds: Iterable[Build]) -> Failed | None:
-    """Return the error for builds that ended without packages; None if all are built."""
-    failed = [one for one in builds if one.state is not BuildState.FULLYBUILT]
-    if not failed:
-        return None
-    first = failed[0]
-    more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-    return Failed(f"{end_words(first).plain}{more}; its log: `buildd-master build log {first.id}`", answered=True)
 
 
 def _whole_log(farm: Farm, build: Build) -> bytes:

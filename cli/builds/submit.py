@@ -20,7 +20,7 @@ from actors.core.sources.making import ArchitectureTable
 from actors.core.sources.places import Places, Wish
 from cli.archives.series import PRIMARY
 from cli.archives.submitted import done_document, lines
-from cli.builds.commands import document, end_words, failure, wait_with_words
+from cli.builds.in_words import document, end_words, failure, wait_with_words
 from cli.builds.results import check_output, copy_files, files_document, print_files
 from cli.errors import BadInput, NotReachable
 from cli.farm import Farm, open_farm
