@@ -12,8 +12,9 @@ from cli.archives import publications
 from cli.archives.import_packages import import_packages
 from cli.errors import BadInput
 from cli.farm import open_farm
-from cli.options.finding import ArchiveName, find_archive, split_archive
+from cli.options.finding import find_archive
 from cli.options.limits import Disk, FileSize, LogSize, Memory, Processes, Silent, Wall, changes, words
+from cli.options.names import ArchiveName, split_archive
 from cli.options.tags import AskedTags, NoTags, chosen
 from cli.terminal.output import AsJson, plain, print_json, say
 from cli.terminal.stories import LAST, print_story

@@ -14,7 +14,7 @@ import typer
 from actors.core.people.roles import Action
 from cli.errors import BadInput
 from cli.farm import open_farm
-from cli.options.finding import split_archive
+from cli.options.names import split_archive
 from cli.terminal.output import AsJson, print_json, say, warn
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import typer
 from actors.core.people.roles import Action
 from cli.archives.submitted import places, publication_document, waiting
 from cli.farm import open_farm
-from cli.options.finding import ArchiveName, find_archive, split_archive
+from cli.options.finding import find_archive
+from cli.options.names import ArchiveName, split_archive
 from cli.terminal.output import AsJson, print_json, say, when
 from cli.terminal.tables import Rows
 from publishing.stores import stores_on

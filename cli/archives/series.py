@@ -10,7 +10,7 @@ import typer
 from actors.core.people.roles import Action
 from cli.errors import BadInput
 from cli.farm import Farm, open_farm
-from cli.options.finding import split_series
+from cli.options.names import split_series
 from cli.terminal.output import AsJson, print_json, say
 from cli.terminal.tables import Rows
 from storage.archives import Archives

@@ -16,7 +16,8 @@ from actors.core.dispatch.pair_rules import capable
 from actors.core.people.roles import Action
 from cli.errors import BadInput, Failed
 from cli.farm import Farm, open_farm
-from cli.options.finding import find_archive, find_builds, split_archive, split_series
+from cli.options.finding import find_archive, find_builds
+from cli.options.names import split_archive, split_series
 from cli.options.saying_why import Why
 from cli.terminal.output import AsJson, note, print_json, say
 from storage.archives import Archives

@@ -1,11 +1,8 @@
-"""Which builds, archives and series are meant by what stands on a command line."""
+"""Which builds and archives are meant by what stands on a command line."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
-
-import typer
 
 from actors.core.people.private import seen_archives
 from cli.errors import BadInput
@@ -16,13 +13,6 @@ from storage.builds import Builds
 from storage.errors import UnknownBuild
 from storage.records import Archive, Build
 from storage.words.names import named_archive
-
-ArchiveName = Annotated[
-    str,
-    typer.Argument(
-        metavar="DISTRIBUTION/ARCHIVE", help="As debian/primary; a PPA as ubuntu/cprov/ppa.", show_default=False
-    ),
-]
 
 
 def find_build(farm: Farm, number: int) -> Build:
@@ -57,27 +47,3 @@ def find_archive(farm: Farm, distribution: str, name: str) -> Archive:
     every = Archives(farm.connection).archives()
     meant = [one for one in every if (one.distribution, one.name) == (distribution, name)]
     return named_archive(distribution, name, [*meant, *seen_archives(farm.caller, every)])
-
-
-def split_archive(text: str) -> tuple[str, str]:
-    """Return distribution and archive of `ubuntu/cprov/ppa`.
-
-    Raises:
-        BadInput: it is not of that form.
-    """
-    distribution, slash, archive = text.partition("/")
-    if not slash or not distribution or not archive:
-        raise BadInput(f"{text!r} names no archive: write DISTRIBUTION/ARCHIVE, as debian/primary or ubuntu/cprov/ppa")
-    return distribution, archive
-
-
-def split_series(text: str) -> tuple[str, str]:
-    """Return distribution and series of `debian/bookworm`.
-
-    Raises:
-        BadInput: it is not of that form.
-    """
-    distribution, slash, series = text.partition("/")
-    if not slash or not distribution or not series or "/" in series:
-        raise BadInput(f"{text!r} names no series: write DISTRIBUTION/SERIES, as debian/bookworm")
-    return distribution, series
