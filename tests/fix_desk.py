@@ -17,9 +17,9 @@ from actors.core.attempts.verdict import VerdictRules
 from actors.messages import Assign, Finished, Ready
 from actors.queue.bookkeeping import Bookkeeping
 from actors.queue.database import QueueDatabase
+from actors.queue.letters import Letter
 from actors.queue.reports import Report
 from actors.queue.storage import Changes
-from actors.queue.turn import Letter
 from storage.records import BuildState, Limits, Outcome
 from tests.fix_storage import Farm
 

@@ -19,9 +19,9 @@ from actors.messages import BuilderGone, BuildersKnown
 from actors.queue import own_disk
 from actors.queue.database import QueueDatabase
 from actors.queue.desk import QueueDesk
+from actors.queue.letters import Letter
 from actors.queue.pause_note import write_note
 from actors.queue.reports import Report
-from actors.queue.turn import Letter
 from actors.system.signs import waiting
 
 if TYPE_CHECKING:

@@ -19,9 +19,11 @@ from actors.core.dispatch import events as dispatch
 from actors.core.dispatch.events import TriedAgain
 from actors.core.dispatch.matcher import Dispatch
 from actors.queue import dependency_waits
+from actors.queue.books import Books
+from actors.queue.letters import Letter
 from actors.queue.reports import UNHURRIED, Report, fence, take
 from actors.queue.storage import Changes, QueueStorage
-from actors.queue.turn import Books, Letter, Turn
+from actors.queue.turn import Turn
 from storage.errors import StorageError
 from storage.records import Limits
 
@@ -120,7 +122,7 @@ class Bookkeeping:
         """End the pause for what this machine's own disk refused."""
         turn = self._begin(at)
         with self._db.transaction("the master's own disk takes everything again"):
-            turn.own_disk_serves()
+            turn.rows.own_disk_serves()
             turn.decide()
         return self._end(turn)
 
@@ -152,7 +154,7 @@ class Bookkeeping:
         turn = self._begin(at)
         jobs = dependency_waits.step(self._db, self.books)
         if jobs:
-            turn.read_again(jobs)
+            turn.rows.changed_jobs(jobs)
             turn.decide()
         return self._end(turn)
 
@@ -176,6 +178,6 @@ class Bookkeeping:
         return self._turn
 
     def _end(self, turn: Turn) -> tuple[Letter, ...]:
-        letters = turn.letters()
+        letters = turn.letters.written(self._db)
         self._ready, self._turn = self.books.dispatch.ready, None
         return letters

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from actors import messages as say
+    from actors.queue.books import Books
     from actors.queue.storage import PackageRows, QueueStorage
-    from actors.queue.turn import Books, Turn
+    from actors.queue.turn import Turn
 
 log = logging.getLogger("buildd_master.actors.queue")
 

@@ -21,9 +21,9 @@ from actors.core.supervision.lives import MOST_UNRECORDED
 from actors.core.timers import Timers
 from actors.messages import BuilderGone
 from actors.queue.bookkeeping import Bookkeeping
+from actors.queue.letters import Letter
 from actors.queue.reports import UNHURRIED, Report
 from actors.queue.storage import Changes, ListeningStorage
-from actors.queue.turn import Letter
 from storage.errors import DatabaseUnreachable, StorageError
 from storage.records import Limits
 

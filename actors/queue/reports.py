@@ -44,7 +44,7 @@ def take(turn: Turn, report: Report) -> None:
     books = turn.books
     latest = books.generation.get(report.builder, 0)
     if isinstance(report, say.BuilderGone):
-        turn.tell_supervisor(say.GoneNoted(report.builder, report.generation))
+        turn.letters.to_supervisor(say.GoneNoted(report.builder, report.generation))
     if report.generation < latest:
         if isinstance(report, say.BuilderGone):
             _gone_long_ago(turn, report)
@@ -70,19 +70,19 @@ def fence(turn: Turn, report: say.Finished, why: str) -> None:
 def _about_builder(turn: Turn, report: AboutBuilder) -> None:
     match report:
         case say.SessionWanted(builder, generation):
-            turn.not_ready(builder)
+            turn.rows.not_ready(builder)
             session = turn.database.builders.open_session(builder)
-            turn.post(builder, say.SessionOpened(builder, generation, session, turn.database.farm))
+            turn.letters.to_builder(builder, say.SessionOpened(builder, generation, session, turn.database.farm))
         case say.Ready(builder, _, session):
             turn.books.session[builder] = session
             turn.idle(builder)
         case say.BuilderTroubled(builder, _, kind, failnotes):
-            turn.mark_not_ok(builder, failnotes, kind)
+            turn.rows.mark_not_ok(builder, failnotes, kind)
         case say.ProbePassed(builder):
-            turn.heal(builder)
+            turn.rows.heal(builder)
         case say.RuntimeChanged(builder, _, state, connected):
             if not connected or (state is not RuntimeState.IDLE and not turn.answered(builder)):
-                turn.not_ready(builder)
+                turn.rows.not_ready(builder)
             turn.books.outbox.handle(BuilderMoved(builder, state))
             turn.database.builders.record_runtime(builder, state, connected=connected)
         case say.BuilderGone(builder, _, failnotes):
@@ -90,7 +90,7 @@ def _about_builder(turn: Turn, report: AboutBuilder) -> None:
             turn.books.outbox.handle(BuilderSilent(builder))
             # Who dies without a word does not say during what.
             during = f", during attempt {held.attempt}" if held and str(held.attempt) not in failnotes else ""
-            turn.mark_not_ok(builder, failnotes + during, NotOkKind.CRASH)
+            turn.rows.mark_not_ok(builder, failnotes + during, NotOkKind.CRASH)
             turn.database.builders.record_runtime(builder, RuntimeState.DISCONNECTED, connected=False)
         case _:
             assert_never(report)
@@ -99,7 +99,7 @@ def _about_builder(turn: Turn, report: AboutBuilder) -> None:
 def _gone_long_ago(turn: Turn, report: say.BuilderGone) -> None:
     """Mark the builder for a crash whose news comes after the next life has spoken, which will say if all is well."""
     try:
-        turn.mark_not_ok(report.builder, report.failnotes, NotOkKind.CRASH)
+        turn.rows.mark_not_ok(report.builder, report.failnotes, NotOkKind.CRASH)
     except Unknown as error:
         log.info("%s of %s: %s", type(report).__name__, report.builder, error)
 
@@ -108,7 +108,7 @@ def _about_attempt(turn: Turn, report: AboutAttempt) -> None:
     queue, outbox = turn.database.queue, turn.books.outbox
     match report:
         case say.AdoptionWanted(builder, _, _, attempt):
-            turn.not_ready(builder)
+            turn.rows.not_ready(builder)
             turn.obey(outbox.handle(AttemptReported(builder, attempt, turn.at)))
         case say.Started(builder, _, attempt):
             _moved_on(turn, builder, attempt, RuntimeState.BUILDING, still_open=queue.started(attempt))
@@ -121,12 +121,12 @@ def _about_attempt(turn: Turn, report: AboutAttempt) -> None:
             log.warning(
                 "%s refuses attempt %s: %s", builder, attempt, why, extra={"builder": builder, "attempt": attempt}
             )
-            turn.not_ready(builder)
+            turn.rows.not_ready(builder)
             queue.release(attempt)
             turn.closed(attempt)
         case say.DiskRefused(attempt=attempt, why=why):
             queue.prolong(attempt, own_disk.WAITS_SECONDS)
-            turn.own_disk_refused(why)
+            turn.rows.own_disk_refused(why)
         case _:
             assert_never(report)
 
@@ -168,5 +168,5 @@ def _finished(turn: Turn, report: say.Finished) -> None:
 
 def _fenced_off(turn: Turn, report: say.Finished) -> None:
     turn.closed(report.attempt)
-    turn.not_ready(report.builder)
-    turn.post(report.builder, say.FencedOff(report.builder, report.generation, report.attempt))
+    turn.rows.not_ready(report.builder)
+    turn.letters.to_builder(report.builder, say.FencedOff(report.builder, report.generation, report.attempt))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from actors.messages import BuilderGone, BuildersKnown
 from actors.queue.desk import Payload, QueueDesk
+from actors.queue.letters import Letter
 from actors.queue.reports import Report
-from actors.queue.turn import Letter
 from simulation.environment.database import SimulatedDatabase
 
 if TYPE_CHECKING:

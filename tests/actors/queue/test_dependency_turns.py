@@ -12,7 +12,7 @@ from actors.core.dependencies.agenda import MOST_BUILDS, Agenda, Look, Order, Sw
 from actors.core.dependencies.waits import MOST_REPORTED, reported
 from actors.messages import Assign, Recorded
 from actors.queue import dependency_waits
-from actors.queue.turn import Letter
+from actors.queue.letters import Letter
 from storage.errors import BadValue
 from storage.records import BinaryPackage, BuildState, Outcome
 from tests.fix_desk import Desk, finished, only

@@ -20,7 +20,7 @@ from actors.core.timers import Timers
 from actors.messages import Assign, BuilderGone, Finished, GoneNoted, Ready, Recorded, RuntimeChanged
 from actors.queue.database import QueueDatabase
 from actors.queue.desk import Payload, QueueDesk
-from actors.queue.turn import Letter
+from actors.queue.letters import Letter
 from storage.database.repository import in_words
 from storage.dependency_waits import DependencyWaits
 from storage.errors import DatabaseUnreachable

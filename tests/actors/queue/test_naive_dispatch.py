@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from actors.messages import Assign, Ready
-from actors.queue.turn import Letter
+from actors.queue.letters import Letter
 from storage.records import Outcome
 from tests.farm_of_everything import BUILDERS, OWNERS, FarmOfEverything
 from tests.fix_desk import Desk, finished
