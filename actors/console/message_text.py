@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import difflib
 import math
+import re
 import types
 from datetime import datetime
 from enum import Enum
@@ -217,4 +218,4 @@ def _refuse(node: ast.expr, kind: object, place: str) -> NoReturn:
 def _type_name(kind: object) -> str:
     if isinstance(kind, type) and not get_args(kind):
         return kind.__name__
-    return str(kind).replace("storage.records.", "").replace("actors.messages.", "").replace("uuid.", "")
+    return re.sub(r"\b(storage\.records|actors\.messages|uuid)\.([a-z]+\.)*", "", str(kind))

@@ -90,6 +90,10 @@ def test_every_message_has_help() -> None:
         assert (kind.__doc__ or "").splitlines()[0] in text
 
 
+def test_help_names_types_as_they_are_typed() -> None:
+    assert "builders: tuple[Builder, ...]" in describe_message("BuildersKnown")
+
+
 values = {
     messages.SessionWanted: st.builds(messages.SessionWanted),
     messages.Finished: st.builds(messages.Finished),
