@@ -14,8 +14,9 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from actors.core.dispatch.candidates import owner
 from actors.core.dispatch.events import BuilderReady, BuildersRead, Claim, ClaimSettled, JobsRead, Pair
-from actors.core.dispatch.matcher import Dispatch, owner
+from actors.core.dispatch.matcher import Dispatch
 from actors.core.dispatch.pair_rules import BuilderView, reason
 from actors.core.dispatch.score import handicap, rank
 from storage.records import ArchivePurpose, Builder, BuildState, Job, Pocket, RuntimeState, SeriesStatus, Urgency

@@ -19,9 +19,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from actors.core.dispatch.candidates import waits
 from actors.core.dispatch.explain import Snapshot, ready, views
 from actors.core.dispatch.job_rules import held
-from actors.core.dispatch.matcher import waits
 from actors.core.dispatch.pair_rules import BuilderView, reason
 from actors.core.dispatch.standing import Kind, kind_of
 from storage.records import ArchivePurpose, BuildState, Exclusion, Job

@@ -14,7 +14,7 @@ from random import Random
 from statistics import median
 from typing import Final
 
-from actors.core.dispatch.matcher import waits
+from actors.core.dispatch.candidates import waits
 from actors.core.dispatch.score import score
 from simulation.scenario.chance import stream
 from simulation.scenario.plan import HOUR, Plan, PlannedBuilder, PlannedJob

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from actors.core.dispatch.candidates import candidates, waits
 from actors.core.dispatch.events import BuilderReady, BuildersRead, Claim, FarmRead, JobsRead
 from actors.core.dispatch.job_rules import held, no_capable_builder, paused
-from actors.core.dispatch.matcher import Dispatch, candidates, waits
+from actors.core.dispatch.matcher import Dispatch
 from actors.core.dispatch.pair_rules import (
     MANUAL,
     BuilderView,

@@ -9,13 +9,14 @@ database, a clock or an actor: `actors.queue.actor` feeds events and obeys order
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from heapq import heappop, heappush
 from typing import assert_never
 
+from actors.core.dispatch.candidates import candidates, owner, waits
 from actors.core.dispatch.events import (
     BuilderNotReady,
     BuilderReady,
@@ -37,35 +38,9 @@ from actors.core.dispatch.events import (
 from actors.core.dispatch.job_rules import held
 from actors.core.dispatch.lanes import NOBODY, Lane
 from actors.core.dispatch.pair_rules import BuilderView, reason
-from actors.core.dispatch.score import handicap, rank
+from actors.core.dispatch.score import rank
 from actors.core.dispatch.standing import Kind, Standing, kind_of
 from storage.records import Builder, BuildState, FarmState, Job, RuntimeState
-
-
-def waits(job: Job) -> bool:
-    """Return whether `job` waits: its build is NEEDSBUILD and no builder holds it."""
-    return job.state is BuildState.NEEDSBUILD and job.builder is None
-
-
-def candidates(jobs: Iterable[Job]) -> dict[str, tuple[Job, ...]]:
-    """Return the jobs that wait, by processor family, each in the order in which they would be given away now."""
-    jobs = tuple(jobs)
-    running = Counter(owner(job) for job in jobs if job.builder is not None)
-    queues: dict[str, list[Job]] = defaultdict(list)
-    for job in jobs:
-        if waits(job):
-            queues[job.family].append(job)
-
-    def weighed(job: Job) -> tuple[int, int]:
-        key, number = rank(job)
-        return key + (handicap(running[owner(job)]) if owner(job) else 0), number
-
-    return {family: tuple(sorted(queue, key=weighed)) for family, queue in sorted(queues.items())}
-
-
-def owner(job: Job) -> str:
-    """Return whose share of the farm `job` takes (dispatch-rules §2): trusted archives are exempt."""
-    return NOBODY if job.trusted else job.owner or NOBODY
 
 
 @dataclass(slots=True)

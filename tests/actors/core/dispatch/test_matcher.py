@@ -11,6 +11,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from actors.core.dispatch.candidates import candidates, waits
 from actors.core.dispatch.events import (
     BuilderNotReady,
     BuilderReady,
@@ -30,7 +31,7 @@ from actors.core.dispatch.events import (
     TriedAgain,
 )
 from actors.core.dispatch.job_rules import held
-from actors.core.dispatch.matcher import Dispatch, candidates, waits
+from actors.core.dispatch.matcher import Dispatch
 from actors.core.dispatch.pair_rules import BuilderView, capable, reason
 from actors.core.dispatch.score import rank
 from storage.records import Builder, BuildState, Exclusion, FamilyScore, FarmState, Job, RuntimeState, SeriesStatus
