@@ -11,24 +11,12 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from actors.core.launchpad.build import scrub
+from actors.core.launchpad.calls import Numbers
 from actors.core.launchpad.events import Download, DropCall, FileEnded, LinkOrder, Say
 from protocol.launchpad_buildd import LOG, Said
 from protocol.messages import CHUNK, LOG_BYTES, FetchData, Log, Rejected, RejectionCode, WireOutcome
 
 LOG_AT_ONCE = 4 * CHUNK  #: bytes of a log in one download
-
-
-class Numbers:
-    """Numbers for calls and downloads, none twice."""
-
-    def __init__(self) -> None:
-        """Begin with 1."""
-        self._last = 0
-
-    def next(self) -> int:
-        """Return the next one."""
-        self._last += 1
-        return self._last
 
 
 @dataclass(slots=True)
