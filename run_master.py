@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 from actors.core.supervision.intensity import Intensity
 from actors.master.head_start import CannotStart, HeadStart
 from actors.master.reload import reload
-from actors.settings import BadSetting, Settings, load_settings
+from actors.master.settings_file import BadSetting, load_settings
+from actors.settings import Settings
 from host.journal import log_to_journal_or_stderr
 from host.service import Terminal, notify, notify_reloading, watchdog_seconds
 from host.unprivileged import (

@@ -1,19 +1,18 @@
-"""What can be set: one TOML file, environment variables over it, the command line over both.
+"""What can be set, and to what.
 
-Unknown keys and bad values are refused with their name and place.  Reads the file and the environment, opens nothing
-else, makes nothing.
+A TOML file, the environment and the command line are read by `actors.master.settings_file`, which also names the place of
+a fault.  Opens nothing, makes nothing.
 """
 
 from __future__ import annotations
 
 import os
-import tomllib
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from actors.core.attempts.verdict import VerdictRules
@@ -25,43 +24,22 @@ from storage.limits import RANGES, check_limits, parse
 from storage.records import Limits
 
 PREFIX = "BUILDD_MASTER_"  #: of environment variables; `BUILDD_MASTER_TIMERS__CONNECT` reaches into a section
-_SECTIONS = {
+SECTIONS = {
     "timers": Timers.__dataclass_fields__,
     "limits": Limits.__dataclass_fields__,
     "verdicts": VerdictRules.__dataclass_fields__,
 }
-_SECRET = frozenset({"database", "webhook"})  #: may hold a password: a bad value is not repeated
-FILE_VARIABLE = "BUILDD_MASTER_SETTINGS"  #: names the TOML file
-#: Of the command line, for who acts: no settings.
-_NO_SETTINGS: Final = frozenset(
-    {FILE_VARIABLE, f"{PREFIX}PERSON", f"{PREFIX}TOKEN", f"{PREFIX}TOKEN_FILE", f"{PREFIX}UTC"}
-)
-
-_BY_ROOT: Final = os.geteuid() == 0  #: who started us: a master that became another user reads the same file again
-
-
-class BadSetting(Exception):
-    """A setting that the farm can't start with; the text names the key, its place and what would do."""
+BY_ROOT: Final = os.geteuid() == 0  #: who started us: a master that became another user reads the same file again
 
 
 def default_state_directory() -> Path:
     """Return where a farm keeps its state if nobody says otherwise."""
     if os.environ.get("STATE_DIRECTORY"):  # of the systemd unit
         return Path(os.environ["STATE_DIRECTORY"])
-    if _BY_ROOT:
+    if BY_ROOT:
         return Path("/var/lib/buildd-master")
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(home) / "buildd-master"
-
-
-def default_file() -> Path:
-    """Return where the TOML file is looked for if nobody says otherwise; it need not exist."""
-    if os.environ.get("CONFIGURATION_DIRECTORY"):  # of the systemd unit
-        return Path(os.environ["CONFIGURATION_DIRECTORY"]) / "buildd-master.toml"
-    if _BY_ROOT:
-        return Path("/etc/buildd-master/buildd-master.toml")
-    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(home) / "buildd-master" / "buildd-master.toml"
 
 
 class Settings(BaseSettings):
@@ -145,7 +123,7 @@ class Settings(BaseSettings):
     @field_validator("timers", "verdicts", mode="before")
     @classmethod
     def _known_names(cls, value: object, info: ValidationInfo) -> object:
-        known = _SECTIONS[str(info.field_name)]
+        known = SECTIONS[str(info.field_name)]
         unknown = sorted(value.keys() - known.keys()) if isinstance(value, dict) else []
         if unknown:
             message = f"there is no {', '.join(unknown)}"
@@ -263,7 +241,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the command line over the environment over the file."""
-        return init_settings, env_settings, _TomlFile(settings_cls)
+        return init_settings, env_settings, FileContent(settings_cls)
 
 
 def place_of(text: str) -> tuple[str, int]:
@@ -299,50 +277,18 @@ def reached_by(url: str) -> str:
     return url.rstrip("/")
 
 
-class _TomlFile(PydanticBaseSettingsSource):
-    """The lowest source: what `load_settings` has read from the file."""
+class FileContent(PydanticBaseSettingsSource):
+    """The lowest source: what `actors.master.settings_file` has read from the file."""
 
-    content: dict[str, Any] = {}  # noqa: RUF012 - replaced, never changed, by load_settings
+    content: dict[str, Any] = {}  # noqa: RUF012 - replaced, never changed, by who reads the file
 
     def get_field_value(self, field: object, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        """Return what the file says of one field."""
         return self.content.get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
+        """Return all that the file says."""
         return dict(self.content)
-
-
-def load_settings(file: Path | None = None, **command_line: object) -> Settings:
-    """Return the settings, or refuse.
-
-    Args:
-        file: TOML file; None: `$BUILDD_MASTER_SETTINGS`, else the default place, where it may be missing.
-        command_line: fields by name; None means "not given".
-
-    Raises:
-        BadSetting: one line per fault.
-    """
-    named = file or (Path(os.environ[FILE_VARIABLE]) if os.environ.get(FILE_VARIABLE) else None)
-    place = named or default_file()
-    given: dict[str, Any] = {name: value for name, value in command_line.items() if value is not None}
-    content = _read(place, required=named is not None)
-    unknown = [
-        f"{name}: no such setting (environment variable)"
-        for name in sorted(os.environ)
-        if name.upper().startswith(PREFIX) and name not in _NO_SETTINGS and not _is_field(name[len(PREFIX) :].lower())
-    ]
-    _TomlFile.content = content
-    try:
-        settings = Settings(**given)
-    except ValidationError as error:
-        faults = unknown + [_fault(dict(one), given, content, place) for one in error.errors()]
-        raise BadSetting("\n".join(faults)) from error
-    except ValueError as error:  # an environment variable that is no JSON where a section or list is wanted
-        raise BadSetting("\n".join([*unknown, f"{error} (environment variable)"])) from error
-    finally:
-        _TomlFile.content = {}
-    if unknown:
-        raise BadSetting("\n".join(unknown))
-    return settings
 
 
 def _limit(name: str, value: object) -> int | None:
@@ -354,48 +300,3 @@ def _limit(name: str, value: object) -> int | None:
     if type(value) is int or name not in RANGES:
         return cast("int", value)
     raise BadValue(f"{name} can't be {value!r}")
-
-
-def _read(place: Path, *, required: bool) -> dict[str, Any]:
-    try:
-        return tomllib.loads(place.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        if not required:
-            return {}
-        message = f"{place}: no such file"
-        raise BadSetting(message) from None
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{place}: can't be read: {error}"
-        raise BadSetting(message) from error
-    except tomllib.TOMLDecodeError as error:
-        message = f"{place}: not TOML: {error}"
-        raise BadSetting(message) from error
-
-
-def _is_field(name: str) -> bool:
-    section, _, key = name.partition("__")
-    if section not in Settings.model_fields:
-        return False
-    return not key or key in _SECTIONS.get(section, {})
-
-
-def _fault(error: dict[str, Any], given: dict[str, Any], content: dict[str, Any], place: Path) -> str:
-    location = tuple(str(part) for part in error["loc"])
-    key = ".".join(location)
-    where = _where(location, given, content, place)
-    if error["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-        return f"{key}: no such setting ({where})"
-    text = str(error["msg"]).removeprefix("Value error, ")
-    value = "" if isinstance(error["input"], dict) or key in _SECRET else f" = {error['input']!r}"
-    return f"{key}{value}: {text[:1].lower()}{text[1:]} ({where})"
-
-
-def _where(location: tuple[str, ...], given: dict[str, Any], content: dict[str, Any], place: Path) -> str:
-    """Name every place that the setting may come from; the first goes over the others."""
-    variable = PREFIX + "__".join(location).upper()
-    variables = [name for name in sorted(os.environ) if (name.upper() + "__").startswith(variable + "__")]
-    places = ["command line"] if location[0] in given else []
-    places += [f"environment variable {name}" for name in variables]
-    places += [str(place)] if location[0] in content else []
-    places = places or ["not set"]
-    return places[0] if len(location) == 1 and location[0] not in _SECTIONS else ", ".join(places)

@@ -13,7 +13,8 @@ from typing import Final
 
 import typer
 
-from actors.settings import PREFIX, BadSetting, Settings, load_settings
+from actors.master.settings_file import BadSetting, load_settings
+from actors.settings import PREFIX, Settings
 from cli.errors import BadInput, Refused
 
 TOKEN_VARIABLE: Final = f"{PREFIX}TOKEN"

@@ -19,7 +19,8 @@ from typing import Final
 import typer
 
 from actors.master.run_file import RunningFarm, running_farm
-from actors.settings import BadSetting, Settings, place_of
+from actors.master.settings_file import BadSetting
+from actors.settings import Settings, place_of
 from cli.given import given, login_name
 from cli.terminal.output import AsJson
 from cli.whole_farm.database_checkup import database

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.settings import BadSetting, Settings, load_settings
+from actors.master.settings_file import BadSetting, load_settings
+from actors.settings import Settings
 
 
 @pytest.fixture(autouse=True)

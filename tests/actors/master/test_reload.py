@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from actors.core.timers import Timers
 from actors.master.reload import RELOADED, reload
-from actors.settings import Settings, load_settings
+from actors.master.settings_file import load_settings
+from actors.settings import Settings
 from actors.system import signs
 from actors.wiring import Farm
 
