@@ -101,7 +101,7 @@ class MeasuredFarm:
 
     def _start(self) -> None:
         self.start_master()
-        command = ["-m", "simulation.slaves.buildd.slave", "--count", str(self.builders), "--has-everything"]
+        command = ["-m", "simulation.slaves.buildd", "--count", str(self.builders), "--has-everything"]
         command += ["--seconds", str(self.build_seconds)]
         command += ["--architecture", ARCHITECTURE, "--record", str(self.record)]
         ready = self._run(*command, "--token-file", str(self.state_directory / "slave-token"))

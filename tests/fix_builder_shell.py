@@ -17,7 +17,7 @@ from actors.core.builder.events import FromQueueMessage
 from actors.core.timers import Timers
 from actors.messages import BuilderChanged, RuntimeChanged, SessionOpened, SessionWanted
 from actors.settings import Settings
-from simulation.slaves.host import TOKEN, SlaveHost
+from simulation.slaves.buildd.host import TOKEN, SlaveHost
 from storage.files.librarian import Librarian
 from storage.records import Builder, BuildOrder, NamedFile
 from tests.fix_builder import FARM, an_order, bob

@@ -10,8 +10,8 @@ import pytest
 
 from actors.system.ports import free_port
 from protocol.messages import Abort, Build, Clean, Hello, PutChunk
+from simulation.slaves.buildd.host import SlaveHost
 from simulation.slaves.buildd.slave import SimulatedSlave
-from simulation.slaves.host import SlaveHost
 from simulation.slaves.launchpad.slave import LaunchpadSlave
 from simulation.slaves.script import Script
 

@@ -26,7 +26,7 @@ from actors.messages import Description
 from actors.settings import Settings
 from cli.given import Given
 from console.obeying import Console
-from simulation.slaves.host import TOKEN
+from simulation.slaves.buildd.host import TOKEN
 from storage.archives import Archives
 from storage.build_queue import BuildQueue
 from storage.builders import Builders

@@ -14,7 +14,7 @@ import pytest
 
 from actors.core.timers import Timers
 from actors.messages import Assign, Finished, Ready
-from simulation.slaves.host import SlaveHost
+from simulation.slaves.buildd.host import SlaveHost
 from simulation.slaves.launchpad.slave import Hazards, LaunchpadSlave
 from simulation.slaves.script import Script
 from storage.files.credentials import FILES_HEADER, fits, make_key, read_key

@@ -43,7 +43,7 @@ from protocol.messages import (
     WireOutcome,
 )
 from protocol.transfer import Incoming, Push
-from simulation.slaves.host import SlaveHost
+from simulation.slaves.buildd.host import SlaveHost
 from simulation.slaves.script import Conduct, Script
 from tests.fix_sources import FOREVER, SourcePackage, make_source
 

@@ -8,7 +8,7 @@ import pytest
 
 from actors.system.ports import free_port
 from protocol.messages import WireOutcome
-from simulation.slaves.host import SlaveHost
+from simulation.slaves.buildd.host import SlaveHost
 from simulation.slaves.launchpad.slave import LaunchpadSlave
 from simulation.slaves.script import Conduct, Script
 from storage.check import check

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from protocol.messages import WireOutcome
-from simulation.slaves.host import SlaveHost
+from simulation.slaves.buildd.host import SlaveHost
 from simulation.slaves.script import Conduct, Script
 from storage.check import check
 from storage.records import Build, BuildState, Outcome

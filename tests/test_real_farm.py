@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from cli.packages import host_apt
-from simulation.slaves.host import TOKEN
+from simulation.slaves.buildd.host import TOKEN
 from storage.check import check
 from storage.records import BuildState, Outcome
 from tests.fix_farm import PROJECT, FarmUnderTest

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from protocol.messages import SlaveMessage
 from simulation.environment.cable import Way
 from simulation.scenario.plan import Fault, Trouble
-from simulation.slaves import script
+from simulation.slaves.lies import lie_of
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -20,32 +18,6 @@ _BOTH: Final = (Way.TO_SLAVE, Way.TO_MASTER)
 _ON_SLAVES: Final = frozenset(
     {_T.SLAVE_DISK_FULL, _T.BROKEN, _T.BLACK_HOLE, _T.KILLS, _T.DEAF, _T.NEVER_CLEAN}
 )  #: what the slave looks at itself
-
-
-def lie_of(manner: str) -> Callable[[SlaveMessage], SlaveMessage]:
-    """Return what a slave that lies in this manner makes of what it says."""
-    lie = getattr(script, manner)
-    of = _LIED_ABOUT[manner]
-
-    def told(message: SlaveMessage) -> SlaveMessage:
-        changed: SlaveMessage = lie(message) if type(message).__name__ in of else message
-        return changed
-
-    return told
-
-
-_LIED_ABOUT: Final[dict[str, frozenset[str]]] = {
-    "wrong_attempt": frozenset({"Status"}),
-    "wrong_hash": frozenset({"Status"}),
-    "wrong_size": frozenset({"Status"}),
-    "no_results": frozenset({"Status"}),
-    "other_bytes": frozenset({"FetchData"}),
-    "wrong_architecture": frozenset({"Welcome"}),
-    "wrong_version": frozenset({"Welcome"}),
-    "wrong_offset": frozenset({"ChunkAck"}),
-    "wrong_number": frozenset({"Accepted", "Present", "EchoReply"}),
-    "wrong_echo": frozenset({"EchoReply"}),
-}
 
 
 class Faults:

@@ -10,6 +10,7 @@ from typing import Final
 
 from simulation.scenario.chance import stream
 from simulation.scenario.plan import HOUR, Act, Deed, Fault, PlannedBuilder, Trouble
+from simulation.slaves.lies import LIES
 
 PROFILES: Final = ("none", "light", "heavy")
 _T = Trouble
@@ -56,18 +57,6 @@ _OF_FARMS: Final[Mapping[Trouble, _Kind]] = {
     _T.CLOCK_JUMP: _Kind(0.2, 3.0),
     _T.MAIL: _Kind(0.5, 6.0, 30.0, 900.0),
 }
-LIES: Final = (
-    "wrong_attempt",
-    "wrong_hash",
-    "wrong_size",
-    "no_results",
-    "other_bytes",
-    "wrong_architecture",
-    "wrong_version",
-    "wrong_offset",
-    "wrong_number",
-    "wrong_echo",
-)
 #: times a day, for each hundred jobs of it
 _DEEDS: Final[Mapping[Act, float]] = {
     Act.CANCEL: 2.0,
@@ -80,6 +69,7 @@ _DEEDS: Final[Mapping[Act, float]] = {
     Act.REMOVE: 0.3,
     Act.PAUSE: 0.2,
 }
+_LIES: Final = tuple(LIES)
 _ROUND: Final = 2 * HOUR  #: how often an operator looks after builders that are not ok
 
 
@@ -124,7 +114,7 @@ def _draw(  # noqa: PLR0917 - all of them
         elif trouble is Trouble.CLOCK_JUMP:
             strength = round(chance.choice((-1, 1)) * 10.0 ** (3.5 * chance.random()), 1)
         elif trouble is Trouble.LIES:
-            manner = chance.choice(LIES)
+            manner = chance.choice(_LIES)
         faults.append(Fault(at, trouble, builder, seconds, strength, manner))
     return faults
 

@@ -5,29 +5,17 @@
     Script(twists=(Twist(on=Status, act=Act.LIE, lie=wrong_attempt, times=99),))
 
 A twist lies in wait for a kind of message: one that the slave hears (`Hello`, `Build`, …) or one that it says
-(`Status`, `FetchData`, …).  All values; the slave of `simulation.slaves.buildd.slave` acts on them.
+(`Status`, `FetchData`, …); `simulation.slaves.lies` has what may be said instead.  All values; the slave of `simulation.slaves.buildd.slave` acts on them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from protocol.messages import (
-    Accepted,
-    ChunkAck,
-    EchoReply,
-    FetchData,
-    Phase,
-    Present,
-    ResultFile,
-    SlaveMessage,
-    Status,
-    Welcome,
-    WireOutcome,
-)
+from protocol.messages import Phase, SlaveMessage, WireOutcome
 
 PHASES = (Phase.UNPACK, Phase.UPDATE, Phase.FETCH_DEPS, Phase.INSTALL_DEPS, Phase.BUILD, Phase.COLLECT)
 
@@ -105,62 +93,3 @@ class Script:
     def twist(self, message: object) -> Twist | None:
         """Return the twist that acts on `message`, if one does."""
         return next((twist for twist in self.twists if twist.springs(message)), None)
-
-
-# -- lies ------------------------------------------------------------------------------------------------------------
-OTHER_ATTEMPT = "00000000-0000-4000-8000-00000000dead"
-
-
-def wrong_attempt(status: Status) -> Status:
-    """Name an attempt that nobody ordered."""
-    return replace(status, attempt=OTHER_ATTEMPT) if status.attempt else status
-
-
-def wrong_hash(status: Status) -> Status:
-    """Announce results by other hashes than they have."""
-    return replace(status, files=tuple(replace(file, sha256="00" * 32) for file in status.files))
-
-
-def wrong_size(status: Status) -> Status:
-    """Announce results one byte longer than they are."""
-    return replace(status, files=tuple(replace(file, size=file.size + 1) for file in status.files))
-
-
-def no_results(status: Status) -> Status:
-    """Say that all is well, and have nothing to show."""
-    return replace(status, files=())
-
-
-def a_path_for_a_name(status: Status) -> Status:
-    """Announce a result that would be written elsewhere; our own codec refuses to say it, see `SimulatedSlave`."""
-    return replace(status, files=(ResultFile("../../etc/passwd", 1, "00" * 32),))
-
-
-def other_bytes(piece: FetchData) -> FetchData:
-    """Send other bytes than were announced."""
-    return replace(piece, data=bytes(byte ^ 1 for byte in piece.data))
-
-
-def wrong_architecture(welcome: Welcome) -> Welcome:
-    """Be a machine of another kind."""
-    return replace(welcome, architectures=("s390x",))
-
-
-def wrong_version(welcome: Welcome) -> Welcome:
-    """Choose a protocol version that nobody offered."""
-    return replace(welcome, version=99)
-
-
-def wrong_offset(acknowledged: ChunkAck) -> ChunkAck:
-    """Acknowledge bytes that were never sent."""
-    return replace(acknowledged, offset=acknowledged.offset + 1)
-
-
-def wrong_number(answer: Accepted | Present | EchoReply) -> SlaveMessage:
-    """Answer a request that was never made."""
-    return replace(answer, id=answer.id + 1000)
-
-
-def wrong_echo(reply: EchoReply) -> EchoReply:
-    """Answer a probe with something else."""
-    return replace(reply, data=reply.data[::-1] + b"?")

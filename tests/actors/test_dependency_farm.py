@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from protocol.messages import WireOutcome
-from simulation.slaves.host import SlaveHost
+from simulation.slaves.buildd.host import SlaveHost
 from simulation.slaves.results import tiny_deb
 from simulation.slaves.script import Conduct
 from storage.binary_packages import BinaryPackages

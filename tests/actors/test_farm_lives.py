@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from simulation.slaves.host import SlaveHost
+from simulation.slaves.buildd.host import SlaveHost
 from simulation.slaves.script import Conduct, Script
 from storage.records import BuildState
 

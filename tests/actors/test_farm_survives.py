@@ -14,7 +14,7 @@ import pytest
 
 from actors.console.attach import Attached, NotAttached
 from protocol.messages import WireOutcome
-from simulation.slaves.host import SlaveHost
+from simulation.slaves.buildd.host import SlaveHost
 from simulation.slaves.script import Conduct, Script
 from storage.check import check
 from storage.records import BuildState, NotOkBy, Outcome

@@ -17,7 +17,7 @@ import pytest
 
 from cli.main import run
 from protocol.messages import Build
-from simulation.slaves.host import SlaveHost
+from simulation.slaves.buildd.host import SlaveHost
 from simulation.slaves.script import Conduct, Script
 from storage.check import check
 from storage.records import BuildState, Job, Outcome

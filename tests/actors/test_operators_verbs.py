@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.main import run
-from simulation.slaves.host import SlaveHost
+from simulation.slaves.buildd.host import SlaveHost
 from simulation.slaves.script import Conduct, Script
 from storage.check import check
 from storage.farm import FarmStates

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from actors.system.transport import write_key
-from simulation.slaves.host import SlaveHost
+from simulation.slaves.buildd.host import SlaveHost
 from simulation.slaves.script import Conduct, Script
 from storage.events.log import Events
 from storage.records import BuildState

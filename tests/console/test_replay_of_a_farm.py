@@ -16,7 +16,7 @@ from simulation.slaves.script import Script
 from storage.records import BuildState
 
 if TYPE_CHECKING:
-    from simulation.slaves.host import SlaveHost
+    from simulation.slaves.buildd.host import SlaveHost
     from tests.fix_farm import FarmUnderTest
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from tests.console.tour import Tour, documented, words, write
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from simulation.slaves.host import SlaveHost
+    from simulation.slaves.buildd.host import SlaveHost
     from tests.fix_farm import FarmUnderTest
 
 pytestmark = pytest.mark.slow

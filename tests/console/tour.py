@@ -13,8 +13,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from simulation.slaves.buildd.host import SlaveHost
 from simulation.slaves.buildd.slave import SimulatedSlave
-from simulation.slaves.host import SlaveHost
 from simulation.slaves.script import Conduct, Script
 from storage.records import BuildState
 from tests.fix_console import Terminal, command

@@ -1,9 +1,9 @@
 """The simulated slave: the real protocol and the real machine on a real socket, and builds that are only a script.
 
-Runs in an asyncio loop of its own choosing: `simulation.slaves.host` gives tests a thread full of them,
-`python -m simulation.slaves.buildd.slave` a process full of them.  Results, log and cache live in memory; one slave
-costs some kilobytes.  It does what `simulation.slaves.script` tells it, misbehaviour included; `heard` and `said` keep
-what passed, with stamps.
+Runs in an asyncio loop of its own choosing: `simulation.slaves.buildd.host` gives tests a thread full of them,
+`python -m simulation.slaves.buildd` a process full of them.  Results, log and cache live in memory; one slave costs some
+kilobytes.  It does what `simulation.slaves.script` tells it, misbehaviour included; `heard` and `said` keep what passed,
+with stamps.
 """
 
 from __future__ import annotations
@@ -333,9 +333,3 @@ class SimulatedSlave:
     def _push_log(self, attempt: str) -> None:
         for session in tuple(self._sessions.values()):
             session.push_log(attempt, self._log)
-
-
-if __name__ == "__main__":
-    from simulation.slaves.host import main
-
-    main()

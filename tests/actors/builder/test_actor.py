@@ -43,7 +43,8 @@ from protocol.messages import (
     Status,
     WireOutcome,
 )
-from simulation.slaves.script import Act, Conduct, Script, Twist, other_bytes, wrong_attempt, wrong_hash
+from simulation.slaves.lies import other_bytes, wrong_attempt, wrong_hash
+from simulation.slaves.script import Act, Conduct, Script, Twist
 from storage.files.librarian import LibrarianUnwritable
 from storage.records import NotOkKind, Outcome, RuntimeState
 from tests.fix_builder_shell import BuilderStage, StagedBuilder, digest

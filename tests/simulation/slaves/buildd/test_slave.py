@@ -37,11 +37,11 @@ from protocol.messages import (
     Welcome,
     WireOutcome,
 )
-from simulation.slaves import script
+from simulation.slaves import lies
+from simulation.slaves.buildd.host import TOKEN, SlaveHost
 from simulation.slaves.buildd.slave import SimulatedSlave
-from simulation.slaves.host import TOKEN, SlaveHost
 from simulation.slaves.results import identity, tiny_deb
-from simulation.slaves.script import Act, Conduct, Script, Twist
+from simulation.slaves.script import PHASES, Act, Conduct, Script, Twist
 from tests.fix_slaves import FARM, Gone, MasterClient, new_attempt, wait_until
 
 CHROOT = hashlib.sha256(b"chroot").hexdigest()
@@ -85,7 +85,7 @@ def test_a_build_ends_as_its_conduct_says(slave_host: SlaveHost, outcome: WireOu
     assert (status.outcome, status.text, status.dependencies) == (outcome, f"ends as {outcome}", dependencies)
     assert bool(status.files) == (outcome is WireOutcome.OK)
     phases = [status.phase for status in master.statuses if status.phase]
-    assert phases == [*script.PHASES]
+    assert phases == [*PHASES]
     assert Phase.BUILD in phases
 
 
@@ -254,13 +254,13 @@ def test_an_endless_frame_never_becomes_whole_and_keeps_bytes_coming(slave_host:
 
 
 LIES = {
-    "another attempt": (Status, script.wrong_attempt),
-    "other hashes": (Status, script.wrong_hash),
-    "other sizes": (Status, script.wrong_size),
-    "no results": (Status, script.no_results),
-    "other bytes": (FetchData, script.other_bytes),
-    "another architecture": (Welcome, script.wrong_architecture),
-    "another echo": (EchoReply, script.wrong_echo),
+    "another attempt": (Status, lies.wrong_attempt),
+    "other hashes": (Status, lies.wrong_hash),
+    "other sizes": (Status, lies.wrong_size),
+    "no results": (Status, lies.no_results),
+    "other bytes": (FetchData, lies.other_bytes),
+    "another architecture": (Welcome, lies.wrong_architecture),
+    "another echo": (EchoReply, lies.wrong_echo),
 }
 
 
@@ -289,9 +289,9 @@ def test_a_lie_arrives_as_it_was_told(slave_host: SlaveHost, on: type, lie: Any)
 @pytest.mark.parametrize(
     ("on", "lie", "words"),
     [
-        (Welcome, script.wrong_version, "version 99 chosen"),
-        (EchoReply, script.wrong_number, "which waits for no answer"),
-        (Status, script.a_path_for_a_name, "is no name of a file"),
+        (Welcome, lies.wrong_version, "version 99 chosen"),
+        (EchoReply, lies.wrong_number, "which waits for no answer"),
+        (Status, lies.a_path_for_a_name, "is no name of a file"),
     ],
 )
 def test_a_lie_that_breaks_the_protocol_is_told_all_the_same(
@@ -309,7 +309,7 @@ def test_a_lie_that_breaks_the_protocol_is_told_all_the_same(
 
 
 def test_a_wrong_acknowledgement_is_told(slave_host: SlaveHost) -> None:
-    slave = slave_host.add("bob", Script(twists=(Twist(ChunkAck, Act.LIE, lie=script.wrong_offset),)))
+    slave = slave_host.add("bob", Script(twists=(Twist(ChunkAck, Act.LIE, lie=lies.wrong_offset),)))
     with master_of(slave) as master, pytest.raises(RemoteProtocolError, match="where no chunk on its way ends"):
         master.push(b"chroot")
 
@@ -380,7 +380,7 @@ def process(tmp_path: Path) -> Iterator[tuple[dict[str, str], Path, subprocess.P
     """Twenty slaves in one process: their URLs, the record, the process."""
     (tmp_path / "token").write_text(TOKEN + "\n")
     record = tmp_path / "record"
-    command = [sys.executable, "-m", "simulation.slaves.buildd.slave", "--count", "20", "--has-everything"]
+    command = [sys.executable, "-m", "simulation.slaves.buildd", "--count", "20", "--has-everything"]
     command += ["--token-file", str(tmp_path / "token"), "--record", str(record)]
     here = Path(__file__).parents[4]
     with subprocess.Popen(
