@@ -37,21 +37,19 @@ from storage.records import (
     SeriesStatus,
     Source,
 )
-from storage.words.names import (
-    archive_name,
+from storage.words.archives import archive_name, named_archive
+from storage.words.jobs import check_score
+from storage.words.names import check_tags, check_word
+from storage.words.series import (
     check_apt_sources,
     check_architectures,
     check_family,
     check_nominated,
-    check_score,
-    check_tags,
-    check_word,
     chosen_architectures,
-    dsc_of,
     family_of,
-    named_archive,
     named_series,
 )
+from storage.words.sources import dsc_of
 
 _SQL = load("archives")
 

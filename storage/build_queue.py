@@ -20,7 +20,7 @@ from storage.files.kinds import mimetype_of
 from storage.limits import said
 from storage.records import Attempt, BuildOrder, BuildState, Job, Limits, Outcome, Pick, Recording, Result
 from storage.transitions import path_to
-from storage.words.names import check_score
+from storage.words.jobs import check_score
 
 _SQL = load("build_queue")
 

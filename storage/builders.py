@@ -14,7 +14,8 @@ from storage.database.queries import load
 from storage.database.repository import Repository
 from storage.errors import BadValue, BuilderExists, UnknownBuilder, UnknownFamily
 from storage.records import Builder, BuilderRuntime, NotOkKind, RuntimeState
-from storage.words.names import check_builder_name, check_slave_free, check_tags, slave_url
+from storage.words.builders import check_builder_name, check_slave_free, slave_url
+from storage.words.names import check_tags
 
 _SQL = load("builders")
 

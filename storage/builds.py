@@ -28,7 +28,7 @@ from storage.limits import LimitChanges, check_limits
 from storage.making import Making
 from storage.records import Alias, Attempt, Build, BuildState, Job, Pocket
 from storage.transitions import HELD, may_move
-from storage.words.names import given_back
+from storage.words.jobs import given_back
 
 _SQL = load("builds")
 

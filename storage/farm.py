@@ -9,7 +9,7 @@ from storage.database.queries import load
 from storage.database.repository import Repository
 from storage.errors import UnknownFamily
 from storage.records import FarmState
-from storage.words.names import check_score, check_why
+from storage.words.jobs import check_score, check_why
 
 _SQL = load("farm")
 

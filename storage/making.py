@@ -28,7 +28,8 @@ from storage.errors import (
 from storage.events.log import Events
 from storage.limits import LimitChanges, check_limits
 from storage.records import Build, BuildState, Pocket
-from storage.words.names import build_exists, check_tags
+from storage.words.jobs import build_exists
+from storage.words.names import check_tags
 
 _SQL = load("making")
 _BUILDS = load("builds")["builds"]

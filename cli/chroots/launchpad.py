@@ -22,7 +22,7 @@ from cli.chroots.tarball import unpacked
 from cli.errors import BadInput
 from cli.packages.host_apt import SourceEntry
 from storage.errors import BadValue
-from storage.words.names import check_apt_sources
+from storage.words.series import check_apt_sources
 
 USER: Final = "buildd"
 _HOME: Final = "build/buildd"

@@ -12,7 +12,7 @@ from storage.build_queue import BuildQueue
 from storage.builds import Builds
 from storage.errors import UnknownBuild
 from storage.records import Archive, Build
-from storage.words.names import named_archive
+from storage.words.archives import named_archive
 
 
 def find_build(farm: Farm, number: int) -> Build:

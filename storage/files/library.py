@@ -11,7 +11,7 @@ from storage.database.repository import Repository
 from storage.errors import BadValue, UnknownFile
 from storage.files.kinds import mimetype_of
 from storage.records import Alias, StoredFile
-from storage.words.names import check_filename
+from storage.words.files import check_filename
 
 _SQL = load("library")
 

@@ -45,7 +45,7 @@ from storage.records import (
     SeriesStatus,
 )
 from storage.transitions import path_to
-from storage.words.names import check_score
+from storage.words.jobs import check_score
 
 _LIVE = frozenset({PublishingStatus.PENDING, PublishingStatus.PUBLISHED})
 

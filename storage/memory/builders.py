@@ -25,7 +25,8 @@ from storage.records import (
     NotOkKind,
     RuntimeState,
 )
-from storage.words.names import check_builder_name, check_slave_free, check_tags, slave_url
+from storage.words.builders import check_builder_name, check_slave_free, slave_url
+from storage.words.names import check_tags
 
 
 class MemoryBuilders:

@@ -34,7 +34,8 @@ from storage.records import (
     Pocket,
 )
 from storage.transitions import HELD, may_move
-from storage.words.names import build_exists, check_tags, given_back
+from storage.words.jobs import build_exists, given_back
+from storage.words.names import check_tags
 
 
 class MemoryBuilds:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from storage.errors import UnknownFamily
 from storage.memory.rows import MemoryFarm
 from storage.records import FamilyScore, FarmState
-from storage.words.names import check_score, check_why
+from storage.words.jobs import check_score, check_why
 
 
 class MemoryFarmStates:

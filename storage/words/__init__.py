@@ -1,1 +1,1 @@
-"""What people call things: what names may look like, and what they name."""
+"""What people call things, as pure rules: for repositories and their twins; the database has them again, for plain SQL."""

@@ -1,7 +1,4 @@
-"""Binary packages as others name them: what they may look like.
-
-Pure; used by `storage.binary_packages` and its in-memory twin.  The database checks the same again, for plain SQL.
-"""
+"""Binary packages as others name them: what they may look like."""
 
 from __future__ import annotations
 

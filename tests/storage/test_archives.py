@@ -29,7 +29,7 @@ from storage.records import (
     SeriesStatus,
     Urgency,
 )
-from storage.words.names import dsc_of
+from storage.words.sources import dsc_of
 from tests.fix_storage import Stage, named, stored
 
 FOO = NewSource("foo", "1.0-1", "main", Urgency.LOW, ("any", "all"), (named("foo_1.0-1.dsc"), named("foo_1.0.tar.xz")))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from storage.errors import BadValue, BuilderExists, SlaveTaken, UnknownBuilder, UnknownFamily
 from storage.records import BuildState, NotOkBy, NotOkKind, Outcome, RuntimeState
-from storage.words.names import slave_url
+from storage.words.builders import slave_url
 from tests.fix_storage import Stage
 
 HEALING = [NotOkKind.UNREACHABLE, NotOkKind.CRASH, NotOkKind.MISFIT]

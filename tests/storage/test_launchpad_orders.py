@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from storage.errors import BadValue, UnknownSeries
 from storage.records import ArchivePurpose, BuildOrder, Job, Pocket
-from storage.words.names import check_apt_sources
+from storage.words.series import check_apt_sources
 from tests.fix_storage import Stage, stored
 
 LINES = ("deb http://mirror.invalid/ubuntu hoary main universe", "deb [trusted=yes] https://mirror.invalid/x ./")

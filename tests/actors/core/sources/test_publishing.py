@@ -14,7 +14,7 @@ from actors.core.sources.making import Refused
 from actors.core.sources.publishing import LIVE, superseded, withdrawn
 from storage.errors import BadValue
 from storage.records import Pocket, Publication, PublishingStatus
-from storage.words.names import check_version
+from storage.words.sources import check_version
 
 HOARY = Publication(
     id=1,
