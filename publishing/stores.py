@@ -13,7 +13,8 @@ from storage.publications import Publications
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from storage.memory.archives import MemoryArchives, MemoryLibrary
+    from storage.memory.archives import MemoryArchives
+    from storage.memory.library import MemoryLibrary
     from storage.memory.making import MemoryMaking
     from storage.memory.publications import MemoryPublications
 

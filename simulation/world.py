@@ -30,7 +30,7 @@ from simulation.observers.story import Line, Story
 from simulation.observers.validator import Validator
 from simulation.scenario.chance import stream
 from simulation.scenario.plan import HOUR, Act, Deed, Plan, PlannedJob
-from storage.memory.rows import MemoryFarm
+from storage.memory.database import MemoryFarm
 from storage.records import Builder
 
 EPOCH: Final = datetime(2026, 1, 5, tzinfo=UTC)

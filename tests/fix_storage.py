@@ -29,16 +29,19 @@ from storage.farm import FarmStates
 from storage.files.librarian import Librarian
 from storage.files.library import Library
 from storage.making import Making
-from storage.memory.archives import MemoryArchives, MemoryEvents, MemoryLibrary
+from storage.memory.archives import MemoryArchives
+from storage.memory.binary_packages import MemoryBinaryPackages
 from storage.memory.build_queue import MemoryBuildQueue
 from storage.memory.builders import MemoryBuilders
 from storage.memory.builds import MemoryBuilds
+from storage.memory.database import MemoryFarm
+from storage.memory.dependency_waits import MemoryDependencyWaits
+from storage.memory.events import MemoryEvents
 from storage.memory.farm import MemoryFarmStates
+from storage.memory.library import MemoryLibrary
 from storage.memory.making import MemoryMaking
-from storage.memory.packages import MemoryBinaryPackages, MemoryDependencyWaits
 from storage.memory.people import MemoryPeople
 from storage.memory.publications import MemoryPublications
-from storage.memory.rows import MemoryFarm
 from storage.memory.verdicts import MemoryVerdicts
 from storage.publications import Publications
 from storage.records import (

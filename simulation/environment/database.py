@@ -11,13 +11,15 @@ from typing import Any, Final
 
 from actors.queue.storage import Changes
 from storage.errors import DatabaseUnreachable
-from storage.memory.archives import MemoryArchives, MemoryLibrary
+from storage.memory.archives import MemoryArchives
+from storage.memory.binary_packages import MemoryBinaryPackages
 from storage.memory.build_queue import MemoryBuildQueue
 from storage.memory.builders import MemoryBuilders
 from storage.memory.builds import MemoryBuilds
+from storage.memory.database import MemoryFarm
+from storage.memory.dependency_waits import MemoryDependencyWaits
 from storage.memory.farm import MemoryFarmStates
-from storage.memory.packages import MemoryBinaryPackages, MemoryDependencyWaits
-from storage.memory.rows import MemoryFarm
+from storage.memory.library import MemoryLibrary
 from storage.memory.verdicts import MemoryVerdicts
 
 QUEUE: Final = "queue"  #: who, in the event log

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from simulation.environment.agenda import Agenda
     from simulation.environment.contents import Contents
-    from storage.memory.rows import MemoryFarm
+    from storage.memory.database import MemoryFarm
 
 _CURVE: Final = 400  #: points of a curve, about
 

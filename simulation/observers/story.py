@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from simulation.environment.agenda import Agenda
-    from storage.memory.rows import MemoryFarm
+    from storage.memory.database import MemoryFarm
 
 Line = dict[str, object]
 

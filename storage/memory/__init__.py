@@ -1,1 +1,1 @@
-"""The in-memory twin of the repositories, for tests of cores and for the simulator."""
+"""The repositories' twin in memory, for cores' tests and the simulator: same methods, errors, records; tests run on both."""

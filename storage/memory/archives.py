@@ -1,4 +1,4 @@
-"""The in-memory twin of `storage.archives`, `storage.files.library` and `storage.events.log`."""
+"""The in-memory twin of `storage.archives`."""
 
 from __future__ import annotations
 
@@ -17,18 +17,16 @@ from storage.errors import (
     UnknownSeries,
     UnknownSource,
 )
-from storage.files.kinds import mimetype_of
 from storage.limits import LimitChanges, changed, check_limits
-from storage.memory.event_log import Line, Note
+from storage.memory.database import MemoryFarm
+from storage.memory.library import MemoryLibrary
 from storage.memory.people import MemoryPeople
-from storage.memory.rows import AliasRow, AttemptRow, ChrootRow, MemoryFarm, PublicationRow, SourceRow
+from storage.memory.rows import AttemptRow, ChrootRow, PublicationRow, SourceRow
 from storage.records import (
-    Alias,
     Archive,
     ArchivePurpose,
     Chroot,
     DistroArchSeries,
-    Event,
     Limits,
     NewSource,
     Pocket,
@@ -36,10 +34,8 @@ from storage.records import (
     PublishingStatus,
     SeriesStatus,
     Source,
-    StoredFile,
 )
 from storage.words.archives import archive_name, named_archive
-from storage.words.files import check_filename
 from storage.words.jobs import check_score
 from storage.words.names import check_tags, check_word
 from storage.words.series import (
@@ -52,86 +48,6 @@ from storage.words.series import (
     named_series,
 )
 from storage.words.sources import dsc_of
-
-
-class MemoryLibrary:
-    """The twin of `storage.files.library.Library`."""
-
-    def __init__(self, farm: MemoryFarm) -> None:
-        """Work on `farm`."""
-        self._farm = farm
-
-    def add(self, content: StoredFile, filename: str, mimetype: str = "") -> Alias:
-        """See `Library.add`."""
-        return self.alias(self.name(content, filename, mimetype))
-
-    def name(self, content: StoredFile, filename: str, mimetype: str = "") -> int:
-        """Name a file as `add` does; return the number of its alias."""
-        check_filename("the librarian", filename)
-        known = self._farm.table("library_content").get(content.sha256)
-        if known is None:
-            self._farm.put("library_content", content.sha256, content)
-        elif known != content:
-            raise BadValue(
-                f"content {content.sha256} is known with another size or SHA-1; `buildd-master check` looks closer"
-            )
-        mimetype = mimetype or mimetype_of(filename)
-        names = self._farm.table("alias_by_name")
-        number: int | None = names.get((content.sha256, filename, mimetype))
-        if number is None:
-            number = self._farm.number("library_alias")
-            row = AliasRow(number, content.sha256, filename, mimetype, self._farm.now())
-            self._farm.put("library_alias", number, row)
-            self._farm.put("alias_by_name", (content.sha256, filename, mimetype), number)
-        return number
-
-    def alias(self, alias: int) -> Alias:
-        """See `Library.alias`."""
-        row: AliasRow | None = self._farm.table("library_alias").get(alias)
-        if row is None:
-            raise UnknownFile(alias)
-        content: StoredFile = self._farm.table("library_content")[row.content]
-        return Alias(row.id, row.filename, row.mimetype, content.sha256, content.sha1, content.size, row.created)
-
-    def aliases(self, sha256: str) -> tuple[Alias, ...]:
-        """See `Library.aliases`."""
-        rows = self._farm.table("library_alias").values()
-        return tuple(self.alias(row.id) for row in rows if row.content == sha256)
-
-    def content(self, sha256: str) -> StoredFile | None:
-        """See `Library.content`."""
-        return self._farm.table("library_content").get(sha256)
-
-
-class MemoryEvents:
-    """The twin of `storage.events.log.Events`."""
-
-    def __init__(self, farm: MemoryFarm) -> None:
-        """Work on `farm`."""
-        self._farm = farm
-
-    def list(self, subject: str | None = None, since_id: int = 0, limit: int = 100) -> tuple[Event, ...]:
-        """See `Events.list`."""
-        found = (event for event in self._farm.events if event.id > since_id and subject in {None, event.subject})
-        return tuple(found)[:limit]
-
-    def note(self, subject: str, what: str) -> int:
-        """See `Events.note`."""
-        farm = self._farm
-        farm.events.add(Line(farm.now(), farm.who, farm.why, farm.cause, "", None, Note(subject, what)))
-        return len(farm.events)
-
-    def because_of(self, event: int) -> None:
-        """See `Events.because_of`."""
-        self._farm.cause = event
-
-    def last_id(self) -> int:
-        """See `Events.last_id`."""
-        return self._farm.events[-1].id if self._farm.events else 0
-
-    def story(self, subject: str) -> tuple[Event, ...]:
-        """See `Events.story`."""
-        return self._farm.story(subject)
 
 
 class MemoryArchives:

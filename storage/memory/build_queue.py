@@ -1,4 +1,4 @@
-"""The in-memory twin of `storage.build_queue`; its neighbours are in `storage.memory`."""
+"""The in-memory twin of `storage.build_queue`."""
 
 from __future__ import annotations
 
@@ -12,42 +12,26 @@ from storage.errors import (
     UnknownJob,
 )
 from storage.limits import in_force
-from storage.memory.archives import MemoryLibrary
-from storage.memory.rows import (
-    AttemptRow,
-    BuildFileRow,
-    BuildRow,
-    ChrootRow,
-    JobRow,
-    MemoryFarm,
-    PublicationRow,
-    SourceRow,
-)
+from storage.memory.database import MemoryFarm
+from storage.memory.library import MemoryLibrary
+from storage.memory.queue_records import LIVE, attempt_of, chroot_of, job_of, order_of, place_of
+from storage.memory.rows import AttemptRow, BuildFileRow, BuildRow, JobRow
 from storage.records import (
     Archive,
-    ArchivePurpose,
     Attempt,
     Builder,
     BuilderRuntime,
     BuildOrder,
     BuildState,
-    DistroArchSeries,
-    Exclusion,
     Job,
     Limits,
-    NamedFile,
     Outcome,
     Pick,
-    Pocket,
-    PublishingStatus,
     Recording,
     Result,
-    SeriesStatus,
 )
 from storage.transitions import path_to
 from storage.words.jobs import check_score
-
-_LIVE = frozenset({PublishingStatus.PENDING, PublishingStatus.PUBLISHED})
 
 
 class MemoryBuildQueue:
@@ -105,7 +89,7 @@ class MemoryBuildQueue:
     def orders(self, attempts: Sequence[UUID]) -> tuple[BuildOrder, ...]:
         """See `BuildQueue.orders`."""
         held = [row for attempt in set(attempts) if (row := self._held(attempt)) is not None]
-        return tuple(self._order(row) for row in sorted(held, key=lambda row: (row.started, row.id)))
+        return tuple(order_of(self._farm, row) for row in sorted(held, key=lambda row: (row.started, row.id)))
 
     def attempt(self, attempt: UUID) -> Attempt:
         """See `BuildQueue.attempt`."""
@@ -175,7 +159,7 @@ class MemoryBuildQueue:
         now = self._farm.table("build")[row.build].state
         build: BuildRow = self._farm.table("build")[row.build]
         place = place_of(self._farm, build, self._farm.table("distroarchseries")[build.distroarchseries])
-        published = place is not None and place.status in _LIVE
+        published = place is not None and place.status in LIVE
         wanted = build_state if published or unpublished_state is None else unpublished_state
         path = path_to(now, wanted)
         if not path:
@@ -267,7 +251,7 @@ class MemoryBuildQueue:
             return None
         build: BuildRow = farm.table("build")[row.build]
         job = self._job(row)
-        chroot = _chroot_of(farm, build)
+        chroot = chroot_of(farm, build)
         now = farm.now()
         if (
             build.state != BuildState.NEEDSBUILD
@@ -305,134 +289,14 @@ class MemoryBuildQueue:
         seen = self._farm.jobs_seen.get(row.id)
         if seen is not None:
             return seen
-        job = self._read(row)
+        job = job_of(self._farm, row)
         timed = row.cooling_until is not None or row.build in self._farm.exclusions
         if not job.files_missing and not timed:  # nothing changes the rest but another row
             self._farm.jobs_seen[row.id] = job
         return job
 
-    def _read(self, row: JobRow) -> Job:
-        farm = self._farm
-        build: BuildRow = farm.table("build")[row.build]
-        archive: Archive = farm.table("archive")[build.archive]
-        source: SourceRow = farm.table("source_release")[build.source]
-        series: DistroArchSeries = farm.table("distroarchseries")[build.distroarchseries]
-        files: tuple[NamedFile, ...] = farm.table("source_file")[source.id]
-        contents = farm.table("library_content")
-        place, chroot = place_of(farm, build, series), _chroot_of(farm, build)
-        now = farm.now()
-        until: dict[str, datetime] = {}
-        attempts = farm.table("attempt")
-        for attempt in (attempts[one] for one in farm.exclusions.get(build.id, ())):
-            if attempt.excluded_until is not None and attempt.excluded_until > now:
-                until[attempt.builder] = max(attempt.excluded_until, until.get(attempt.builder, now))
-        return Job(
-            id=row.id,
-            build=build.id,
-            source=source.name,
-            version=source.version,
-            family=series.family,
-            trusted=archive.purpose != ArchivePurpose.PPA,
-            archive=archive.name,
-            distroarchseries=str(series),
-            pocket=build.pocket,
-            component=source.component if place is None else place.component,
-            urgency=source.urgency,
-            purpose=archive.purpose,
-            owner=archive.owner,
-            private=archive.private,
-            relative_score=archive.relative_score,
-            manual_score=row.manual_score,
-            created=row.created,
-            builder=row.builder,
-            buildstart=row.buildstart,
-            state=build.state,
-            has_chroot=chroot is not None and not chroot.held_back,
-            chroot_held_back="" if chroot is None else chroot.held_back,
-            archive_enabled=archive.enabled,
-            files_missing=tuple(sorted(file.filename for file in files if file.sha256 not in contents)),
-            series_status=farm.table("distroseries").get(
-                (series.distribution, series.series), SeriesStatus.DEVELOPMENT
-            ),
-            published=place is not None and place.status in _LIVE,
-            tags=tuple(sorted({*archive.tags, *build.tags})),
-            assigned=row.assigned,
-            cooling_until=row.cooling_until if row.cooling_until is not None and row.cooling_until > now else None,
-            given_back=row.given_back,
-            excluded=tuple(Exclusion(builder, end) for builder, end in sorted(until.items())),
-            suspect=build.suspect,
-        )
-
-    def _order(self, row: AttemptRow) -> BuildOrder:
-        farm = self._farm
-        build: BuildRow = farm.table("build")[row.build]
-        source: SourceRow = farm.table("source_release")[build.source]
-        series: DistroArchSeries = farm.table("distroarchseries")[build.distroarchseries]
-        files: tuple[NamedFile, ...] = farm.table("source_file")[source.id]
-        chroot = MemoryLibrary(farm).alias(row.chroot)
-        archive: Archive = farm.table("archive")[build.archive]
-        contents, place = farm.table("library_content"), place_of(farm, build, series)
-        return BuildOrder(
-            attempt=row.id,
-            job=row.job,
-            build=build.id,
-            builder=row.builder,
-            trusted=row.trusted,
-            build_type="binarypackage",
-            source=source.name,
-            version=source.version,
-            chroot=NamedFile(chroot.filename, chroot.sha256, chroot.size, chroot.sha1),
-            files=tuple(
-                NamedFile(
-                    file.filename, file.sha256, file.size, contents[file.sha256].sha1 if file.sha256 in contents else ""
-                )
-                for file in files
-            ),
-            dsc=next(file.filename for file in files if file.sha256 == source.dsc),
-            architecture=series.architecture,
-            arch_indep=build.arch_indep,
-            suite=series.series,
-            wall_seconds=row.wall_seconds,
-            limits=row.limits,
-            limits_from=row.limits_from,
-            component=source.component if place is None else place.component,
-            purpose=archive.purpose,
-            private=archive.private,
-            apt_sources=series.apt_sources,
-        )
-
     def _name(self, file: Result) -> int:
         return MemoryLibrary(self._farm).name(file.content, file.filename)
-
-
-def attempt_of(row: AttemptRow) -> Attempt:
-    """Return the record of an attempt's row."""
-    return Attempt(
-        id=row.id,
-        build=row.build,
-        job=row.job,
-        builder=row.builder,
-        session=row.session,
-        trusted=row.trusted,
-        started=row.started,
-        deadline=row.deadline,
-        ended=row.ended,
-        outcome=row.outcome,
-        text=row.text,
-        log=row.log,
-        limits=row.limits,
-        limits_from=row.limits_from,
-        charged=row.charged,
-        builder_induced=row.builder_induced,
-        verdict=row.verdict,
-    )
-
-
-def _chroot_of(farm: MemoryFarm, build: BuildRow) -> ChrootRow | None:
-    """Return the chroot for the build's series and pocket, or the series' RELEASE."""
-    chroots = farm.table("chroot")
-    own: ChrootRow | None = chroots.get((build.distroarchseries, build.pocket))
-    return own if own is not None else chroots.get((build.distroarchseries, Pocket.RELEASE))
 
 
 def _takes(builder: Builder, runtime: BuilderRuntime, job: Job, now: datetime) -> bool:
@@ -447,16 +311,3 @@ def _takes(builder: Builder, runtime: BuilderRuntime, job: Job, now: datetime) -
         and job.family in builder.families
         and {*builder.restricted_tags} <= {*job.tags} <= {*builder.tags, *builder.restricted_tags}
     )
-
-
-def place_of(farm: MemoryFarm, build: BuildRow, series: DistroArchSeries) -> PublicationRow | None:
-    """Return where the build's source is published in its archive and series; what counts goes before what doesn't."""
-    places = farm.table("publication")
-    rows: list[PublicationRow] = [
-        row
-        for key in farm.places_by_source.get(build.source, ())
-        if ((row := places[key]).archive, row.series) == (build.archive, series.series)
-    ]
-    if len(rows) == 1:
-        return rows[0]
-    return max(rows, key=lambda row: (row.status in _LIVE, row.pocket == build.pocket, row.id), default=None)

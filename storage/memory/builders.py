@@ -1,9 +1,4 @@
-"""The in-memory twin of the repositories, for tests of cores and for the simulator: here, of builders.
-
-Same methods, same errors, same records as `storage.builders`; the tests in `tests/storage` that take `stage` run on
-both.  Builds are in `storage.memory.builds`, the queue in `storage.memory.build_queue`, series, archives and files in
-`storage.memory.archives`, the rows in `storage.memory.rows`.
-"""
+"""The in-memory twin of `storage.builders`."""
 
 from __future__ import annotations
 
@@ -17,7 +12,7 @@ from storage.errors import (
     UnknownBuilder,
     UnknownFamily,
 )
-from storage.memory.rows import MemoryFarm
+from storage.memory.database import MemoryFarm
 from storage.records import (
     Builder,
     BuilderRuntime,

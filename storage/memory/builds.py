@@ -1,4 +1,4 @@
-"""The in-memory twin of `storage.builds`; its neighbours are in `storage.memory`."""
+"""The in-memory twin of `storage.builds`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from storage.errors import (
     UnknownSource,
 )
 from storage.limits import LimitChanges, changed, check_limits
-from storage.memory.archives import MemoryLibrary
-from storage.memory.build_queue import MemoryBuildQueue, attempt_of, place_of
-from storage.memory.rows import BuildRow, JobRow, MemoryFarm, SourceRow
+from storage.memory.build_queue import MemoryBuildQueue
+from storage.memory.database import MemoryFarm
+from storage.memory.library import MemoryLibrary
+from storage.memory.queue_records import attempt_of, place_of
+from storage.memory.rows import BuildRow, JobRow, SourceRow
 from storage.records import (
     Alias,
     Archive,

@@ -1,6 +1,6 @@
 """The event log of the in-memory database: what the triggers of migration 0002 write in SQL.
 
-`storage.memory.rows` notes every change of a row; it is put into words only when somebody reads it.
+`storage.memory.database` notes every change of a row; it is put into words only when somebody reads it.
 """
 
 from __future__ import annotations

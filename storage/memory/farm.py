@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from storage.errors import UnknownFamily
-from storage.memory.rows import MemoryFarm
+from storage.memory.database import MemoryFarm
 from storage.records import FamilyScore, FarmState
 from storage.words.jobs import check_score, check_why
 

@@ -1,6 +1,6 @@
 """What the in-memory database finds without looking through whole tables, and what it need not read again.
 
-Kept by `storage.memory.rows`, which says of every row that is put what it was and what it is now; used by the twins of
+Kept by `storage.memory.database`, which says of every row that is put what it was and what it is now; used by the twins of
 the repositories.  Knows the columns that it looks at, and no rule.
 """
 
@@ -34,7 +34,7 @@ class Indexes:
         packages_by_offer: binary packages by all names by which they may be depended on.
         builds_by_need: builds that wait for dependencies, by the names in these; all of them by the empty one.
         jobs_seen, attempts_seen, builders_seen: what was read of a job, an open attempt or all builders, and is still so
-            (`storage.memory.build_queue`, `storage.memory`).
+            (`storage.memory.build_queue`, `storage.memory.builders`).
     """
 
     def __init__(self) -> None:

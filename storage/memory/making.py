@@ -7,7 +7,8 @@ from types import MappingProxyType
 
 from storage.limits import LimitChanges, changed, check_limits
 from storage.memory.builds import MemoryBuilds
-from storage.memory.rows import BuildRow, MemoryFarm
+from storage.memory.database import MemoryFarm
+from storage.memory.rows import BuildRow
 from storage.records import Build, Pocket
 from storage.words.names import check_tags
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from storage.errors import BadValue, UnknownPerson, UnknownTeam
-from storage.memory.rows import MemberRow, MemoryFarm, TeamRow
+from storage.memory.database import MemoryFarm
+from storage.memory.rows import MemberRow, TeamRow
 from storage.records import ADMINS, Archive, Person, Team
 from storage.words.names import check_word
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from storage.memory.rows import MemoryFarm, PublicationRow
+from storage.memory.database import MemoryFarm
+from storage.memory.rows import PublicationRow
 from storage.records import BuildState, Publication, PublishingStatus
 
 _LIVE = frozenset({PublishingStatus.PENDING, PublishingStatus.PUBLISHED})

@@ -10,7 +10,8 @@ from typing import Final
 from uuid import UUID
 
 from storage.errors import UnknownAttempt
-from storage.memory.rows import AttemptRow, BuildRow, ChrootRow, JobRow, MemoryFarm
+from storage.memory.database import MemoryFarm
+from storage.memory.rows import AttemptRow, BuildRow, ChrootRow, JobRow
 from storage.records import BuilderRuntime, BuildResult, BuildState, Evidence, Outcome
 
 _COMPLETED: Final = frozenset({Outcome.OK, Outcome.PACKAGEFAIL, Outcome.DEPFAIL})

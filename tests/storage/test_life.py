@@ -17,7 +17,7 @@ from actors.core.attempts.verdict import verdict
 from storage.check import check
 from storage.errors import ImpossibleMove, NotQueued, NotRunning, StillRunning, StorageError
 from storage.files.librarian import Librarian
-from storage.memory.rows import MemoryFarm
+from storage.memory.database import MemoryFarm
 from storage.records import BuildState, Job, Limits, Outcome, Pick, Recording
 from storage.transitions import HELD, MOVES
 from tests.fix_storage import Farm, Stage, in_memory, on_memory

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from storage.memory.rows import MemoryFarm
+from storage.memory.database import MemoryFarm
 from storage.records import BuildState, Outcome
 from tests.fix_storage import on_memory
 
