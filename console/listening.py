@@ -12,6 +12,7 @@ import secrets
 import selectors
 import socket
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 Copy = dict[str, Any]  #: one line of a tap: `actors.console.tap` says what is in it
 _READ: Final = 256 * 1024  #: bytes at once
+NO_WORD: Final = "its process is gone"  #: why a tap ended whose actor has not said why
 _LONGEST_GREETING: Final = 1000  #: bytes
 
 
@@ -33,6 +35,7 @@ class _Peer:
     socket: socket.socket
     unread: bytearray
     known: bool = False
+    who: tuple[str, int] | None = None  #: name and generation, while it has not said its last
 
 
 class Listener:
@@ -79,6 +82,7 @@ class Listener:
                     elif not self._hear(key.data):
                         selector.unregister(key.data.socket)
                         key.data.socket.close()
+                        self._over(key.data)
 
     def _hear(self, peer: _Peer) -> bool:
         """Take in what one actor says; return False when it is over."""
@@ -104,11 +108,22 @@ class Listener:
         if not peer.known:
             peer.known = hmac.compare_digest(str(copy.get("secret")), self.secret) and copy.get("shape") == SHAPE
             return peer.known
-        self._sink(copy)
         who = (str(copy.get("actor")), int(copy.get("generation") or 0))
+        peer.who = None if copy.get("kind") == "ended" else who
+        self._heard(copy, who)
+        return True
+
+    def _over(self, peer: _Peer) -> None:
+        """Who ends without a word was killed, or hung until it was."""
+        if peer.who is not None:
+            name, generation = peer.who
+            told = {"kind": "ended", "actor": name, "generation": generation, "at": time.monotonic(), "why": NO_WORD}
+            self._heard(told, peer.who)
+
+    def _heard(self, copy: Copy, who: tuple[str, int]) -> None:
+        self._sink(copy)
         with self._changed:
             self.begun.add(who)
             if copy.get("kind") == "ended":
                 self.ended.add(who)
             self._changed.notify_all()
-        return True

@@ -16,18 +16,17 @@ from typing import IO, TYPE_CHECKING, Final
 
 from actors.console.lossless import NotLossless, read
 from actors.console.message_text import message_types, spell
-from actors.console.orders import Tap, Untap
 from console.line import BadCommand, Line, Options
-from console.listening import Copy, Listener
 from console.looking import find, time_of_day
+from console.tapped import Tapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from actors.addressed import Here
     from actors.console.attach import Attached
+    from console.listening import Copy
 
-_PATIENCE: Final = 3.0  #: seconds for an actor to begin, and to end
 _LONGEST: Final = 10 * 86400.0  #: seconds
 _ARROWS: Final = {"handled": "<-", "sent": "->", "held": "|-"}
 
@@ -38,8 +37,6 @@ class _Recording:
 
     path: Path
     file: IO[str]
-    listener: Listener
-    actors: tuple[Here, ...]
     lines: int = 0
     lost: int = 0
     trouble: str = ""  #: why it could not be written to its end
@@ -52,7 +49,7 @@ class Tapping:
         """Tap nobody yet."""
         self._farm = farm
         self._say = say
-        self._recordings: list[_Recording] = []
+        self._recordings: list[tuple[_Recording, Tapped]] = []
 
     def tap(self, line: Line, *, endless: bool) -> None:
         """Do what a line `tap …` says.
@@ -78,8 +75,8 @@ class Tapping:
         """End every tap into a file; return what is in each."""
         done = []
         while self._recordings:
-            recording = self._recordings.pop()
-            self._end(recording.listener, recording.actors)
+            recording, tapped = self._recordings.pop()
+            tapped.close()
             try:
                 recording.file.close()
             except OSError as error:
@@ -115,43 +112,40 @@ class Tapping:
                 heard.append(copy)
             if copy.get("kind") != "sent" or not heard:
                 return
-            to_peer = peer is not None and copy.get("peer") == str(peer.address)
+            to_peer = peer is not None and copy.get("peer") == peer.name
             if to_peer or (builder is not None and getattr(_read(copy), "builder", None) == builder):
                 said.append(_worded(copy))
 
-        listener = Listener(note)
+        tapped = Tapped(self._farm, (here,), note, frozenset(), cores=False)
         try:
-            self._begin(listener, (here,), Tap(listener.port, listener.secret))
             send()
-            listener.wait(lambda: bool(said), seconds)
+            tapped.wait(lambda: bool(said), seconds)
         finally:
-            self._end(listener, (here,))
+            tapped.close()
         return said[0] if said else ""
 
     # --- to the screen ----------------------------------------------------------------------------
 
     def _watch(self, actors: Sequence[Here], types: frozenset[str], seconds: float | None, *, as_json: bool) -> None:
         heard: queue.Queue[Copy] = queue.Queue()
-        listener, names = Listener(heard.put), self._names()
+        tapped = Tapped(self._farm, actors, heard.put, types, cores=False)
         try:
-            self._begin(listener, actors, Tap(listener.port, listener.secret, types))
             deadline = None if seconds is None else time.monotonic() + seconds
             with contextlib.suppress(KeyboardInterrupt, queue.Empty):
-                while len(listener.ended) < len(actors) or not heard.empty():
+                while not (tapped.over and heard.empty()):
                     left = None if deadline is None else deadline - time.monotonic()
                     if left is not None and left <= 0:
                         break
-                    copy = _named(heard.get(timeout=left), names)
+                    copy = heard.get(timeout=left)
                     self._say(json.dumps(copy) if as_json else _words(copy))
         finally:
-            self._end(listener, actors)
+            tapped.close()
 
     # --- to a file --------------------------------------------------------------------------------
 
     def _record(self, path: Path, actors: tuple[Here, ...], types: frozenset[str]) -> None:
-        names = self._names()
         try:
-            file = path.open("x", encoding="ascii")
+            file = path.open("x", encoding="ascii", buffering=1)  # a line at a time: people follow it
         except FileExistsError as error:
             raise BadCommand(f"{path} is there already; name another file") from error
         except OSError as error:
@@ -161,41 +155,18 @@ class Tapping:
             recording.lines += 1
             recording.lost += int(copy.get("lines", 0)) if copy.get("kind") == "lost" else 0
             try:
-                file.write(json.dumps(_named(copy, names)) + "\n")
+                file.write(json.dumps(copy) + "\n")
             except OSError as error:
                 recording.trouble = error.strerror or type(error).__name__
 
-        listener = Listener(keep)
-        recording = _Recording(path, file, listener, actors)
         try:
-            self._begin(listener, actors, Tap(listener.port, listener.secret, types, cores=not types))
+            recording = _Recording(path, file)
+            tapped = Tapped(self._farm, actors, keep, types, cores=not types)
         except BadCommand:
-            listener.close()
             file.close()
             path.unlink()
             raise
-        self._recordings.append(recording)
-
-    # --- both -------------------------------------------------------------------------------------
-
-    def _begin(self, listener: Listener, actors: Sequence[Here], order: Tap) -> None:
-        for here in actors:
-            if not self._farm.tell(here, order):
-                raise BadCommand(f"{here.name} (pid {here.pid}) does not take messages now")
-        wanted = {(here.name, here.generation) for here in actors}
-        if not listener.wait(lambda: wanted <= listener.begun, _PATIENCE):
-            raise BadCommand("the actors do not say anything; is a firewall on loopback?")
-
-    def _end(self, listener: Listener, actors: Sequence[Here]) -> None:
-        wanted = {(here.name, here.generation) for here in actors} & listener.begun
-        for here in actors:
-            if (here.name, here.generation) not in listener.ended:
-                self._farm.tell(here, Untap(listener.port))
-        listener.wait(lambda: wanted <= listener.ended, _PATIENCE)
-        listener.close()
-
-    def _names(self) -> dict[str, str]:
-        return {str(here.address): here.name for here in self._farm.census().here}
+        self._recordings.append((recording, tapped))
 
 
 def _options(words: Sequence[str]) -> argparse.Namespace:
@@ -226,11 +197,6 @@ OTHER_TYPES: Final = frozenset(
 )
 
 
-def _named(copy: Copy, names: dict[str, str]) -> Copy:
-    peer = copy.get("peer")
-    return copy if peer is None else {**copy, "peer": names.get(peer, "the console or a parent")}
-
-
 def _read(copy: Copy) -> object:
     """Return the message of a line; None if it is not one that can be read."""
     try:
@@ -258,6 +224,8 @@ def _words(copy: Copy) -> str:
         case "begun":
             return f"{at} {who}, generation {copy.get('generation')}, is tapped"
         case "ended":
-            return f"{at} {who} is tapped no more: {copy.get('why')}"
+            return f"{at} {who}'s life is over: {copy.get('why')}; its next one will be tapped"
+        case "gone":
+            return f"{at} {who} is no more"
         case kind:
             return f"{at} {who} {kind}"

@@ -55,6 +55,7 @@ class Attached:
         Raises:
             NotAttached: no farm runs there, or its key is not for us.
         """
+        self._settings = settings
         place = settings.state_directory
         try:
             farm = running_farm(settings.run_file)
@@ -91,6 +92,14 @@ class Attached:
         for incoming in transport._incomingSockets.values():  # noqa: SLF001
             incoming.close()
         transport.socket.close()
+
+    def again(self) -> Attached:
+        """Attach once more, for another thread.
+
+        Raises:
+            NotAttached: as above.
+        """
+        return Attached(self._settings)
 
     def census(self) -> Census:
         """Ask the supervisor which actors there are.

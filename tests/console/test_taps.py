@@ -5,24 +5,29 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import queue as queue_module
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 import pytest
 
+from actors.addressed import Here
 from actors.console import tap
+from actors.console.attach import NotAttached
 from actors.console.lossless import read
-from actors.console.orders import Tap
+from actors.console.orders import Census, Tap
 from actors.console.tap import TappedCore, Taps
 from actors.core.builder.core import BuilderCore
 from actors.core.builder.events import Begun, QueueSaid, TimeCame
 from actors.core.timers import Timers
 from actors.messages import Disown, Ready, SessionOpened
 from console.listening import Copy, Listener
+from console.next_lives import NextLives
 from console.obeying import Console
 from protocol.transfer import Push
 from tests.fix_queue import a_builder
+from tests.fix_small_farm import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -238,6 +243,86 @@ def test_a_tap_ends_with_its_actor(small_farm: SmallFarm, heard: Heard) -> None:
     assert (begun["actor"], handled["type"]) == ("toad", "Crash")
     assert "it crashed: of a tap" in ended["why"]
     small_farm.wait_generation("toad", toad.generation + 1)
+
+
+def test_who_is_killed_while_tapped_is_heard_to_be_gone(small_farm: SmallFarm, heard: Heard) -> None:
+    toad = small_farm.here("toad")
+    assert toad is not None
+    assert small_farm.attached.tell(toad, heard.order())
+    assert heard.listener.wait(lambda: bool(heard.listener.begun), 10)
+    small_farm.obey("kill toad")
+    *_, ended = heard.wait_ended()
+    assert (ended["kind"], ended["actor"], ended["generation"]) == ("ended", "toad", toad.generation)
+    assert ended["why"] == "its process is gone"
+    small_farm.wait_generation("toad", toad.generation + 1)
+
+
+@pytest.mark.parametrize("how", ["crash toad of a tap", "kill toad"])
+def test_a_tap_goes_on_in_its_actors_next_life(small_farm: SmallFarm, tmp_path: Path, how: str) -> None:
+    file, toad = tmp_path / "story", small_farm.here("toad")
+    assert toad is not None
+    console = Console(small_farm.attached, io.StringIO(), small_farm.given, why="a test")
+    console.obey(f"tap toad supervisor --to {file}")
+    small_farm.obey(how)
+    small_farm.wait_generation("toad", toad.generation + 1)
+
+    def lives() -> list[int]:
+        lines = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
+        return [line["generation"] for line in lines if (line["kind"], line["actor"]) == ("begun", "toad")]
+
+    wait_until(lambda: lives() == [toad.generation, toad.generation + 1])
+    console.close()
+
+
+class Farm:
+    """What the next lives ask of a farm, as an `Attached`."""
+
+    def __init__(self, *here: Here, absent: tuple[tuple[str, str], ...] = ()) -> None:
+        self._census = Census(here, (), absent)
+        self.told: list[tuple[str, int]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def census(self) -> Census:
+        return self._census
+
+    def tell(self, here: Here, _order: object) -> bool:
+        self.told.append((here.name, here.generation))
+        return True
+
+
+def test_an_actor_that_nobody_misses_has_no_next_life() -> None:
+    queue = Here("queue", "queue", 7, 1, None)
+    farms = iter(
+        [
+            NotAttached("the master is started again"),
+            Farm(absent=(("bob", "it starts"),)),  # the queue actor is gone, and bob will come
+            Farm(queue, Here("bob", "builder", 1, 1, None)),
+            Farm(queue, Here("bob", "builder", 2, 1, None)),
+        ]
+    )
+    last: list[Any] = []
+
+    def enter() -> Any:
+        last.append(next(farms, last[-1] if last else None))
+        if isinstance(last[-1], NotAttached):
+            raise last[-1]
+        return last[-1]
+
+    gone: queue_module.Queue[tuple[str, int]] = queue_module.Queue()
+    lives = NextLives(enter, Tap(1, "secret"), lambda _: None, lambda name, generation: gone.put((name, generation)))
+    lives.died("bob", 1)
+    lives.died("queue", 7)
+    assert gone.get(timeout=30) == ("queue", 7)
+    wait_until(lambda: isinstance(last[-1], Farm) and ("bob", 2) in last[-1].told)
+    lives.lives("bob", 2)
+    lives.close()
+    assert [farm.told for farm in last[1:-1] if isinstance(farm, Farm)].count([]) >= 2
+    assert gone.empty()
 
 
 def test_ask_waits_for_what_is_answered(small_farm: SmallFarm) -> None:
