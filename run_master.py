@@ -173,7 +173,8 @@ def _keep_running(farm: Farm, signals: _Signals, read: Callable[[], Settings]) -
 
 def _live(farm: Farm, signals: _Signals, read: Callable[[], Settings]) -> Halt:
     """Start the farm and keep it running; return why it does no longer."""
-    from actors.wiring import Halt, RootLost  # noqa: PLC0415 - loaded by now
+    from actors.master.roots import RootLost  # noqa: PLC0415 - loaded by now
+    from actors.wiring import Halt  # noqa: PLC0415 - the same
 
     try:
         up = farm.start()

@@ -1,40 +1,34 @@
 """Composition root: one farm, from settings to running actors, and back to nothing.
 
 `run_master` and the benchmarks use `Farm`.  Starts the embedded database when no other is set, holds the database's
-lock, forks the actor system and watches its two roots (Thespian's admin, the supervisor).  Decides nothing about
-builders or jobs.
+lock, has the actor system forked, watches its two roots (`actors.master.roots`) and keeps what runs beside.  Decides
+nothing about builders or jobs.
 """
 
 from __future__ import annotations
 
-import gc
 import importlib
 import logging
 import math
 import os
 import secrets
 import select
-import signal
-import socket
 import time
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-from thespian.actors import ActorAddress, ActorSystem, ActorSystemException
+from thespian.actors import ActorSystemException
 
 from actors.addressed import Alive, Cast, FarmAwaited, FarmUp, Here, SettingsChanged, Start
-from actors.core.supervision.hangs import HangWatch, LimitChanged, Looked
 from actors.farm_actor import set_log_level
 from actors.master.head_start import CannotStart, HeadStart
+from actors.master.roots import DIED, SUPERVISOR, RootLost, Roots
 from actors.master.run_file import RunningFarm, write_run_file
-from actors.master.web_server import ENROLMENT, FILES, WebServer
+from actors.master.web_server import WebServers
 from actors.master.webhook import WebhookProcess
-from actors.system import signs
 from actors.system.ports import free_port, port_refused
-from actors.system.transport import adopt_orphans, raise_open_files, secure, write_key
 from storage.database.connection import MasterLock, acting, connect, shown
 from storage.database.migration import migrate, pending_migrations
 from storage.errors import AnotherMaster, StorageError
@@ -47,34 +41,19 @@ if TYPE_CHECKING:
     from actors.settings import Settings
     from storage.database.embedded import Embedded
 
-SUPERVISOR = "actors.supervision.supervisor.Supervisor"
-_UP_SECONDS = 30.0  #: for the supervisor to answer, and again for every actor to run: since the last of them was born
-_ROOT_SECONDS = 0.5  #: between two looks whether the roots live, while they are waited for
 _CERTIFICATES_SECONDS = 3600.0  #: between two looks at what expires
 _CHECK_SECONDS = 5.0  #: between two looks at the database's server and lock
 _ALIVE_SECONDS = 2.0  #: for the supervisor to answer in between: a signal to stop waits as long
-_REACHED_SECONDS = 3.0  #: for this machine to reach itself as slaves do
 _TAKEN_SECONDS = 5.0  #: for the supervisor to take other settings
-_LOG = {
-    "version": 1,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s thespian: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"level": "WARNING", "handlers": ["stderr"]},
-}
-
 
 log = logging.getLogger("buildd_master.actors.wiring")
-
-
-class RootLost(CannotStart):
-    """A process at the root of the actors died while the farm was starting; the next start may go well."""
 
 
 class Halt(StrEnum):
     """Why `Farm.watch` returned."""
 
     ASKED = "asked"  #: the descriptor that it was given became readable
-    ROOT_DIED = "a process at the root of the actors died"
+    ROOT_DIED = DIED
     ROOT_HUNG = "a process at the root of the actors hung"
     LOCK_LOST = "another master took the database"
 
@@ -97,17 +76,10 @@ class Farm:
         self._open = ExitStack()
         self._lock: MasterLock | None = None
         self._embedded: Embedded | None = None
-        self._system: Any = None
-        self._supervisor: ActorAddress | None = None
-        self._session = 0
-        self._roots: tuple[int, ...] = ()  #: pidfds of admin and supervisor
-        self._page: signs.Page | None = None
-        self._hangs = HangWatch(settings.timers.hung)
-        self._hung = False  #: one of the roots: it is not asked to stop
+        self._roots = Roots(settings.timers.hung)
         self._check_due = 0.0  #: monotonic seconds
         self._dsn = ""
-        self._enrolment: WebServer | None = None
-        self._files: WebServer | None = None
+        self._web = WebServers()
         self._forgetting = Forgetting()
         self._webhook = WebhookProcess()
         self._certificates_due = 0.0  #: monotonic seconds
@@ -136,9 +108,10 @@ class Farm:
     def stop(self) -> None:
         """Stop everything and wait until its last process is gone; harmless twice."""
         with suppress(OSError):
-            if self._system is not None:
+            if self._roots.forked:
                 self.settings.run_file.unlink(missing_ok=True)
-        self._stop_actors()
+        self._roots.stop(self.settings.stop_seconds)
+        self._roots = Roots(self.settings.timers.hung)
         self._open.close()
         self.up = None
 
@@ -153,10 +126,10 @@ class Farm:
         """
         poll = select.poll()
         poll.register(wake, select.POLLIN)
-        for root in self._roots:
+        for root in self._roots.descriptors:
             poll.register(root, select.POLLIN)
         while True:
-            wait = min(_CHECK_SECONDS, self._hangs.every, every)
+            wait = min(_CHECK_SECONDS, self._roots.look_every, every)
             ready = {descriptor for descriptor, _ in poll.poll(wait * 1000)}
             if wake in ready:
                 return Halt.ASKED
@@ -168,7 +141,7 @@ class Farm:
                 continue
             self._check_due = time.monotonic() + min(_CHECK_SECONDS, every)
             self._keep_server()
-            self._keep_web()
+            self._web.keep()
             self._keep_certificates()
             self._webhook.keep()
             self._forgetting.look(self._dsn, self.settings.keep_events_days, time.monotonic())
@@ -176,17 +149,15 @@ class Farm:
             if not self._keep_lock():
                 return Halt.LOCK_LOST
             if every < math.inf:
-                healthy(self._answers(Alive(), _ALIVE_SECONDS))
+                healthy(self._roots.answers(Alive(), Alive, _ALIVE_SECONDS))
 
     def reload(self, settings: Settings) -> bool:
         """Give every actor these settings; return whether the supervisor has taken them."""
         self.settings = settings
         set_log_level(settings.log_level)
         self._webhook.take_up(settings, self._dsn)
-        if self._page is not None and settings.timers.hung != self._hangs.limit:
-            self._page.set_limit(settings.timers.hung)
-            self._hangs.handle(LimitChanged(time.monotonic(), settings.timers.hung))
-        return self._answers(SettingsChanged(settings), _TAKEN_SECONDS)
+        self._roots.set_limit(settings.timers.hung)
+        return self._roots.answers(SettingsChanged(settings), Alive, _TAKEN_SECONDS)
 
     # --- the order of starting --------------------------------------------------------------------
 
@@ -200,21 +171,24 @@ class Farm:
         port = self._choose_port()
         with MasterLock(dsn):
             pass  # refused before anything is forked …
-        self._fork_actor_system(port)
+        self._roots.fork(port, self.settings.key_file)
         # … and held only now: a connection that the actors inherited would keep the lock when this process is killed.
         self._lock = MasterLock(dsn)
         self._lock.acquire()
         self._open.callback(self._lock.release)
-        self._start_files()  # before there is anybody whose slave would ask for one
-        here = self._ask(
+        self._open.callback(self._web.stop)
+        self._web.hand_out_files(self.settings, dsn)  # before there is anybody whose slave would ask for one
+        here = self._roots.ask(
             Start("supervisor", "supervisor", 1, settings, self._cast), Here, "the supervisor did not start"
         )
-        self._watch_root(here.pid)
-        self.up = self._ask(FarmAwaited(), FarmUp, "the actors did not come up")
+        self._roots.watch(here.pid)
+        self.up = self._roots.ask(FarmAwaited(), FarmUp, "the actors did not come up")
         if self.up.trouble:
             message = f"the queue actor crashes: {self.up.trouble}; see the log above"
             raise CannotStart(message)
-        self._start_enrolment()
+        if self.settings.enroll_listen:
+            self._open_authority()
+            self._web.serve_enrolment(self.settings, dsn)
         self._open.callback(self._webhook.stop)
         self._webhook.take_up(self.settings, dsn)
         supervisor_port = here.address.addressDetails.sockname[1]
@@ -260,40 +234,8 @@ class Farm:
             raise CannotStart(message)
         return port or free_port()
 
-    def _fork_actor_system(self, port: int) -> None:
-        gc.freeze()  # all that is loaded stays shared between the actors' processes: no collector touches it again
-        gc.enable()
-        raise_open_files()
-        adopt_orphans()
-        secure(write_key(self.settings.key_file))
-        self._page = signs.lay_out(self.settings.timers.hung)
-        self._system = ActorSystem("multiprocTCPBase", {"Admin Port": port}, logDefs=_LOG, transientUnique=True)
-        self._supervisor = self._system.createActor(SUPERVISOR, globalName="supervisor")
-        admin = self._page.pid(signs.ADMIN)
-        self._session = os.getsid(admin)
-        self._watch_root(admin)
-        with suppress(ChildProcessError):
-            os.waitpid(-self._session, os.WNOHANG)  # the process between us and the admin, which is done
-
-    def _ask(self, message: object, answer: type[Any], failure: str) -> Any:  # noqa: ANN401 - an `answer`
-        born, deadline = 0, time.monotonic() + _UP_SECONDS
-        heard = self._system.ask(self._supervisor, message, _ROOT_SECONDS)
-        while heard is None and time.monotonic() < deadline:
-            if self._page is not None and (by_now := self._page.born_so_far()) > born:
-                born, deadline = by_now, time.monotonic() + _UP_SECONDS  # a large farm on a busy machine takes longer
-            if select.select(self._roots, [], [], 0)[0]:
-                text = f"{failure}: {Halt.ROOT_DIED}"
-                raise RootLost(text)
-            heard = self._system.listen(_ROOT_SECONDS)
-        if not isinstance(heard, answer):
-            text = f"{failure} within {_UP_SECONDS:.0f} s ({type(heard).__name__}); see the log above"
-            raise CannotStart(text)
-        return heard
-
-    def _start_enrolment(self) -> None:
-        """Serve enrolment, if it is wished for; opened now, and not inherited by the actors."""
-        if not self.settings.enroll_listen:
-            return
+    def _open_authority(self) -> None:
+        """Have an authority of the farm's own, for enrolment."""
         from storage.access.authority import FarmAuthority  # noqa: PLC0415 - loads a library that other farms never need
 
         with (
@@ -301,56 +243,15 @@ class Farm:
             acting(connection, "master", "enroll_listen is set"),
         ):
             FarmAuthority(connection, self.settings.state_directory, datetime.now(UTC)).open()
-        try:
-            self._enrolment = WebServer(self.settings, self._dsn, ENROLMENT, self.settings.enroll_listen)
-        except OSError as error:
-            message = f"enroll_listen = {self.settings.enroll_listen}: {error.strerror}; set another address or port"
-            raise CannotStart(message) from error
-        self._open.callback(self._enrolment.stop)
-        self._enrolment.start()
-
-    def _start_files(self) -> None:
-        """Hand out files to slaves that download, if it is wished for; opened now, as enrolment."""
-        listen, url = self.settings.files_listen, self.settings.slaves_fetch_at
-        if not listen:
-            return
-        host = urlsplit(url).hostname
-        try:
-            socket.getaddrinfo(host, None)
-        except OSError as error:
-            message = f"files_url = {url}: slaves would not find it: {error.strerror}; name an address of this machine"
-            raise CannotStart(message) from error
-        try:
-            self._files = WebServer(self.settings, self._dsn, FILES, listen)
-        except OSError as error:
-            message = f"files_listen = {listen}: {error.strerror}; set another address or port"
-            raise CannotStart(message) from error
-        self._open.callback(self._files.stop)
-        self._files.start()
-        try:
-            with socket.create_connection((host, urlsplit(url).port), _REACHED_SECONDS):
-                pass
-        except OSError as error:  # it may be a matter of this machine's own view of its network
-            words = error.strerror or "no answer"
-            log.warning("files_url = %s is not reached from here (%s): will slaves reach it?", url, words)
-
-    def _watch_root(self, pid: int) -> None:
-        descriptor = os.pidfd_open(pid)
-        self._open.callback(os.close, descriptor)
-        self._roots = (*self._roots, descriptor)
 
     # --- while it runs ----------------------------------------------------------------------------
 
     def _root_hangs(self) -> bool:
         """Return whether the admin or the supervisor gives no sign of life."""
-        if self._page is None:
-            return False
-        seen = (self._page.sign(signs.ADMIN, "Thespian's admin", 1), self._page.sign(signs.SUPERVISOR, "supervisor", 1))
-        hung = self._hangs.handle(Looked(time.monotonic(), seen))
+        hung = self._roots.hanging()
         for one in hung:
             log.error("%s %s", one.name, one.reason)
-        self._hung = bool(hung)
-        return self._hung
+        return bool(hung)
 
     def _keep_server(self) -> None:
         """Start the embedded server again if it died (killed, or no room for its log); the actors wait for it."""
@@ -364,17 +265,6 @@ class Farm:
             )
         else:
             log.warning("the embedded database had ended and was started again")
-
-    def _keep_web(self) -> None:
-        """Start a web process again if it died."""
-        for server, what in ((self._enrolment, "serves enrolment"), (self._files, "hands out files to slaves")):
-            if server is None or (code := server.ended()) is None:
-                continue
-            log.error("the process that %s had ended (exit code %s) and is started again", what, code)
-            try:
-                server.start()
-            except OSError as error:  # of this machine: it is tried again
-                log.error("it can't be started: %s", error.strerror)  # noqa: TRY400 - its words tell
 
     def _keep_certificates(self) -> None:
         """Once an hour, renew certificates and warn of those that end."""
@@ -393,9 +283,7 @@ class Farm:
 
     def _bury_orphans(self) -> None:
         """Take the exit status of adopted processes, as a killed database server leaves them."""
-        own = {
-            child.pid for child in (self._embedded, self._enrolment, self._files, self._webhook) if child is not None
-        }
+        own = {child.pid for child in (self._embedded, self._webhook, *self._web.running) if child is not None}
         with suppress(ChildProcessError):
             while (gone := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
                 if gone.si_pid in own:
@@ -414,38 +302,3 @@ class Farm:
         except StorageError:
             return True  # still away; the actors wait for it too
         return True
-
-    def _answers(self, message: Alive | SettingsChanged, seconds: float) -> bool:
-        """Return whether the supervisor answers `Alive` to `message`; an answer that came late counts, too."""
-        try:
-            return isinstance(self._system.ask(self._supervisor, message, seconds), Alive)
-        except ActorSystemException:
-            return False
-
-    # --- the order of stopping --------------------------------------------------------------------
-
-    def _stop_actors(self) -> None:
-        """Ask the tree to end, then kill what is left of its session, and see it gone."""
-        if self._system is None:
-            return
-        if len(self._roots) > 1 and not self._hung:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._roots[1], signal.SIGTERM)
-            select.select([self._roots[1]], [], [], self.settings.stop_seconds)
-        if self._session:
-            _end_session(self._session)
-        self._system, self._supervisor, self._session, self._roots = None, None, 0, ()
-        self._page, self._hangs, self._hung = None, HangWatch(self.settings.timers.hung), False
-
-
-def _end_session(session: int) -> None:
-    """Kill every process of an actor system, and see the last one gone (as orphans they are our children)."""
-    while True:
-        try:
-            os.killpg(session, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-        with suppress(ChildProcessError):
-            while os.waitpid(-session, os.WNOHANG)[0]:
-                pass
-        time.sleep(0.005)

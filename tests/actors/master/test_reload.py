@@ -8,12 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.timers import Timers
 from actors.master.reload import RELOADED, reload
 from actors.master.settings_file import load_settings
 from actors.settings import Settings
-from actors.system import signs
-from actors.wiring import Farm
 
 #: another value for every key, as a file may have it
 OTHERS: dict[str, object] = {
@@ -70,14 +67,3 @@ def test_a_default_that_depends_on_who_asks_is_no_change(monkeypatch: pytest.Mon
     found = reload(running, load_settings())
     assert (found.changed, found.waiting) == ((), ())
     assert found.settings.state_directory == Path("/var/lib/one")
-
-
-def test_a_farm_that_is_given_another_limit_has_its_processes_give_signs_as_often_as_that_wants(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    farm = Farm(Settings(timers=Timers(hung=30.0)))
-    monkeypatch.setattr(farm, "_answers", lambda *_: True)
-    farm._page = signs.Page(30.0)
-    assert farm.reload(Settings(timers=Timers(hung=6.0)))
-    assert farm._page.every == 2.0
-    assert farm._hangs.limit == 6.0
