@@ -170,7 +170,10 @@ def _cause(log: Events, event: Event) -> Event | None:
     if event.cause is not None:
         return log.get(event.cause)
     where = sought(event, log.relatives(event.id))
-    return None if where is None else log.before(event.id, where.subjects, event.at if where.same_transaction else None)
+    if where is None:
+        return None
+    at = event.at if where.same_transaction else None
+    return log.before(event.id, where.subjects, at, what=where.what, since=where.since)
 
 
 def _check(*, because: int | None, follow: bool, until: str | None, **about: object) -> None:

@@ -106,12 +106,22 @@ class Events(Repository):
         found = self._row(Relatives, _SQL["relatives"], event=event)
         return Relatives(None, None, None, (), (), ()) if found is None else found
 
-    def before(self, event: int, subjects: Sequence[str], at: datetime | None = None) -> Event | None:
+    def before(
+        self,
+        event: int,
+        subjects: Sequence[str],
+        at: datetime | None = None,
+        *,
+        what: str = "",
+        since: datetime | None = None,
+    ) -> Event | None:
         """Return the last event of these subjects before another one.
 
         Args:
             event: the other one.
             subjects: any of them.
             at: only of the transaction that began then.
+            what: only those whose `what` begins so.
+            since: only from then on.
         """
-        return self._row(Event, _SQL["before"], event=event, subjects=list(subjects), at=at)
+        return self._row(Event, _SQL["before"], event=event, subjects=list(subjects), at=at, what=what, since=since)

@@ -40,6 +40,8 @@ SELECT id, at, who, why, subject, what, before, after, cause
 FROM event
 WHERE id < %(event)s AND subject = ANY (%(subjects)s::text[])
   AND (%(at)s::timestamptz IS NULL OR at = %(at)s)
+  AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
+  AND starts_with(what, %(what)s)
 ORDER BY id DESC
 LIMIT 1;
 

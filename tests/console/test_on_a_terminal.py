@@ -183,6 +183,22 @@ def test_a_crash_is_not_ok_with_fail_notes_and_a_restart(terminal: Terminal, far
     again = farm.actor("bob")
     assert again is not None
     assert again.generation == life.generation + 1
+    marked = next(event for event in told(farm, "builder:bob", since) if "notok_kind" in (event.after or {}))
+    because = terminal.says(f"events --because {marked.id}")
+    assert re.search(r"console: crash: told so +\(to see the fail notes\)", because), because
+
+
+def test_a_builder_whose_actor_was_killed_is_not_ok_because_somebody_killed_it(
+    terminal: Terminal, farm: FarmUnderTest
+) -> None:
+    since = Events(farm.conn).last_id()
+    terminal.says("kill bob", why="to see who is told")
+    farm.wait_until(
+        lambda: any("notok_kind" in (event.after or {}) for event in told(farm, "builder:bob", since)), "it is marked"
+    )
+    farm.wait_builder("bob", ok=True)
+    marked = next(event for event in told(farm, "builder:bob", since) if "notok_kind" in (event.after or {}))
+    assert "(to see who is told)" in terminal.says(f"events --because {marked.id}")
 
 
 def test_a_console_that_only_looks_refuses_changes(farm: FarmUnderTest) -> None:

@@ -8,12 +8,14 @@ what follows from it in the same transaction (a fence, a job that is gone) has. 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from storage.records import Event, NotOkKind, Relatives
 
 #: Who of the event log is the farm itself, and acts because of something.
 FARM: Final = frozenset({"queue", "enrolment", "webhook"})
+_SOON: Final = timedelta(minutes=1)  #: in which what a console does to an actor is seen in the rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +24,15 @@ class Sought:
 
     subjects: tuple[str, ...]
     same_transaction: bool  #: what a person did: only what is part of it can have a cause
+    what: str = ""  #: how its `what` begins
+    since: datetime | None = None  #: not earlier
 
 
 def sought(event: Event, kin: Relatives) -> Sought | None:
     """Return where the cause of `event` is to be sought; None: it has none."""
+    deed = _deed(event)
+    if deed:
+        return Sought((event.subject,), same_transaction=False, what=deed, since=event.at - _SOON)
     subjects = tuple(one for one in _subjects(event, kin) if one)
     return Sought(subjects, event.who not in FARM) if subjects else None
 
@@ -53,6 +60,14 @@ def _subjects(event: Event, kin: Relatives) -> tuple[str, ...]:
             return tuple(f"attempt:{one}" for one in kin.last_attempts)
         case _:
             return ()
+
+
+def _deed(event: Event) -> str:
+    """Return how the deed of a debug console is noted that may have ended this builder's actor; empty: none has."""
+    after = event.after or {}
+    if not event.subject.startswith("builder:") or after.get("notok_kind") != NotOkKind.CRASH:
+        return ""
+    return "console: crash" if "InjectedCrash" in str(after.get("failnotes")) else "console: kill"
 
 
 def _blamed(event: Event) -> bool:

@@ -122,6 +122,23 @@ def test_a_builder_that_failed_too_often_was_marked_because_of_its_last_attempt(
     assert chain(command, last(command, "--builder", "bob"))[:2] == [("builder", "queue"), ("attempt", "queue")]
 
 
+def test_an_actor_that_crashed_by_itself_has_not_done_so_because_of_another_deed_of_a_console(
+    command: Command, farm: StageFarm
+) -> None:
+    with farm.acting("anna", "to look at it"):
+        farm.events.note("builder:bob", "console: freeze for 10 s")
+        note = farm.events.note("builder:bob", "console: kill -9 4711")
+        farm.events.note("builder:bob", "console: thaw")
+    with farm.acting("queue"):
+        farm.builders.mark_not_ok("bob", "ValueError: oh", NotOkKind.CRASH)
+    event = last(command, "--builder", "bob")
+    assert chain(command, event) == [("builder", "queue"), ("builder", "anna")]
+    assert str(note) in command("events", "--because", str(event)).out.splitlines()[1]
+    with farm.acting("queue"):
+        farm.builders.mark_not_ok("bob", "InjectedCrash: of somebody", NotOkKind.CRASH)
+    assert chain(command, last(command, "--builder", "bob")) == [("builder", "queue")]
+
+
 def test_times_are_given_as_long_ago_or_as_the_clock_says(command: Command, farm: StageFarm) -> None:
     assert command("events", "--since", "2h", "--json").json["events"]
     assert not command("events", "--until", "2h", "--json").json["events"]
