@@ -1,4 +1,4 @@
-"""What a shell's cores were told and what they answered, where they keep no story of their own; for people.
+"""What a shell and its cores were told and what came of it, where they keep no story of their own; for people.
 
 Lines are put into words when somebody reads them.
 """
@@ -42,6 +42,7 @@ class Notes:
 
 def _subject(thing: object) -> str:
     """Return whom an event or a message is about, where it is a name."""
+    thing = getattr(thing, "start", thing)
     for field in ("builder", "name", "nursery"):
         found = getattr(thing, field, None)
         found = getattr(found, "name", found)

@@ -7,6 +7,7 @@ Never opens a database or slave socket: its children would inherit it.  Decides 
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Final
 
 from actors.addressed import Fork, Here, QueueMoved, SettingsChanged, Start
@@ -33,6 +34,7 @@ class BuilderNursery(Parent):
 
     def receive(self, message: object, sender: ActorAddress) -> None:  # noqa: ARG002 - the base's signature
         """Pass orders down and news up."""
+        self._notes.heard(time.monotonic(), message)
         match message:
             case Fork(start):
                 self.fork(self._cast.builder, start)
@@ -53,7 +55,9 @@ class BuilderNursery(Parent):
 
     def child_ended(self, child: Child) -> None:
         """Tell the supervisor which builder's actor ended."""
-        self.tell(self.parent, ChildGone(child.name, child.generation, child.reason))
+        gone = ChildGone(child.name, child.generation, child.reason)
+        self._notes.heard(time.monotonic(), gone)
+        self.tell(self.parent, gone)
 
     def described(self) -> tuple[tuple[str, str], ...]:
         """Return the children."""

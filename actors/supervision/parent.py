@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from actors.addressed import SettingsChanged, Start
+from actors.console.notes import Notes
 from actors.core.supervision.hangs import HangWatch, LimitChanged, Looked
 from actors.farm_actor import FarmActor
 from actors.supervision.children import Child, Children
@@ -31,6 +32,7 @@ class Parent(FarmActor):
         """Begin to watch."""
         self._cast = start.cast
         self.children = Children()
+        self._notes = Notes()
         self._watch = HangWatch(start.settings.timers.hung)
         self.wake_after(self._watch.every, _LOOK)
 
@@ -70,6 +72,10 @@ class Parent(FarmActor):
 
     # --- the base's hooks -------------------------------------------------------------------------
 
+    def story(self) -> tuple[str, ...]:
+        """Return what was heard, and what came of it."""
+        return self._notes.lines()
+
     def child_gone(self, address: ActorAddress) -> None:
         """Find out whose end it was."""
         child = self.children.gone(address)
@@ -88,8 +94,10 @@ class Parent(FarmActor):
         page = signs.page()
         if page is None:
             return
+        now = time.monotonic()
         seen = tuple(page.sign(child.slot, child.name, child.generation) for child in self.children)
-        for hung in self._watch.handle(Looked(time.monotonic(), seen)):
+        for hung in self._watch.handle(Looked(now, seen)):
+            self._notes.heard(now, hung)
             child = self.children.life(hung.name, hung.generation)
             if child is None:
                 continue

@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING, Any, assert_never
 
 from actors.addressed import Alive, FarmAwaited, FarmUp, Fork, Here, QueueMoved, SettingsChanged, Start
-from actors.console.notes import Notes
 from actors.console.orders import Census, Silence, WhoIsHere
 from actors.core.supervision.events import (
     AnnounceQueue,
@@ -55,7 +54,6 @@ class Supervisor(Parent):
         super().begin(start)
         farm = start.settings
         self._core = Supervision(farm.crashes, farm.crash_window_seconds, farm.builders_per_nursery)
-        self._notes = Notes()
         self._slots = signs.Slots()
         self._registry: dict[str, Here] = {}
         self._builders_known = False
@@ -112,10 +110,6 @@ class Supervisor(Parent):
             )
             for name, life in self._core.lives.items()
         )
-
-    def story(self) -> tuple[str, ...]:
-        """Return what the core heard and ordered."""
-        return self._notes.lines()
 
     def wrap_cores(self, wrap: Callable[[str, Any], Any]) -> None:
         """Who lives is decided in one core; who hangs is not told."""

@@ -56,6 +56,16 @@ def test_an_actor_that_hangs_is_shown_as_such_and_holds_up_nobody(
     assert re.search(r"^ +bob .*IDLE", table, re.MULTILINE)
 
 
+def test_a_nurserys_story_tells_whom_it_forked_and_who_ended(small_farm: SmallFarm) -> None:
+    generation = small_farm.generation("toad")
+    small_farm.obey("crash toad for a story")
+    small_farm.wait_generation("toad", generation + 1)
+    stories = [small_farm.obey(f"show {name}").partition("\nstory\n")[2] for name in ("nursery-1", "nursery-2")]
+    (told,) = [story for story in stories if "toad" in story]
+    words = [line.split()[-1] for line in told.splitlines() if "(toad)" in line]
+    assert words[-4:] == ["Crashed(toad)", "ChildGone(toad)", "Fork(toad)", "Here(toad)"]
+
+
 def test_show_tells_what_an_actor_thinks(small_farm: SmallFarm) -> None:
     assert re.search(r"^stage +IDLE$", small_farm.obey("show bob"), re.MULTILINE)
     assert re.search(r"^bob +RUNNING, generation", small_farm.obey("show supervisor"), re.MULTILINE)
