@@ -235,7 +235,7 @@ class VirtualBuilder:
         change nothing.
         """
         if self.alive and not self.hung and not self._watching and self.core.stage is Stage.IDLE:
-            self.core._ready_at = self._now  # noqa: SLF001 - what its own timer would have done
+            self.core.reports.ready_at = self._now  # what its own timer would have done
             self._happened(TimeCame(self._now))
 
     # --- orders -----------------------------------------------------------------------------------

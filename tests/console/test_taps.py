@@ -102,9 +102,9 @@ def test_what_is_set_from_outside_or_raised_is_in_the_story(taps: Taps, heard: H
     taps.open(heard.order(cores=True))
     tapped = taps.wrap("builder", core)
     tapped.handle(Begun(1.0))
-    tapped.timers = Timers(resend=9.0)
-    assert core.timers.resend == 9.0
-    tapped.handle(QueueSaid(2.0, SessionOpened("bob", 3, 7, "farm")))
+    tapped.generation = 4
+    assert core.generation == 4
+    tapped.handle(QueueSaid(2.0, SessionOpened("bob", 4, 7, "farm")))
     with pytest.raises(AttributeError):
         tapped.handle("nonsense")
     taps.close(None, "enough")

@@ -68,7 +68,7 @@ def test_what_is_known_in_two_places_is_one_thing_afterwards() -> None:
     core.handle(Begun(1.0))
     again: BuilderCore = through_json(core)
     assert again.described() == core.described()
-    assert again._remains.session is again.session
+    assert again._slave.remains.session is again.session
     event = QueueSaid(2.0, messages.SessionOpened("bob", 1, 7, "farm"))
     assert again.handle(event) == core.handle(event) != ()
     assert again.deadline() == core.deadline()
