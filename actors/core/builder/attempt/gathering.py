@@ -8,6 +8,7 @@ Answers with an `Ending` once all is in and verified, or when it can't go on.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from actors.core.builder.attempt.binary_control import read_control, too_much
 from actors.core.builder.attempt.ending import Ending, lost, slave_failed
@@ -107,7 +108,23 @@ class Gathering:
             return None
         return slave_failed(f"the slave does not hand out {file.name}, which it announced: {answer.code.value}")
 
-    def kept(self, event: ResultKept, session: Session, out: list[Order]) -> Ending | None:
+    def stored(
+        self, event: ResultKept | ResultSpoilt | ChangesRead | ControlRead, session: Session, out: list[Order]
+    ) -> Ending | None:
+        """Take the answer of this machine's own disk."""
+        match event:
+            case ResultKept():
+                return self._result_kept(event, session, out)
+            case ResultSpoilt():  # what arrived is not what was announced
+                return _unverified(f"{event.name}: {event.text}")
+            case ChangesRead():
+                return self._changes_read(event, out)
+            case ControlRead():
+                return self._control_read(event, out)
+            case _:
+                assert_never(event)
+
+    def _result_kept(self, event: ResultKept, session: Session, out: list[Order]) -> Ending | None:
         """Go on with the next file."""
         file = self._current()
         if file is None or event.name != file.name:
@@ -121,16 +138,12 @@ class Gathering:
             self.resume(event.at, session, out)
         return None
 
-    def spoilt(self, event: ResultSpoilt) -> Ending:
-        """Give up: what arrived is not what was announced."""
-        return _unverified(f"{event.name}: {event.text}")
-
-    def changes_read(self, event: ChangesRead, out: list[Order]) -> Ending | None:
+    def _changes_read(self, event: ChangesRead, out: list[Order]) -> Ending | None:
         """Compare the `.changes` file with what arrived and what was ordered; go on with the packages."""
         why = objection(self.order, event.content, self._kept)
         return _unverified(why) if why else self._read_package(out)
 
-    def control_read(self, event: ControlRead, out: list[Order]) -> Ending | None:
+    def _control_read(self, event: ControlRead, out: list[Order]) -> Ending | None:
         """Take what a `.deb` says of its package; go on with the next."""
         if event.name != self._unread():
             return None  # asked for twice, because a session ended meanwhile
@@ -148,10 +161,10 @@ class Gathering:
 
     @property
     def deadline(self) -> float:
-        """Second at which `act` has something to do."""
+        """Second at which `overdue` has something to do."""
         return self._moved_at + self.no_progress if self._pause_until is None else self._pause_until
 
-    def act(self, at: float, session: Session, out: list[Order]) -> Ending | None:
+    def overdue(self, at: float, session: Session, out: list[Order]) -> Ending | None:
         """Act on the end of a pause, or on a stall: resume once, then give up."""
         if self._pause_until is None:
             if self._resumed:

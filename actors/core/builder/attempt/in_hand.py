@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from actors.core.builder.attempt.ending import OUTCOMES, Ending, breach, lost, slave_failed
+from actors.core.builder.attempt.ending import Ending, breach, contradiction, ended, lost, rejection, slave_failed
 from actors.core.builder.attempt.gathering import Gathering
 from actors.core.builder.attempt.log_following import LogFollowing
 from actors.core.builder.attempt.preparation import Preparation
+from actors.core.builder.attempt.reporting import finished, refused_by
+from actors.core.builder.attempt.sealing import Sealing
+from actors.core.builder.attempt.stopping import Stopping
 from actors.core.builder.attempt.translation import log_name, needs_chroot, wire_build
 from actors.core.builder.events import (
     ChangesRead,
@@ -27,14 +30,12 @@ from actors.core.builder.events import (
     ResultSpoilt,
     Store,
 )
-from actors.core.builder.orders import KeepLog, OpenLog, Order, Send, Tell
+from actors.core.builder.orders import OpenLog, Order, Send, Tell
 from actors.core.builder.session import Session, SessionState
 from actors.core.builder.stages import AttemptStage, AttemptStep, next_attempt_stage
-from actors.core.dependencies.waits import reported
 from actors.core.timers import Timers
-from actors.messages import DiskRefused, Finished, GatheringStarted, ResultStored, Started
+from actors.messages import DiskRefused, GatheringStarted, Started
 from protocol.messages import (
-    Abort,
     Accepted,
     ChunkAck,
     FetchData,
@@ -42,18 +43,14 @@ from protocol.messages import (
     Present,
     PushFailed,
     Rejected,
-    RejectionCode,
     SlaveMessage,
     SlaveState,
     Status,
-    WireOutcome,
 )
-from protocol.shapes import fit_text
 from storage.records import BuildOrder, Outcome
 
 WALL_GRACE = 120.0  #: seconds that a slave may exceed a build's wall-time limit before it is told to stop
 
-_BREACHES = {RejectionCode.NOT_IDLE, RejectionCode.NOT_CLEAN, RejectionCode.WRONG_ATTEMPT}
 _S = AttemptStage
 _RUNNING = {_S.PREPARING, _S.REQUESTED, _S.BUILDING, _S.STOPPING, _S.GATHERING}  #: it has not ended yet
 
@@ -74,12 +71,10 @@ class AttemptInHand:
     trouble: str = ""  #: what this machine's own disk said last
     name: str = field(init=False)  #: the attempt as the wire spells it
     _log: LogFollowing = field(init=False)
-    _kept_log: ResultStored | None = None
+    _sealing: Sealing = field(init=False)
     _preparation: Preparation | None = None
     _gathering: Gathering | None = None
-    _stop: Ending | None = None  # how it will have ended, once the slave has stopped it
-    _pressed: bool = False  # the second Abort was sent
-    _sealing: bool = False  # the log is being stored
+    _stopping: Stopping | None = None
     _request: int = 0  # number of the `Build`
     _deadline: float = 0.0
     _reconnect_by: float | None = None  # the session is gone; then the attempt is lost
@@ -87,6 +82,20 @@ class AttemptInHand:
     def __post_init__(self) -> None:
         self.name = str(self.order.attempt)
         self._log = LogFollowing(self.order.attempt)
+        self._sealing = Sealing(self._log)
+
+    @property
+    def _part(self) -> Preparation | Gathering | Stopping | None:
+        """What the stage is about, where that is a matter of its own."""
+        match self.stage:
+            case _S.PREPARING:
+                return self._preparation
+            case _S.GATHERING:
+                return self._gathering
+            case _S.STOPPING:
+                return self._stopping
+            case _:
+                return None
 
     # --- beginnings -------------------------------------------------------------------------------
 
@@ -119,8 +128,8 @@ class AttemptInHand:
             self.adopt(at, status, out)
         else:
             gathering = self._gathering
-            if self.stage is _S.STOPPING and status.state is SlaveState.BUILDING:
-                self._abort(at, out)
+            if self._stopping is not None and self.stage is _S.STOPPING and status.state is SlaveState.BUILDING:
+                self._stopping.press(at, self.session, out)
             self._follow_status(at, status, out)
             if self.stage is _S.GATHERING and gathering is not None:
                 gathering.resume(at, self.session, out)
@@ -134,8 +143,8 @@ class AttemptInHand:
             case _S.REQUESTED:
                 self._move(AttemptStep.AGAIN)
                 self.begin(at, out)
-            case _S.STOPPING if self._stop is not None:
-                self._end(at, self._stop, out)
+            case _S.STOPPING if self._stopping is not None:
+                self._end(at, self._stopping.ending, out)
             case _:
                 self._end(at, Ending(Outcome.LOST, "the slave no longer knows the attempt"), out)
 
@@ -196,15 +205,7 @@ class AttemptInHand:
     def _prepare(self, at: float, message: Present | ChunkAck | PushFailed, out: list[Order]) -> Ending | None:
         if self.stage is not _S.PREPARING or self._preparation is None:
             return None
-        match message:
-            case Present():
-                ending = self._preparation.present(at, message, out)
-            case ChunkAck():
-                ending = self._preparation.acked(at, message, out)
-            case PushFailed():
-                ending = self._preparation.failed(at, message, self.session, out)
-            case _:
-                assert_never(message)
+        ending = self._preparation.answered(at, message, self.session, out)
         if ending is None:
             self._request_when_prepared(at, out)
         return ending
@@ -219,14 +220,10 @@ class AttemptInHand:
         self._log.offset = None
 
     def _rejected(self, answer: Rejected) -> Ending | None:
-        if self.stage is _S.PREPARING and self._preparation is not None:
-            return self._preparation.refused(answer)
-        if self.stage is _S.GATHERING and self._gathering is not None:
-            return self._gathering.refused(answer)
-        if self.stage is not _S.REQUESTED or answer.id != self._request:
-            return None
-        words = f"the slave rejected the build: {answer.code.value}: {answer.text}"
-        return breach(words) if answer.code in _BREACHES else slave_failed(words)
+        part = self._part
+        if isinstance(part, (Preparation, Gathering)):
+            return part.refused(answer)
+        return rejection(answer) if self.stage is _S.REQUESTED and answer.id == self._request else None
 
     def _accepted(self, at: float, out: list[Order], *, elapsed: float = 0.0) -> None:
         self._move(AttemptStep.ACCEPTED)
@@ -242,48 +239,36 @@ class AttemptInHand:
         """Take the slave's word on what it does; a word that does not fit ends the attempt."""
         if self.stage not in _RUNNING:
             return
-        if status.attempt is not None and status.attempt != self.name:
-            self._end(at, breach(f"the slave says that it is {status.state.value} with {status.attempt}"), out)
+        wrong = contradiction(self.name, self.stage, status)
+        if wrong is not None:
+            self._end(at, wrong, out)
             return
         match self.stage, status.state:
-            case ((_S.PREPARING | _S.REQUESTED), SlaveState.IDLE):
-                pass
-            case _S.PREPARING, _:
-                self._end(at, breach(f"the slave is {status.state.value} before it was asked to build"), out)
-            case _S.STOPPING, SlaveState.IDLE if self._stop is not None:
-                self._end(at, self._stop, out)
-            case _, SlaveState.IDLE:
-                self._end(at, slave_failed("the slave dropped the build by itself"), out)
-            case _S.REQUESTED, _:
+            case _S.STOPPING, SlaveState.IDLE if self._stopping is not None:
+                self._end(at, self._stopping.ending, out)
+            case _S.REQUESTED, state if state is not SlaveState.IDLE:
                 self._accepted(at, out)
                 self._follow_status(at, status, out)
             case ((_S.BUILDING | _S.STOPPING), SlaveState.WAITING):
                 self._slave_ended(at, status, out)
-            case _S.GATHERING, (SlaveState.BUILDING | SlaveState.ABORTING):
-                words = f"the slave is {status.state.value} again after the build had ended"
-                self._end(at, slave_failed(words, believed=False), out)
             case _:
                 pass  # as it should be
 
     def _slave_ended(self, at: float, status: Status, out: list[Order]) -> None:
         self._log.announced = status.log_size
-        if self._stop is not None:
-            self._end(at, self._stop, out)
-        elif status.outcome is None:
-            self._end(at, slave_failed("the slave ended the build without an outcome"), out)
-        elif status.outcome is WireOutcome.OK:
-            gathering = Gathering(self.order, status.files, self.timers.transfer)
-            objection = gathering.objection()
-            if objection is not None:
-                self._end(at, objection, out)
-                return
-            self._move(AttemptStep.RESULTS)
-            self._gathering = gathering
-            out.append(Tell(GatheringStarted(self.session.row.name, self.session.generation, self.order.attempt)))
-            gathering.resume(at, self.session, out)
-        else:
-            text = status.text or f"the slave says {status.outcome.value}"
-            self._end(at, Ending(OUTCOMES[status.outcome], text, status.dependencies), out)
+        ending = ended(status) if self._stopping is None else self._stopping.ending
+        if ending is not None:
+            self._end(at, ending, out)
+            return
+        gathering = Gathering(self.order, status.files, self.timers.transfer)
+        objection = gathering.objection()
+        if objection is not None:
+            self._end(at, objection, out)
+            return
+        self._move(AttemptStep.RESULTS)
+        self._gathering = gathering
+        out.append(Tell(GatheringStarted(self.session.row.name, self.session.generation, self.order.attempt)))
+        gathering.resume(at, self.session, out)
 
     # --- this machine's disk answers --------------------------------------------------------------
 
@@ -297,66 +282,38 @@ class AttemptInHand:
                 self._follow_log(at, out)
                 self._finish_log(at, out)
             case LogKept(at, _, log):
-                if self.stage is _S.SEALING and self._log.pause_ends is None:  # else it lacks what could not be written
-                    self._kept_log = log
+                if self.stage is _S.SEALING and self._sealing.stored(log):
                     self._report(at, out)
             case LibrarianRefused():
                 self._disk_refused(event, out)
             case ResultKept() | ResultSpoilt() | ChangesRead() | ControlRead():
-                self._result_stored(event, out)
+                if self._gathering is not None and self.stage is _S.GATHERING:
+                    ending = self._gathering.stored(event, self.session, out)
+                    if ending is not None:
+                        self._end(event.at, ending, out)
             case _:
                 assert_never(event)
-
-    def _result_stored(self, event: ResultKept | ResultSpoilt | ChangesRead | ControlRead, out: list[Order]) -> None:
-        if self._gathering is None or self.stage is not _S.GATHERING:
-            return
-        match event:
-            case ResultKept():
-                ending = self._gathering.kept(event, self.session, out)
-            case ResultSpoilt():
-                ending = self._gathering.spoilt(event)
-            case ChangesRead():
-                ending = self._gathering.changes_read(event, out)
-            case ControlRead():
-                ending = self._gathering.control_read(event, out)
-            case _:
-                assert_never(event)
-        if ending is not None:
-            self._end(event.at, ending, out)
 
     def _disk_refused(self, event: LibrarianRefused, out: list[Order]) -> None:
         self.trouble = event.text
-        match event.store:
-            case Store.FILES:
-                if self.stage is _S.PREPARING:
-                    self.refusal = f"the master's own disk: {event.text}"
-            case Store.SERVING:
-                if self.stage is _S.PREPARING:
-                    self.refusal = f"this master's own fault: {event.text}"
-            case Store.LOG:
-                self._log.pause(event.at, self.timers.librarian_retry)
-            case Store.RESULTS:
-                if self._gathering is not None:
-                    self._gathering.pause(event.at, self.timers.librarian_retry)
-            case _:
-                assert_never(event.store)
-        if event.store not in {Store.FILES, Store.SERVING}:
-            row = self.session.row
-            out.append(Tell(DiskRefused(row.name, self.session.generation, self.order.attempt, event.text)))
+        refusal = refused_by(event)
+        if refusal:
+            self.refusal = refusal if self.stage is _S.PREPARING else self.refusal
+            return
+        if event.store is Store.LOG:
+            self._log.pause(event.at, self.timers.librarian_retry)
+        elif self._gathering is not None:
+            self._gathering.pause(event.at, self.timers.librarian_retry)
+        row = self.session.row
+        out.append(Tell(DiskRefused(row.name, self.session.generation, self.order.attempt, event.text)))
 
     # --- endings ----------------------------------------------------------------------------------
 
     def _halt(self, at: float, ending: Ending, out: list[Order]) -> None:
         """Have the slave stop the build; `ending` is how it will have ended."""
-        self._stop = ending
         self._move(AttemptStep.STOP)
-        self._pressed, self._deadline = False, at + self.timers.abort_polite
-        self._abort(at, out)
-
-    def _abort(self, at: float, out: list[Order]) -> None:
-        if self.session.open:
-            self._deadline = at + (self.timers.abort_forced if self._pressed else self.timers.abort_polite)
-            out.append(Send(Abort(self.session.next_id(), self.name)))
+        self._stopping = Stopping(self.name, ending, at + self.timers.abort_polite)
+        self._stopping.press(at, self.session, out)
 
     def _end(self, at: float, ending: Ending, out: list[Order]) -> None:
         begun = self.stage is not _S.PREPARING
@@ -372,15 +329,11 @@ class AttemptInHand:
         """Store the log, once the attempt has ended and no more of it will come."""
         if self.stage is not _S.SEALING or self.ending is None or self._log.offset is None:
             return
-        more_to_come = self._log.announced is not None and not self._log.complete
-        if more_to_come and self.ending.believed and not distrusted:
-            resumable = self.session.open or self._reconnect_by is not None
-            if resumable and at < self._log.moved_at + self.timers.transfer:
-                self._follow_log(at, out)
-                return
-        if not self._sealing:
-            self._sealing = True
-            out.append(KeepLog(self.order.attempt, log_name(self.order)))
+        resumable = self.session.open or self._reconnect_by is not None
+        if self.ending.believed and not distrusted and resumable and self._sealing.waits(at, self.timers.transfer):
+            self._follow_log(at, out)
+            return
+        self._sealing.store(log_name(self.order), out)
 
     def _report(self, at: float, out: list[Order]) -> None:
         self._move(AttemptStep.SEALED)
@@ -390,21 +343,7 @@ class AttemptInHand:
         if self.ending is None:
             return
         self._deadline = at + self.timers.resend
-        gathered = self._gathering if self.ending.outcome is Outcome.OK else None
-        finished = Finished(
-            builder=self.session.row.name,
-            generation=self.session.generation,
-            session=self.session.epoch,
-            attempt=self.order.attempt,
-            outcome=self.ending.outcome,
-            text=fit_text(self.ending.text),  # it may quote what a stranger wrote; the database takes no NUL
-            dependencies=reported(self.ending.dependencies),
-            results=() if gathered is None else gathered.results(),
-            packages=() if gathered is None else gathered.packages(),
-            log=self._kept_log,
-            slave_usable=self.ending.believed and self.session.open,
-        )
-        out.append(Tell(finished))
+        out.append(Tell(finished(self.order, self.session, self.ending, self._gathering, self._sealing.kept)))
 
     def repeat(self, at: float, out: list[Order]) -> bool:
         """Tell a restarted queue actor what it may not know; return False if it must be asked about the attempt."""
@@ -425,22 +364,15 @@ class AttemptInHand:
         if self.stage is _S.REPORTING:
             return min(due, self._deadline)
         if self.stage is _S.SEALING:
-            waits = self._log.offset is not None and not self._sealing
-            return min(due, self._log.moved_at + self.timers.transfer) if waits else due
+            return min(due, self._sealing.deadline(self.timers.transfer))
         return min(due, self._stage_deadline()) if self.session.open else due
 
     def _stage_deadline(self) -> float:
-        if self.stage is _S.PREPARING and self._preparation is not None:
-            return self._preparation.deadline
-        if self.stage is _S.GATHERING and self._gathering is not None:
-            return self._gathering.deadline
-        return self._deadline
+        return self._deadline if self._part is None else self._part.deadline
 
     def tick(self, at: float, out: list[Order]) -> None:
         """Act on deadlines that have come."""
-        if self._log.pause_ends is not None and at >= self._log.pause_ends:
-            self._sealing = False
-            self._log.resume(out)
+        self._sealing.resume(at, out)
         if self._reconnect_by is not None and at >= self._reconnect_by:
             self._not_resumed(at, out)
         if self.stage is _S.REPORTING:
@@ -459,31 +391,21 @@ class AttemptInHand:
         if self.stage not in _RUNNING:
             return
         words = f"the connection to the slave broke and was not resumed within {self.timers.reconnect:g} seconds"
-        self._end(at, lost(words) if self._stop is None else self._stop, out)
+        self._end(at, lost(words) if self._stopping is None else self._stopping.ending, out)
 
     def _overdue(self, at: float, out: list[Order]) -> None:
         ending: Ending | None = None
-        match self.stage:
-            case _S.PREPARING if self._preparation is not None:
-                ending = self._preparation.stalled(at, self.session, out)
-            case _S.REQUESTED:
-                ending = lost(f"the slave did not answer the build request within {self.timers.accepted:g} seconds")
-            case _S.BUILDING:
-                limit = f"{self.order.wall_seconds:g} seconds"
-                self._halt(at, Ending(Outcome.TIMEOUT, f"the build took longer than its limit of {limit}"), out)
-            case _S.STOPPING if not self._pressed:
-                self._pressed = True
-                self._abort(at, out)
-            case _S.STOPPING if self._stop is not None:
-                waited = self.timers.abort_polite + self.timers.abort_forced
-                text = f"{self._stop.text}; the slave did not stop it within {waited:g} seconds"
-                ending = Ending(self._stop.outcome, text, believed=False)
-            case _S.GATHERING if self._gathering is not None:
-                ending = self._gathering.act(at, self.session, out)
-            case _:
-                pass
+        if self._part is not None:
+            ending = self._part.overdue(at, self.session, out)
+        elif self.stage is _S.REQUESTED:
+            ending = lost(f"the slave did not answer the build request within {self.timers.accepted:g} seconds")
+        elif self.stage is _S.BUILDING:
+            limit = f"{self.order.wall_seconds:g} seconds"
+            self._halt(at, Ending(Outcome.TIMEOUT, f"the build took longer than its limit of {limit}"), out)
         if ending is not None:
             self._end(at, ending, out)
+
+    # --- small things -----------------------------------------------------------------------------
 
     def _backend(self) -> str:
         return "" if self.session.welcome is None else self.session.welcome.backend

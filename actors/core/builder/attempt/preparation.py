@@ -7,6 +7,7 @@ no progress is resumed once.  Answers with an `Ending` when the attempt can't go
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import assert_never
 from uuid import UUID
 
 from actors.core.builder.attempt.ending import Ending, lost, slave_failed
@@ -55,7 +56,21 @@ class Preparation:
             self._asked[number] = file
             out.append(Send(EnsurePresent(number, file.sha256, file.size)))
 
-    def present(self, at: float, answer: Present, out: list[Order]) -> Ending | None:
+    def answered(
+        self, at: float, answer: Present | ChunkAck | PushFailed, session: Session, out: list[Order]
+    ) -> Ending | None:
+        """Take what the slave says of a file."""
+        match answer:
+            case Present():
+                return self._present(at, answer, out)
+            case ChunkAck():
+                return self._acked(at, answer, out)
+            case PushFailed():
+                return self._failed(at, answer, session, out)
+            case _:
+                assert_never(answer)
+
+    def _present(self, at: float, answer: Present, out: list[Order]) -> Ending | None:
         """Take an answer; when all have come, push what is missing."""
         file = self._asked.pop(answer.id, None)
         if file is None:
@@ -70,7 +85,7 @@ class Preparation:
         file = self._asked.get(answer.id)
         return None if file is None else slave_failed(f"the slave does not take {file.filename}: {_said(answer)}")
 
-    def acked(self, at: float, ack: ChunkAck, out: list[Order]) -> Ending | None:
+    def _acked(self, at: float, ack: ChunkAck, out: list[Order]) -> Ending | None:
         """Take an acknowledgement, and go on; one of a file that is asked for: the slave is fetching it by itself."""
         if self._asked and any(file.sha256 == ack.sha256 for file in self._asked.values()):
             self._moved_at = at
@@ -91,7 +106,7 @@ class Preparation:
         self._fill(out)
         return None
 
-    def failed(self, at: float, failure: PushFailed, session: Session, out: list[Order]) -> Ending | None:
+    def _failed(self, at: float, failure: PushFailed, session: Session, out: list[Order]) -> Ending | None:
         """Take the slave's word that a file will not arrive: try once more, then give up."""
         entry = self._missing.get(failure.sha256)
         if entry is None:
@@ -102,7 +117,7 @@ class Preparation:
         self.begin(at, session, out)
         return None
 
-    def stalled(self, at: float, session: Session, out: list[Order]) -> Ending | None:
+    def overdue(self, at: float, session: Session, out: list[Order]) -> Ending | None:
         """Act on a stall: ask anew once, then give up."""
         if self._resumed:
             name = self._push and self._missing[self._push.sha256][0].filename
