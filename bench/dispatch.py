@@ -23,10 +23,14 @@ from storage.archives import Archives
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
 from storage.builds import Builds
+from storage.chroots import Chroots
 from storage.database.connection import acting, connect
 from storage.database.migration import migrate
 from storage.files.library import Library
+from storage.publications import Publications
 from storage.records import ArchivePurpose, BuildState, Limits, NamedFile, NewSource, Pick, Pocket, StoredFile, Urgency
+from storage.series import Series
+from storage.sources import Sources
 
 SEED: Final = 2  #: of the moments at which jobs arrive
 _BATCH_SECONDS: Final = 600.0
@@ -78,13 +82,13 @@ class Stage:
         """Set it up; the files are rows only, for the slaves have everything."""
         self._connection = connection
         self._numbers = itertools.count()
+        self._series, self._chroots = Series(connection), Chroots(connection)
         self._archives, self._library = Archives(connection), Library(connection)
+        self._sources, self._publications = Sources(connection), Publications(connection)
         with acting(connection, WHO):
-            (self._arch,) = self._archives.add_series(
-                "bench", "one", {ARCHITECTURE: FAMILY}, nominated_archindep=ARCHITECTURE
-            )
-            self._archive = self._archives.add_archive("primary", "bench", ArchivePurpose.PRIMARY)
-            self._archives.set_chroot(self._arch.id, Pocket.RELEASE, self._add_file("chroot.tar.zst")[0])
+            (self._arch,) = self._series.add("bench", "one", {ARCHITECTURE: FAMILY}, nominated_archindep=ARCHITECTURE)
+            self._archive = self._archives.add("primary", "bench", ArchivePurpose.PRIMARY)
+            self._chroots.set(self._arch.id, Pocket.RELEASE, self._add_file("chroot.tar.zst")[0])
 
     def add_builds(self, count: int, *, parts: int) -> list[list[tuple[int, str]]]:
         """Return `count` builds in equal parts: id, and name of the `.dsc`."""
@@ -95,8 +99,8 @@ class Stage:
                 name = f"bench{number}_1.0.dsc"
                 files = (self._add_file(name)[1], self._add_file(f"bench{number}_1.0.tar.gz")[1])
                 source = NewSource(f"bench{number}", "1.0", "main", Urgency.LOW, ("any",), files)
-                release = self._archives.add_source(source)
-                self._archives.publish(release, self._archive.id, self._arch.series, Pocket.RELEASE, "main")
+                release = self._sources.add(source)
+                self._publications.publish(release, self._archive.id, self._arch.series, Pocket.RELEASE, "main")
                 build = builds.create(release, self._arch.id, self._archive.id, Pocket.RELEASE, arch_indep=False)
                 made.append((build.id, name))
         size = count // parts

@@ -78,8 +78,7 @@ def choose_places(stores: Stores, wish: Wish, caller: Caller) -> Places:
     Raises:
         BadValue: there is no such place, or more than one.
     """
-    archives = stores.archives
-    return _checked(choose(wish, archives.series(), archives.chroots(), archives.archives(), caller))
+    return _checked(choose(wish, stores.series.all(), stores.chroots.all(), stores.archives.all(), caller))
 
 
 def plan(
@@ -115,13 +114,13 @@ def submit(stores: Stores, planned: Plan, submission: Submission) -> Submitted:
     Raises:
         BadValue, Unknown: it can't be; the caller's transaction is to be undone.
     """
-    archives, source, places = stores.archives, submission.source, planned.places
+    source, places = submission.source, planned.places
     stores.publications.hold(places.archive.id, source.name)
     gone = _superseded(stores, planned, source.name, source.version)
     for filename, content in submission.contents.items():
         stores.library.add(content, filename)
-    release = archives.add_source(source)
-    archives.publish(
+    release = stores.sources.add(source)
+    stores.publications.publish(
         release,
         places.archive.id,
         [one.series for one in planned.series],

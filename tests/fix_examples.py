@@ -61,10 +61,10 @@ def lay_out(stage: Farm, here: Path, librarian: Librarian, command: Command) -> 
         *[("token", "create", "ann")] * 3,
     ):
         assert command(*arguments).code == 0, arguments
-    place = stage.archives.distroarchseries("debian/bookworm/amd64")
+    place = stage.series.named("debian/bookworm/amd64")
     with stage.acting("stage"):
         tarball = stage.library.add(librarian.add_bytes(b"a base system"), "bookworm.tar.gz")
-        stage.archives.set_chroot(place.id, Pocket.RELEASE, tarball.id)
+        stage.chroots.set(place.id, Pocket.RELEASE, tarball.id)
     for one in ("hello", "one", "two", "failed", "slow", "old", "urgent", "without-chroot"):
         job = stage.job(one, series="debian/bookworm/amd64")
         if one == "hello":

@@ -31,9 +31,11 @@ from storage.archives import Archives
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
 from storage.builds import Builds
+from storage.chroots import Chroots
 from storage.database.connection import connect
 from storage.files.librarian import Librarian
 from storage.files.library import Library
+from storage.publications import Publications
 from storage.records import (
     ArchivePurpose,
     Attempt,
@@ -46,6 +48,8 @@ from storage.records import (
     Pocket,
     Urgency,
 )
+from storage.series import Series
+from storage.sources import Sources
 from tests.fix_postgres import new_database
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -81,7 +85,9 @@ class FarmUnderTest:
         self.log = state_directory / "run_master.log"
         self.conn = connect(database, application="test")
         self.builders = Builders(self.conn)
-        self.archives = Archives(self.conn)
+        self.series, self.chroots = Series(self.conn), Chroots(self.conn)
+        self.archives, self.sources = Archives(self.conn), Sources(self.conn)
+        self.publications = Publications(self.conn)
         self.builds = Builds(self.conn)
         self.queue = BuildQueue(self.conn)
         self.library = Library(self.conn)
@@ -91,16 +97,16 @@ class FarmUnderTest:
 
     def lay_out(self, architecture: str = "i386", family: str = "x86") -> None:
         """Register ubuntu/hoary with one architecture and its chroot, the primary archive, and cprov's PPA."""
-        self.archives.add_series("ubuntu", "hoary", {architecture: family}, nominated_archindep=architecture)
-        self.archives.add_archive("primary", "ubuntu", ArchivePurpose.PRIMARY)
-        self.archives.add_archive("cprov/ppa", "ubuntu", ArchivePurpose.PPA, owner="cprov")
+        self.series.add("ubuntu", "hoary", {architecture: family}, nominated_archindep=architecture)
+        self.archives.add("primary", "ubuntu", ArchivePurpose.PRIMARY)
+        self.archives.add("cprov/ppa", "ubuntu", ArchivePurpose.PPA, owner="cprov")
         self.set_chroot(f"ubuntu/hoary/{architecture}", self.librarian.add_bytes(b"a base system").sha256)
 
     def set_chroot(self, distroarchseries: str, sha256: str) -> None:
         """Register content of the librarian as the chroot of the RELEASE pocket."""
         path = self.librarian.path(sha256)
         alias = self.library.add(self.librarian.add_file(path), "chroot.tar.zst")
-        self.archives.set_chroot(self.archives.distroarchseries(distroarchseries).id, Pocket.RELEASE, alias.id)
+        self.chroots.set(self.series.named(distroarchseries).id, Pocket.RELEASE, alias.id)
 
     def add_source(self, name: str = "foo", *, stored: bool = True) -> int:
         """Register a source with one file, its `.dsc`; `stored` puts content into the librarian."""
@@ -110,16 +116,16 @@ class FarmUnderTest:
         if stored:
             self.library.add(content, dsc)
         files = (NamedFile(dsc, content.sha256, content.size),)
-        return self.archives.add_source(NewSource(name, version, "main", Urgency.LOW, ("any",), files))
+        return self.sources.add(NewSource(name, version, "main", Urgency.LOW, ("any",), files))
 
     def queue_build(
         self, name: str = "foo", *, archive: str = "primary", architecture: str = "i386", source: int | None = None
     ) -> Job:
         """Create a build of a source (a new one unless given) and queue it."""
         source = self.add_source(name) if source is None else source
-        to = self.archives.archive("ubuntu", archive)
-        self.archives.publish(source, to.id, "hoary", Pocket.RELEASE, "main")
-        das = self.archives.distroarchseries(f"ubuntu/hoary/{architecture}")
+        to = self.archives.get("ubuntu", archive)
+        self.publications.publish(source, to.id, "hoary", Pocket.RELEASE, "main")
+        das = self.series.named(f"ubuntu/hoary/{architecture}")
         build = self.builds.create(source, das.id, to.id, Pocket.RELEASE, arch_indep=True)
         return self.builds.queue(build.id)
 

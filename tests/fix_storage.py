@@ -22,6 +22,7 @@ from storage.binary_packages import BinaryPackages
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
 from storage.builds import Builds
+from storage.chroots import Chroots
 from storage.database.connection import acting, connect
 from storage.dependency_waits import DependencyWaits
 from storage.events.log import Events
@@ -34,6 +35,7 @@ from storage.memory.binary_packages import MemoryBinaryPackages
 from storage.memory.build_queue import MemoryBuildQueue
 from storage.memory.builders import MemoryBuilders
 from storage.memory.builds import MemoryBuilds
+from storage.memory.chroots import MemoryChroots
 from storage.memory.database import MemoryFarm
 from storage.memory.dependency_waits import MemoryDependencyWaits
 from storage.memory.events import MemoryEvents
@@ -42,6 +44,8 @@ from storage.memory.library import MemoryLibrary
 from storage.memory.making import MemoryMaking
 from storage.memory.people import MemoryPeople
 from storage.memory.publications import MemoryPublications
+from storage.memory.series import MemorySeries
+from storage.memory.sources import MemorySources
 from storage.memory.verdicts import MemoryVerdicts
 from storage.publications import Publications
 from storage.records import (
@@ -57,6 +61,8 @@ from storage.records import (
     StoredFile,
     Urgency,
 )
+from storage.series import Series
+from storage.sources import Sources
 from storage.verdicts import Verdicts
 from tests.fix_postgres import Seeds
 
@@ -93,7 +99,10 @@ class Stage:
     builders: Builders | MemoryBuilders
     queue: BuildQueue | MemoryBuildQueue
     builds: Builds | MemoryBuilds
+    series: Series | MemorySeries
+    chroots: Chroots | MemoryChroots
     archives: Archives | MemoryArchives
+    sources: Sources | MemorySources
     library: Library | MemoryLibrary
     people: People | MemoryPeople
     events: Events | MemoryEvents
@@ -112,10 +121,10 @@ class Stage:
     def set_up(self) -> None:
         """Make ubuntu/hoary/i386 with a chroot and a primary archive, and cprov's PPA."""
         with self.acting("stage"):
-            (arch,) = self.archives.add_series("ubuntu", "hoary", {"i386": "x86"}, nominated_archindep="i386")
-            self.archives.set_chroot(arch.id, Pocket.RELEASE, self.library.add(stored("chroot"), "chroot.tar.zst").id)
-            self.archives.add_archive("primary", "ubuntu", ArchivePurpose.PRIMARY)
-            self.archives.add_archive("cprov/ppa", "ubuntu", ArchivePurpose.PPA)
+            (arch,) = self.series.add("ubuntu", "hoary", {"i386": "x86"}, nominated_archindep="i386")
+            self.chroots.set(arch.id, Pocket.RELEASE, self.library.add(stored("chroot"), "chroot.tar.zst").id)
+            self.archives.add("primary", "ubuntu", ArchivePurpose.PRIMARY)
+            self.archives.add("cprov/ppa", "ubuntu", ArchivePurpose.PPA)
 
     def source(self, name: str = "foo", version: str = "1.0-1", *, present: bool = True) -> int:
         """Register a source of two files; their content is there if `present`."""
@@ -123,15 +132,15 @@ class Stage:
         if present:
             for file in files:
                 self.library.add(stored(file.filename), file.filename)
-        return self.archives.add_source(NewSource(name, version, "main", Urgency.LOW, ("any",), files))
+        return self.sources.add(NewSource(name, version, "main", Urgency.LOW, ("any",), files))
 
     def build(self, name: str = "foo", archive: str = "primary", series: str = "ubuntu/hoary/i386") -> Build:
         """Make a build of a new source in `archive`, without a job."""
         with self.acting("stage"):
-            where = self.archives.distroarchseries(series)
-            there = self.archives.archive(where.distribution, archive)
+            where = self.series.named(series)
+            there = self.archives.get(where.distribution, archive)
             source = self.source(name)
-            self.archives.publish(source, there.id, where.series, Pocket.RELEASE, "main")
+            self.publications.publish(source, there.id, where.series, Pocket.RELEASE, "main")
             return self.builds.create(source, where.id, there.id, Pocket.RELEASE, arch_indep=False)
 
     def job(self, name: str = "foo", archive: str = "primary", series: str = "ubuntu/hoary/i386") -> Job:
@@ -218,7 +227,10 @@ def over(connection: psycopg.Connection[Any]) -> Farm:
         Builders(connection),
         BuildQueue(connection),
         Builds(connection),
+        Series(connection),
+        Chroots(connection),
         Archives(connection),
+        Sources(connection),
         Library(connection),
         People(connection),
         Events(connection),
@@ -272,7 +284,10 @@ def on_memory(rows: MemoryFarm) -> Stage:
         MemoryBuilders(rows),
         MemoryBuildQueue(rows),
         MemoryBuilds(rows),
+        MemorySeries(rows),
+        MemoryChroots(rows),
         MemoryArchives(rows),
+        MemorySources(rows),
         MemoryLibrary(rows),
         MemoryPeople(rows),
         MemoryEvents(rows),

@@ -55,7 +55,7 @@ def test_three_builders_of_two_families_build_thirty_mixed_jobs_and_every_invari
 ) -> None:
     farm = whole_farm
     farm.lay_out()
-    farm.archives.add_series("ubuntu", "hoary", {"amd64": "amd64"}, nominated_archindep="i386")
+    farm.series.add("ubuntu", "hoary", {"amd64": "amd64"}, nominated_archindep="i386")
     farm.set_chroot("ubuntu/hoary/amd64", farm.librarian.add_bytes(b"another base system").sha256)
     for name, architecture, family, trusted in (
         ("ann", "amd64", "amd64", True),

@@ -85,7 +85,7 @@ def real_farm(whole_farm: FarmUnderTest, offline_chroot: Path, tmp_path: Path) -
     try:
         real.answer("series", "add", "debian/bookworm", "--arch", architecture)
         real.answer("chroot", "add", f"debian/bookworm/{architecture}", str(offline_chroot))
-        family = whole_farm.archives.family_of(architecture)
+        family = whole_farm.series.family_of(architecture)
         real.answer("builder", "add", "bob", f"buildd://127.0.0.1:{slave.port}", "--family", family, "--trusted")
         yield real
     finally:

@@ -105,15 +105,13 @@ def test_the_walk_through(  # noqa: PLR0915 - one story, told from its beginning
     farm.builders.add("frog", f"buildd://127.0.0.1:{nobodys_port}", ("x86",), trusted=True)
 
     # 2. foo.tar.gz becomes the chroot of ubuntu/hoary/i386; doing it twice replaces, it never duplicates.
-    farm.archives.add_series("ubuntu", "hoary", {"i386": "x86"}, nominated_archindep="i386")
-    farm.archives.add_series("ubuntu", "warty", {"i386": "x86"}, nominated_archindep="i386")
-    farm.archives.add_archive("primary", "ubuntu", ArchivePurpose.PRIMARY)
-    hoary = farm.archives.distroarchseries("ubuntu/hoary/i386")
+    farm.series.add("ubuntu", "hoary", {"i386": "x86"}, nominated_archindep="i386")
+    farm.series.add("ubuntu", "warty", {"i386": "x86"}, nominated_archindep="i386")
+    farm.archives.add("primary", "ubuntu", ArchivePurpose.PRIMARY)
+    hoary = farm.series.named("ubuntu/hoary/i386")
     for base in (b"an older base system", b"a base system"):
-        farm.archives.set_chroot(
-            hoary.id, Pocket.RELEASE, farm.library.add(farm.librarian.add_bytes(base), "foo.tar.gz").id
-        )
-    (chroot,) = farm.archives.chroots()
+        farm.chroots.set(hoary.id, Pocket.RELEASE, farm.library.add(farm.librarian.add_bytes(base), "foo.tar.gz").id)
+    (chroot,) = farm.chroots.all()
     assert (chroot.filename, chroot.sha256) == ("foo.tar.gz", farm.librarian.add_bytes(b"a base system").sha256)
 
     # 3. A member of the team buildd-admins sets every builder ok; somebody who is not a member is refused.
@@ -160,7 +158,7 @@ def test_the_walk_through(  # noqa: PLR0915 - one story, told from its beginning
     # 8. One family with one job: id 2, builder none, no start time, trusted.  Its source file has no content yet.
     dsc = b"Source: foo\nVersion: 1.0-1\n"
     content = farm.librarian.add_bytes(dsc)
-    source = farm.archives.add_source(
+    source = farm.sources.add(
         NewSource("foo", "1.0-1", "main", Urgency.LOW, ("any",), (NamedFile("foo.dsc", content.sha256, len(dsc)),))
     )
     job = farm.queue_build(source=source)
@@ -215,7 +213,7 @@ def test_the_walk_through(  # noqa: PLR0915 - one story, told from its beginning
 
     # --- Trust ---
     # 12. The same source in cprov's PPA: job 3, not trusted.
-    farm.archives.add_archive("cprov/ppa", "ubuntu", ArchivePurpose.PPA, owner="cprov")
+    farm.archives.add("cprov/ppa", "ubuntu", ArchivePurpose.PPA, owner="cprov")
     ppa_job = farm.queue_build(archive="cprov/ppa", source=source)
     # 13. The candidates now are exactly that job.
     (candidate,) = candidates(farm)

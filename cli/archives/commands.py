@@ -41,7 +41,7 @@ Score = Annotated[
 def list_archives(context: typer.Context, as_json: AsJson = False) -> None:
     """List the archives."""
     with open_farm(context) as farm:
-        archives = seen_archives(farm.caller, Archives(farm.connection).archives())
+        archives = seen_archives(farm.caller, Archives(farm.connection).all())
     if as_json:
         print_json({"archives": [_document(one) for one in archives]})
         return
@@ -135,7 +135,7 @@ def add_archive(
         disk=disk,
     )
     with open_farm(context) as farm, farm.acting(f"archive add {name}", Action.CHANGE_ARCHIVES):
-        added = Archives(farm.connection).add_archive(
+        added = Archives(farm.connection).add(
             archive,
             distribution,
             purpose,
@@ -187,7 +187,7 @@ def set_archive(
     if enabled is None and private is None and score is None and tags is None and not limits:
         raise BadInput("nothing to change: see `buildd-master archive set --help`")
     with open_farm(context) as farm, farm.acting(f"archive set {name}", Action.CHANGE_ARCHIVES):
-        changed = Archives(farm.connection).change_archive(
+        changed = Archives(farm.connection).change(
             distribution, archive, enabled=enabled, private=private, relative_score=score, limits=limits, tags=tags
         )
     if as_json:

@@ -53,7 +53,7 @@ def import_packages(
     distribution, archive_name = split_archive(name)
     with open_farm(context) as farm:
         farm.require(Action.CHANGE_ARCHIVES)
-        archive = Archives(farm.connection).archive(distribution, archive_name)
+        archive = Archives(farm.connection).get(distribution, archive_name)
         found = _read(index)
         arch, packages = choose_architecture(found, architecture, index.name)
         with farm.acting(f"archive import-packages {name} --series {series} --arch {arch}", Action.CHANGE_ARCHIVES):

@@ -14,8 +14,10 @@ from cli.options.names import split_series
 from cli.terminal.output import AsJson, print_json, say
 from cli.terminal.tables import Rows
 from storage.archives import Archives
+from storage.chroots import Chroots
 from storage.errors import UnknownArchive
 from storage.records import ArchivePurpose, DistroArchSeries, SeriesStatus
+from storage.series import Series
 
 app = typer.Typer(help="Distributions, their series and architectures.", no_args_is_help=True)
 
@@ -48,23 +50,23 @@ def ensure(farm: Farm, distribution: str, series: str, architecture: str) -> tup
     Returns:
         The architecture of the series, and one line for each thing that was made.
     """
-    archives, made = Archives(farm.connection), []
-    mine = [one for one in archives.series() if (one.distribution, one.series) == (distribution, series)]
+    every, made = Series(farm.connection), []
+    mine = [one for one in every.all() if (one.distribution, one.series) == (distribution, series)]
     if architecture not in {one.architecture for one in mine}:
         nominated = next((one.architecture for one in mine if one.nominated_archindep), architecture)
-        family = archives.family_of(architecture)
-        archives.add_series(distribution, series, {architecture: family}, nominated_archindep=nominated)
+        family = every.family_of(architecture)
+        every.add(distribution, series, {architecture: family}, nominated_archindep=nominated)
         made.append(f"registered the series {distribution}/{series}/{architecture} (processor family {family})")
     made += ensure_primary(farm, distribution)
-    return archives.distroarchseries(f"{distribution}/{series}/{architecture}"), made
+    return every.named(f"{distribution}/{series}/{architecture}"), made
 
 
 def ensure_primary(farm: Farm, distribution: str) -> list[str]:
     """Register the distribution's primary archive unless it is there; return a line if it was made."""
     try:
-        Archives(farm.connection).archive(distribution, PRIMARY)
+        Archives(farm.connection).get(distribution, PRIMARY)
     except UnknownArchive:
-        Archives(farm.connection).add_archive(PRIMARY, distribution, ArchivePurpose.PRIMARY)
+        Archives(farm.connection).add(PRIMARY, distribution, ArchivePurpose.PRIMARY)
         return [f"registered the archive {distribution}/{PRIMARY}"]
     return []
 
@@ -73,7 +75,7 @@ def ensure_primary(farm: Farm, distribution: str) -> list[str]:
 def list_series(context: typer.Context, as_json: AsJson = False) -> None:
     """List the series, their status and architectures, and which of these have chroots."""
     with open_farm(context) as farm:
-        series = Archives(farm.connection).series()
+        series = Series(farm.connection).all()
         pockets = _pockets(farm)
     if as_json:
         print_json({"series": [_document(one, pockets[str(one)]) for one in series]})
@@ -112,12 +114,12 @@ def add_series(
     """
     distribution, series = split_series(name)
     with open_farm(context) as farm, farm.acting(f"series add {name}", Action.CHANGE_ARCHIVES):
-        archives = Archives(farm.connection)
-        families = {tag: archives.family_of(tag) for tag in arch}
-        there = (one for one in archives.series() if (one.distribution, one.series) == (distribution, series))
+        every = Series(farm.connection)
+        families = {tag: every.family_of(tag) for tag in arch}
+        there = (one for one in every.all() if (one.distribution, one.series) == (distribution, series))
         nominated = archindep or next((one.architecture for one in there if one.nominated_archindep), arch[0])
-        archives.add_series(distribution, series, families, nominated_archindep=nominated)
-        added = archives.change_series(distribution, series, status=status, ppas=ppas, architectures=arch)
+        every.add(distribution, series, families, nominated_archindep=nominated)
+        added = every.change(distribution, series, status=status, ppas=ppas, architectures=arch)
         made = ensure_primary(farm, distribution)
         pockets = _pockets(farm)
     if as_json:
@@ -158,7 +160,7 @@ def set_series(
     if arch and ppas is None:
         raise BadInput("the status is the whole series': --arch goes with --ppas or --no-ppas")
     with open_farm(context) as farm, farm.acting(f"series set {name}", Action.CHANGE_ARCHIVES):
-        changed = Archives(farm.connection).change_series(
+        changed = Series(farm.connection).change(
             distribution, series, status=status, ppas=ppas, architectures=arch or (), apt_sources=lines
         )
         pockets = _pockets(farm)
@@ -182,7 +184,7 @@ def remove_series(context: typer.Context, name: Name, as_json: AsJson = False) -
     """
     distribution, series = split_series(name)
     with open_farm(context) as farm, farm.acting(f"series remove {name}", Action.CHANGE_ARCHIVES):
-        removed = Archives(farm.connection).remove_series(distribution, series)
+        removed = Series(farm.connection).remove(distribution, series)
     if as_json:
         print_json({"removed": [_document(one, []) for one in removed]})
     else:
@@ -192,7 +194,7 @@ def remove_series(context: typer.Context, name: Name, as_json: AsJson = False) -
 def _pockets(farm: Farm) -> defaultdict[str, list[str]]:
     """Return for which pockets there are chroots, by architecture of a series."""
     pockets: defaultdict[str, list[str]] = defaultdict(list)
-    for chroot in Archives(farm.connection).chroots():
+    for chroot in Chroots(farm.connection).all():
         pockets[chroot.distroarchseries].append(chroot.pocket.value)
     return pockets
 

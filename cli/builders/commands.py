@@ -16,10 +16,10 @@ from cli.packages import host_apt
 from cli.terminal.output import AsJson, plain, print_json, say, since, state, when
 from cli.terminal.stories import LAST, print_story
 from cli.terminal.tables import Facts, Rows
-from storage.archives import Archives
 from storage.builders import Builders
 from storage.events.log import Events
 from storage.records import Builder, BuilderRuntime, RuntimeState
+from storage.series import Series
 
 app = typer.Typer(help="The machines that build.", no_args_is_help=True)
 app.add_typer(quarantine.app)
@@ -171,7 +171,7 @@ def add_builder(
     """
     tags = had(tag, restricted_tag)
     with open_farm(context) as farm, farm.acting(f"builder add {name}", Action.CHANGE_BUILDERS):
-        families = family or [Archives(farm.connection).family_of(host_apt.architecture())]
+        families = family or [Series(farm.connection).family_of(host_apt.architecture())]
         builder = Builders(farm.connection).add(name, url, families, trusted=trusted, manual=manual, **tags)
     if as_json:
         print_json(document(builder, None))

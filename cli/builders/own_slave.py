@@ -6,10 +6,10 @@ from actors.settings import Settings
 from cli.farm import dsn_of
 from cli.given import login_name
 from cli.packages import host_apt
-from storage.archives import Archives
 from storage.builders import Builders
 from storage.database.connection import acting, connect
 from storage.errors import UnknownBuilder
+from storage.series import Series
 
 
 def register(settings: Settings, name: str, url: str) -> None:
@@ -21,5 +21,5 @@ def register(settings: Settings, name: str, url: str) -> None:
             if builders.get(name).url != url:
                 builders.change(name, url=url)
         except UnknownBuilder:
-            family = Archives(connection).family_of(host_apt.architecture())
+            family = Series(connection).family_of(host_apt.architecture())
             builders.add(name, url, [family], trusted=True)

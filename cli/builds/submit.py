@@ -228,11 +228,11 @@ def _component(stores: Stores, package: SourcePackage, said: str | None) -> str:
         UnknownComponent: it has not what the person has said.
     """
     if said is not None:
-        stores.archives.check_component(said)
+        stores.sources.check_component(said)
     component, slash, _ = package.section.partition("/")
     component = component if slash else "main"
     try:
-        stores.archives.check_component(component)
+        stores.sources.check_component(component)
     except UnknownComponent as unknown:
         if said is None:
             raise BadInput(

@@ -20,11 +20,11 @@ from cli.options.finding import find_archive, find_builds
 from cli.options.names import split_archive, split_series
 from cli.options.saying_why import Why
 from cli.terminal.output import AsJson, note, print_json, say
-from storage.archives import Archives
 from storage.builders import Builders
 from storage.builds import Builds
 from storage.errors import StorageError
 from storage.records import Build, BuildState, Job
+from storage.series import Series
 
 app = typer.Typer()
 
@@ -171,13 +171,12 @@ def retry_builds(
 
 
 def _of_kind(farm: Farm, state: BuildState, archive: str | None, series: str | None) -> tuple[Build, ...]:
-    archives = Archives(farm.connection)
     wanted_archive, wanted_series = None, None
     if archive is not None:
         wanted_archive = find_archive(farm, *split_archive(archive)).id
     if series is not None:
         wanted_series = split_series(series)
-        there = sorted({(one.distribution, one.series) for one in archives.series()})
+        there = sorted({(one.distribution, one.series) for one in Series(farm.connection).all()})
         if wanted_series not in there:
             shown = ", ".join("/".join(one) for one in there)
             raise BadInput(f"no series {series!r} here (there are: {shown or 'none'})")

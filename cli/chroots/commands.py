@@ -15,8 +15,9 @@ from cli.errors import BadInput
 from cli.farm import open_farm
 from cli.terminal.output import AsJson, print_json, say, since, size
 from cli.terminal.tables import Rows
-from storage.archives import Archives
+from storage.chroots import Chroots
 from storage.records import Pocket
+from storage.series import Series
 
 app = typer.Typer(help="The base systems that builds run in.", no_args_is_help=True)
 
@@ -25,7 +26,7 @@ app = typer.Typer(help="The base systems that builds run in.", no_args_is_help=T
 def list_chroots(context: typer.Context, as_json: AsJson = False) -> None:
     """List the registered chroots."""
     with open_farm(context) as farm:
-        chroots = Archives(farm.connection).chroots()
+        chroots = Chroots(farm.connection).all()
     if as_json:
         print_json({"chroots": [document(one) for one in chroots]})
         return
@@ -68,7 +69,7 @@ def add_chroot(
         )
     with open_farm(context) as farm:
         farm.require(Action.CHANGE_ARCHIVES)
-        Archives(farm.connection).distroarchseries(name)
+        Series(farm.connection).named(name)
         check_tarball(file)
         register(farm, (parts[0], parts[1], parts[2]), file, pocket, as_json=as_json)
 
@@ -84,13 +85,13 @@ def use_chroot(
 ) -> None:
     """Build in a chroot again that was held back because it failed on two builders."""
     with open_farm(context) as farm, farm.acting(f"chroot use {name} {pocket}", Action.CHANGE_ARCHIVES):
-        archives = Archives(farm.connection)
-        place = archives.distroarchseries(name)
-        there = {(one.distroarchseries, one.pocket): one for one in archives.chroots()}
+        chroots = Chroots(farm.connection)
+        place = Series(farm.connection).named(name)
+        there = {(one.distroarchseries, one.pocket): one for one in chroots.all()}
         before = there.get((name, pocket))
         if before is None:
             raise BadInput(f"{name} has no chroot of its own for {pocket}: `buildd-master chroot list` shows all")
-        chroot = archives.use_chroot(place.id, pocket)
+        chroot = chroots.use(place.id, pocket)
     if as_json:
         print_json(document(chroot))
     else:
@@ -112,11 +113,11 @@ def remove_chroot(
     A pocket without a chroot of its own uses RELEASE's.  One that running builds use is not removed.
     """
     with open_farm(context) as farm, farm.acting(f"chroot remove {name} {pocket}", Action.CHANGE_ARCHIVES):
-        archives = Archives(farm.connection)
-        place = archives.distroarchseries(name)
-        if (name, pocket) not in {(one.distroarchseries, one.pocket) for one in archives.chroots()}:
+        chroots = Chroots(farm.connection)
+        place = Series(farm.connection).named(name)
+        if (name, pocket) not in {(one.distroarchseries, one.pocket) for one in chroots.all()}:
             raise BadInput(f"{name} has no chroot of its own for {pocket}: `buildd-master chroot list` shows all")
-        removed = archives.remove_chroot(place.id, pocket)
+        removed = chroots.remove(place.id, pocket)
     if as_json:
         print_json({"removed": document(removed)})
     else:

@@ -14,9 +14,10 @@ from cli.errors import NotReachable
 from cli.farm import Farm
 from cli.terminal.output import print_json, say, size, when
 from cli.terminal.progress import transferring
-from storage.archives import Archives
+from storage.chroots import Chroots
 from storage.files.library import Library
 from storage.records import Chroot, Pocket
+from storage.series import Series
 
 PocketOption = Annotated[Pocket, typer.Option(case_sensitive=False, help="The pocket that it is for.")]
 
@@ -71,12 +72,12 @@ def store(
     with farm.acting(f"chroot of {'/'.join(series)} {pocket}", Action.CHANGE_ARCHIVES):
         place, new = ensure(farm, *series)
         if apt_sources and not place.apt_sources:
-            Archives(farm.connection).change_series(place.distribution, place.series, apt_sources=apt_sources)
+            Series(farm.connection).change(place.distribution, place.series, apt_sources=apt_sources)
             new.append(
                 f"{place.distribution}/{place.series} has {len(apt_sources)} apt sources now: `series set` changes them"
             )
         alias = Library(farm.connection).add(content, tarball.name)
-        return Archives(farm.connection).set_chroot(place.id, pocket, alias.id), new
+        return Chroots(farm.connection).set(place.id, pocket, alias.id), new
 
 
 def document(one: Chroot) -> dict[str, object]:

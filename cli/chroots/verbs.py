@@ -25,9 +25,10 @@ from cli.farm import Farm, open_farm
 from cli.packages import host_apt
 from cli.terminal.output import AsJson, note, print_json, say, size, when
 from cli.terminal.progress import steps
-from storage.archives import Archives
+from storage.chroots import Chroots
 from storage.errors import StorageError
 from storage.records import Chroot, Pocket
+from storage.series import Series
 
 #: Beside the variant's packages: `dpkg-buildpackage` wants fakeroot for every source that does not say it needs no root;
 #: with eatmydata the slave spares dpkg its waiting for the disk.
@@ -88,7 +89,7 @@ def make_chroot(
     recipe.check()
     with open_farm(context) as farm:
         farm.require(Action.CHANGE_ARCHIVES)
-        Archives(farm.connection).family_of(recipe.architecture)
+        Series(farm.connection).family_of(recipe.architecture)
         series = (host_apt.distribution(), suite, recipe.architecture)
         with ExitStack() as stack:
             with steps(f"chroot {suite}/{recipe.architecture}") as step:
@@ -119,7 +120,7 @@ def update_chroots(
     failures: list[CommandError | StorageError] = []
     with open_farm(context) as farm:
         farm.require(Action.CHANGE_ARCHIVES)
-        chosen = _chosen(Archives(farm.connection).chroots(), names or [], pocket)
+        chosen = _chosen(Chroots(farm.connection).all(), names or [], pocket)
         for one in chosen:
             try:
                 documents.append(_update(farm, one, as_json=as_json))
@@ -180,7 +181,7 @@ def _update(farm: Farm, one: Chroot, *, as_json: bool) -> dict[str, object]:
             if not as_json:
                 say(f"chroot {one.distroarchseries} {one.pocket} is up to date, as of {when(one.created)}")
             return {**document(one), "updated": False}
-        if one.sha256 not in {now.sha256 for now in Archives(farm.connection).chroots()}:
+        if one.sha256 not in {now.sha256 for now in Chroots(farm.connection).all()}:
             raise Failed(f"chroot {one.distroarchseries} {one.pocket} was replaced while it was updated: it is left so")
         chroot, _ = store(farm, (distribution, series, tag), newer.tarball, one.pocket)
     if not as_json:

@@ -44,6 +44,6 @@ def find_archive(farm: Farm, distribution: str, name: str) -> Archive:
     Raises:
         UnknownArchive: names those that there are, as far as the caller may know.
     """
-    every = Archives(farm.connection).archives()
+    every = Archives(farm.connection).all()
     meant = [one for one in every if (one.distribution, one.name) == (distribution, name)]
     return named_archive(distribution, name, [*meant, *seen_archives(farm.caller, every)])

@@ -105,7 +105,7 @@ def _as(person: Person) -> Caller:
 def _owned(farm: Farm, who: Caller) -> list[str]:
     """Return the archives of a person and their teams, as far as the caller may know of them."""
     mine = () if who.person is None else (who.person.name, *who.person.teams)
-    archives = seen_archives(farm.caller, Archives(farm.connection).archives())
+    archives = seen_archives(farm.caller, Archives(farm.connection).all())
     return [f"{one.distribution}/{one.name}" for one in archives if one.owner in mine]
 
 

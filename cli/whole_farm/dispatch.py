@@ -14,11 +14,11 @@ from cli.options.saying_why import Why, one_line
 from cli.terminal.output import AsJson, plain, print_json, say
 from cli.terminal.stories import LAST, print_story
 from cli.terminal.tables import Facts
-from storage.archives import Archives
 from storage.database.connection import farm_id
 from storage.events.log import Events
 from storage.farm import FarmStates
 from storage.records import Event, FarmState
+from storage.series import Series
 
 app = typer.Typer(help="The farm as a whole: pause it, resume it, fence it.", no_args_is_help=True)
 
@@ -115,7 +115,7 @@ def fence_farm(
 
 def _story(farm: Farm, number: str) -> list[Event]:
     """Return the last events of the farm and of its processor families."""
-    subjects = [f"farm:{number}", *(f"family:{one.name}" for one in Archives(farm.connection).families())]
+    subjects = [f"farm:{number}", *(f"family:{one.name}" for one in Series(farm.connection).families())]
     events = (event for subject in subjects for event in Events(farm.connection).story(subject))
     return sorted(events, key=lambda event: event.id)[-LAST:]
 

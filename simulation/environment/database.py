@@ -16,10 +16,14 @@ from storage.memory.binary_packages import MemoryBinaryPackages
 from storage.memory.build_queue import MemoryBuildQueue
 from storage.memory.builders import MemoryBuilders
 from storage.memory.builds import MemoryBuilds
+from storage.memory.chroots import MemoryChroots
 from storage.memory.database import MemoryFarm
 from storage.memory.dependency_waits import MemoryDependencyWaits
 from storage.memory.farm import MemoryFarmStates
 from storage.memory.library import MemoryLibrary
+from storage.memory.publications import MemoryPublications
+from storage.memory.series import MemorySeries
+from storage.memory.sources import MemorySources
 from storage.memory.verdicts import MemoryVerdicts
 
 QUEUE: Final = "queue"  #: who, in the event log
@@ -77,7 +81,9 @@ class Server:
         self.packages = MemoryBinaryPackages(rows)
         self.waits = MemoryDependencyWaits(rows)
         self.builds = MemoryBuilds(rows)
-        self.archives = MemoryArchives(rows)
+        self.series, self.chroots = MemorySeries(rows), MemoryChroots(rows)
+        self.archives, self.sources = MemoryArchives(rows), MemorySources(rows)
+        self.publications = MemoryPublications(rows)
         self.library = MemoryLibrary(rows)
         self.by_queue = Hand()  #: the queue actor's: it is not notified of what it does itself
         self.lose_commits = 0

@@ -32,23 +32,23 @@ class People:
     def set_up(self, families: tuple[str, ...], owners: tuple[str, ...]) -> None:
         """Make a series with a chroot for each family, the primary archive, and everybody's PPA."""
         server = self._server
-        known = {family.name: family.architectures[0] for family in server.archives.families()}
+        known = {family.name: family.architectures[0] for family in server.series.families()}
         with server.rows.acting("setup"):
             for family in families:
                 if family not in known:  # an operator's own
-                    known[family] = server.archives.add_family(family, (family,)).architectures[0]
+                    known[family] = server.series.add_family(family, (family,)).architectures[0]
             self.tag_of = {family: known[family] for family in families}
             tags = {known[family]: family for family in families}
-            made = server.archives.add_series(DISTRIBUTION, SERIES, tags, nominated_archindep=next(iter(tags)))
+            made = server.series.add(DISTRIBUTION, SERIES, tags, nominated_archindep=next(iter(tags)))
             for one in made:
                 self._series[one.family] = one.id
                 name = f"chroot-{one.architecture}.tar.zst"
                 alias = server.library.add(stored(name.encode()), name)
-                server.archives.set_chroot(one.id, Pocket.RELEASE, alias.id)
-            primary = server.archives.add_archive("primary", DISTRIBUTION, ArchivePurpose.PRIMARY)
+                server.chroots.set(one.id, Pocket.RELEASE, alias.id)
+            primary = server.archives.add("primary", DISTRIBUTION, ArchivePurpose.PRIMARY)
             self._archives[None] = primary.id
             for owner in owners:
-                ppa = server.archives.add_archive(f"{owner}/ppa", DISTRIBUTION, ArchivePurpose.PPA)
+                ppa = server.archives.add(f"{owner}/ppa", DISTRIBUTION, ArchivePurpose.PPA)
                 self._archives[owner] = ppa.id
 
     def register(self, planned: PlannedBuilder, port: int) -> None:
@@ -72,8 +72,8 @@ class People:
             for file in files:
                 server.library.name(stored(file.filename.encode()), file.filename)
             new = NewSource(job.source, job.version, job.component, job.urgency, ("any",), files)
-            source = server.archives.add_source(new)
-            server.archives.publish(source, archive, SERIES, job.pocket, job.component)
+            source = server.sources.add(new)
+            server.publications.publish(source, archive, SERIES, job.pocket, job.component)
             build = server.builds.create(source, series, archive, job.pocket, arch_indep=False, tags=job.tags)
             server.builds.queue(build.id)
             if job.score is not None:

@@ -36,3 +36,34 @@ FROM (SELECT (SELECT count(*) FROM build  -- one look into the unique index for 
               WHERE build.source = gone.source AND build.archive = gone.archive AND build.distroarchseries = arch.id
                 AND build.state = 'NEEDSBUILD') AS builds
       FROM gone JOIN distroarchseries AS arch ON arch.distroseries = gone.distroseries) AS waiting;
+
+-- place --
+-- Where a source is to be published; NULL is what does not exist.
+SELECT (SELECT dsc FROM source_release WHERE id = %(source)s) AS dsc,
+       archive.id AS archive,
+       (SELECT min(wanted) FROM unnest(%(series)s::text[]) AS wanted
+        WHERE NOT EXISTS (SELECT FROM distroseries AS series
+                          WHERE series.distribution = archive.distribution AND series.name = wanted)) AS missing
+FROM (SELECT) AS one LEFT JOIN archive ON archive.id = %(archive)s;
+
+-- rival --
+-- Another source of this name and version, published in the archive.  No row: there is none.
+SELECT other.id
+FROM source_release AS source
+JOIN source_release AS other ON other.name = source.name AND other.version = source.version AND other.id <> source.id
+JOIN publication ON publication.source = other.id AND publication.archive = %(archive)s
+WHERE source.id = %(source)s
+LIMIT 1;
+
+-- publish --
+-- In each of these series.
+INSERT INTO publication AS there (source, archive, distroseries, pocket, component, status)
+SELECT %(source)s, archive.id, series.id, %(pocket)s, %(component)s, %(status)s
+FROM unnest(%(series)s::text[]) WITH ORDINALITY AS wanted (name, place)
+CROSS JOIN archive
+JOIN distroseries AS series ON series.distribution = archive.distribution AND series.name = wanted.name
+WHERE archive.id = %(archive)s
+ORDER BY wanted.place
+ON CONFLICT (source, archive, distroseries, pocket) DO UPDATE
+SET component = excluded.component, status = excluded.status
+RETURNING there.id;

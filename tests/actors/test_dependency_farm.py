@@ -71,7 +71,7 @@ def test_a_package_that_the_farm_builds_lets_who_waits_for_it_be_built(
 
 def test_packages_from_outside_let_who_waits_for_them_be_built(farm: FarmUnderTest, bob: SimulatedSlave) -> None:
     build = lacking(farm, bob, "editor", "libqux | libbaz (>= 2)")
-    archive = farm.archives.archive("ubuntu", "primary")
+    archive = farm.archives.get("ubuntu", "primary")
     packages = BinaryPackages(farm.conn)
     with farm.conn.transaction():
         packages.import_index(archive, "hoary", "i386", [BinaryPackage("nano", "1", "i386", ("editor",))])

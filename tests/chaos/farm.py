@@ -28,12 +28,16 @@ from actors.system.ports import free_port
 from storage.archives import Archives
 from storage.builders import Builders
 from storage.builds import Builds
+from storage.chroots import Chroots
 from storage.database.connection import acting, connect
 from storage.database.embedded import EmbeddedDatabaseFailed
 from storage.errors import StorageError
 from storage.files.librarian import Librarian
 from storage.files.library import Library
+from storage.publications import Publications
 from storage.records import ArchivePurpose, NamedFile, NewSource, Pocket, Urgency
+from storage.series import Series
+from storage.sources import Sources
 from tests.chaos.processes import Victim, reap
 from tests.chaos.proxy import Cable, Cables
 from tests.chaos.server import Server
@@ -175,11 +179,11 @@ class ChaosFarm:
         self.slaves[name].start()
 
     def _lay_out(self, connection: Connection[Any]) -> None:
-        archives, librarian = Archives(connection), Librarian(self.settings.librarian_directory)
-        (arch,) = archives.add_series("chaos", "one", {ARCHITECTURE: FAMILY}, nominated_archindep=ARCHITECTURE)
-        archives.add_archive("primary", "chaos", ArchivePurpose.PRIMARY)
+        librarian = Librarian(self.settings.librarian_directory)
+        (arch,) = Series(connection).add("chaos", "one", {ARCHITECTURE: FAMILY}, nominated_archindep=ARCHITECTURE)
+        Archives(connection).add("primary", "chaos", ArchivePurpose.PRIMARY)
         chroot = Library(connection).add(librarian.add_bytes(os.urandom(300_000)), "chroot.tar.zst")
-        archives.set_chroot(arch.id, Pocket.RELEASE, chroot.id)
+        Chroots(connection).set(arch.id, Pocket.RELEASE, chroot.id)
 
     def queue(self, numbers: Iterable[int], seed: int) -> None:
         """Queue a build for each number; it is part of the source's name."""
@@ -187,17 +191,20 @@ class ChaosFarm:
             self._queue(connection, numbers, seed)
 
     def _queue(self, connection: Connection[Any], numbers: Iterable[int], seed: int) -> None:
-        archives, builds, library = Archives(connection), Builds(connection), Library(connection)
+        builds, library = Builds(connection), Library(connection)
         librarian = Librarian(self.settings.librarian_directory)
-        arch, archive = archives.distroarchseries(f"chaos/one/{ARCHITECTURE}"), archives.archive("chaos", "primary")
+        arch, archive = (
+            Series(connection).named(f"chaos/one/{ARCHITECTURE}"),
+            Archives(connection).get("chaos", "primary"),
+        )
         for number in numbers:
             name = source_name(number, seed)
             dsc = f"{name}_1.0.dsc"
             content = librarian.add_bytes(f"Source: {name}\nVersion: 1.0\n".encode())
             library.add(content, dsc)
             files = (NamedFile(dsc, content.sha256, content.size),)
-            source = archives.add_source(NewSource(name, "1.0", "main", Urgency.LOW, ("any",), files))
-            archives.publish(source, archive.id, "one", Pocket.RELEASE, "main")
+            source = Sources(connection).add(NewSource(name, "1.0", "main", Urgency.LOW, ("any",), files))
+            Publications(connection).publish(source, archive.id, "one", Pocket.RELEASE, "main")
             build = builds.create(source, arch.id, archive.id, Pocket.RELEASE, arch_indep=False)
             builds.queue(build.id)
 

@@ -60,8 +60,8 @@ def roles(connection: Connection[Any], command: Command) -> Roles:
     stage.builder("frog", trusted=False)
     tokens: dict[str, str] = {}
     with stage.acting("stage"):
-        stage.archives.add_archive("cprov/secret", "ubuntu", stage.archives.archive("ubuntu", "cprov/ppa").purpose)
-        stage.archives.change_archive("ubuntu", "cprov/secret", private=True)
+        stage.archives.add("cprov/secret", "ubuntu", stage.archives.get("ubuntu", "cprov/ppa").purpose)
+        stage.archives.change("ubuntu", "cprov/secret", private=True)
         for name in ("anna", "cprov", "mallory"):
             stage.people.add(name)
             tokens[name] = ApiTokens(connection).create(name, None)[0]

@@ -29,14 +29,22 @@ def wide(stage: Stage) -> Stage:
     with stage.acting("stage"):
         chroot = stage.library.add(stored("chroot"), "chroot.tar.zst").id
         for name, tags in (("warty", ("i386", "amd64")), ("sarge", ("amd64",))):
-            families = {tag: stage.archives.family_of(tag) for tag in tags}
-            for one in stage.archives.add_series("ubuntu", name, families, nominated_archindep="amd64"):
-                stage.archives.set_chroot(one.id, Pocket.RELEASE, chroot)
+            families = {tag: stage.series.family_of(tag) for tag in tags}
+            for one in stage.series.add("ubuntu", name, families, nominated_archindep="amd64"):
+                stage.chroots.set(one.id, Pocket.RELEASE, chroot)
     return stage
 
 
 def stores(stage: Stage) -> Stores:
-    return Stores(stage.archives, stage.publications, stage.making, stage.library)
+    return Stores(
+        stage.series,
+        stage.chroots,
+        stage.archives,
+        stage.sources,
+        stage.publications,
+        stage.making,
+        stage.library,
+    )
 
 
 def new(
@@ -69,7 +77,7 @@ def made(done: Submitted) -> list[tuple[str, bool, Step]]:
 
 
 def published(stage: Stage, name: str = "foo", archive: str = "primary") -> list[tuple[str, str, str, str]]:
-    where = stage.archives.archive("ubuntu", archive).id
+    where = stage.archives.get("ubuntu", archive).id
     return [(one.version, one.series, one.pocket, one.status) for one in stage.publications.all(where, name)]
 
 
@@ -165,7 +173,7 @@ def test_tags_and_limits_go_with_each_build_and_replace_those_that_a_waiting_one
 
 def test_jobs_ask_for_the_tags_of_archive_and_build(stage: Stage) -> None:
     with stage.acting("ann"):
-        stage.archives.change_archive("ubuntu", "primary", tags=("kvm",))
+        stage.archives.change("ubuntu", "primary", tags=("kvm",))
     send(stage, new(tags=("gpu",)))
     (job,) = stage.queue.jobs()
     assert job.tags == ("gpu", "kvm")
@@ -230,7 +238,7 @@ def test_a_version_published_in_another_pocket_too_is_built_though_one_of_them_i
 
 def test_what_is_withdrawn_is_deleted_and_can_be_submitted_again(wide: Stage) -> None:
     send(wide, new("1.0"), Wish("primary", ("warty", "sarge")))
-    primary = wide.archives.archive("ubuntu", "primary")
+    primary = wide.archives.get("ubuntu", "primary")
 
     def take_out(name: str = "foo", *, version: str | None = None, series: Sequence[str] = ()) -> Withdrawn:
         with wide.acting("ann", "unpublish"):
@@ -281,7 +289,7 @@ def test_two_versions_submitted_at_once_end_with_the_newer_one(farm: Farm, share
 
 
 def test_while_one_publishes_a_name_another_waits(farm: Farm, shared_database: str) -> None:
-    archive = farm.archives.archive("ubuntu", "primary").id
+    archive = farm.archives.get("ubuntu", "primary").id
     with connect(shared_database, application="other") as other, acting(other, "other", "submit"):
         stores_on(other).publications.hold(archive, "foo")
         farm.conn.execute("SET lock_timeout = '20ms'")

@@ -57,7 +57,7 @@ def publish(stage: Stage, place: Place, *packages: BinaryPackage, gone: tuple[in
 
 
 def offered(stage: Stage, *names: str, archive: str = "primary") -> list[str]:
-    where = stage.archives.archive("ubuntu", archive).id
+    where = stage.archives.get("ubuntu", archive).id
     return [_words(one) for one in stage.packages.offered(names, (where,), ("hoary",))]
 
 
@@ -66,7 +66,7 @@ def _words(one: PublishedPackage) -> str:
 
 
 def primary(stage: Stage) -> Archive:
-    return stage.archives.archive("ubuntu", "primary")
+    return stage.archives.get("ubuntu", "primary")
 
 
 def test_a_build_publishes_where_it_was_built_for_once_it_is_fully_built(stage: Stage) -> None:
@@ -105,7 +105,7 @@ def test_packages_of_another_archive_or_series_are_not_offered(stage: Stage) -> 
     publish(stage, built(stage, archive="cprov/ppa"), FOO)
     assert offered(stage, "foo") == []
     assert offered(stage, "foo", archive="cprov/ppa") == ["foo 1.0-1 i386"]
-    ppa = stage.archives.archive("ubuntu", "cprov/ppa").id
+    ppa = stage.archives.get("ubuntu", "cprov/ppa").id
     assert stage.packages.offered(["foo"], (ppa,), ("warty",)) == ()
 
 
@@ -156,7 +156,7 @@ def test_a_package_that_cannot_be_is_refused_and_nothing_is_published(stage: Sta
 
 def import_index(stage: Stage, index: str, *packages: BinaryPackage, archive: str = "primary") -> Imported:
     with stage.acting("me", "archive import-packages"):
-        return stage.packages.import_index(stage.archives.archive("ubuntu", archive), "hoary", index, packages)
+        return stage.packages.import_index(stage.archives.get("ubuntu", archive), "hoary", index, packages)
 
 
 def test_an_import_replaces_the_former_one_of_the_same_index(stage: Stage) -> None:

@@ -30,9 +30,9 @@ def test_a_build_of_a_ppa_is_not_trusted(stage: Stage) -> None:
 
 def test_a_source_file_without_content_is_missing_until_the_librarian_has_it(stage: Stage) -> None:
     with stage.acting("cli"):
-        where = stage.archives.distroarchseries("ubuntu/hoary/i386")
+        where = stage.series.named("ubuntu/hoary/i386")
         source = stage.source("foo", present=False)
-        primary = stage.archives.archive("ubuntu", "primary")
+        primary = stage.archives.get("ubuntu", "primary")
         build = stage.builds.create(source, where.id, primary.id, Pocket.RELEASE, arch_indep=False)
         job = stage.builds.queue(build.id)
     assert job.files_missing == ("foo_1.0-1.dsc", "foo_1.0.tar.xz")
@@ -68,8 +68,8 @@ def test_the_order_of_an_attempt_names_everything_that_the_slave_needs(stage: St
 def test_an_adopted_attempt_keeps_the_chroot_it_was_claimed_with(stage: Stage) -> None:
     attempt = stage.claim(stage.job(), stage.builder("bob"))
     with stage.acting("cli"):
-        where = stage.archives.distroarchseries("ubuntu/hoary/i386")
-        stage.archives.set_chroot(where.id, Pocket.RELEASE, stage.library.add(stored("newer"), "newer.tar.zst").id)
+        where = stage.series.named("ubuntu/hoary/i386")
+        stage.chroots.set(where.id, Pocket.RELEASE, stage.library.add(stored("newer"), "newer.tar.zst").id)
     assert stage.queue.order(attempt.id).chroot.filename == "chroot.tar.zst"
 
 
@@ -127,11 +127,11 @@ def test_a_pick_falls_out_for_what_became_of_its_job_meanwhile(stage: Stage, why
     with stage.acting("somebody"):
         match why:
             case "disabled":
-                stage.archives.change_archive("ubuntu", "primary", enabled=False)
+                stage.archives.change("ubuntu", "primary", enabled=False)
             case "assigned elsewhere":
                 stage.builds.assign(job.build, "eve")
             case "tags":
-                stage.archives.change_archive("ubuntu", "primary", tags=("kvm",))
+                stage.archives.change("ubuntu", "primary", tags=("kvm",))
     with stage.acting("queue"):
         assert stage.queue.claim(pick, Limits(wall_seconds=60)) == ()
 
@@ -159,7 +159,7 @@ def test_several_picks_are_claimed_at_once_in_their_order(stage: Stage) -> None:
 
 def test_a_job_without_a_chroot_is_not_claimed(stage: Stage) -> None:
     with stage.acting("cli"):
-        stage.archives.add_series("ubuntu", "warty", {"i386": "x86"}, nominated_archindep="i386")
+        stage.series.add("ubuntu", "warty", {"i386": "x86"}, nominated_archindep="i386")
     job = stage.job("foo", series="ubuntu/warty/i386")
     stage.builder("bob")
     assert not job.has_chroot
@@ -169,10 +169,10 @@ def test_a_job_without_a_chroot_is_not_claimed(stage: Stage) -> None:
 
 def test_a_pocket_of_its_own_chroot_uses_that_one(stage: Stage) -> None:
     with stage.acting("cli"):
-        where = stage.archives.distroarchseries("ubuntu/hoary/i386")
+        where = stage.series.named("ubuntu/hoary/i386")
         own = stage.library.add(stored("security"), "security.tar.zst")
-        stage.archives.set_chroot(where.id, Pocket.SECURITY, own.id)
-        primary = stage.archives.archive("ubuntu", "primary")
+        stage.chroots.set(where.id, Pocket.SECURITY, own.id)
+        primary = stage.archives.get("ubuntu", "primary")
         build = stage.builds.create(stage.source(), where.id, primary.id, Pocket.SECURITY, arch_indep=True)
         job = stage.builds.queue(build.id)
     attempt = stage.claim(job, stage.builder("bob"))

@@ -38,8 +38,8 @@ def test_the_same_build_is_not_made_again(stage: Stage) -> None:
 
 def test_a_person_may_ask_for_the_same_build_again(stage: Stage) -> None:
     first = stage.build()
-    where = stage.archives.distroarchseries("ubuntu/hoary/i386")
-    primary = stage.archives.archive("ubuntu", "primary")
+    where = stage.series.named("ubuntu/hoary/i386")
+    primary = stage.archives.get("ubuntu", "primary")
     with stage.acting("anna"):
         source = stage.source()
         builds = [
@@ -54,8 +54,8 @@ def test_a_person_may_ask_for_the_same_build_again(stage: Stage) -> None:
 
 
 def test_what_was_never_built_may_be_asked_for_again(stage: Stage) -> None:
-    where = stage.archives.distroarchseries("ubuntu/hoary/i386")
-    primary = stage.archives.archive("ubuntu", "primary")
+    where = stage.series.named("ubuntu/hoary/i386")
+    primary = stage.archives.get("ubuntu", "primary")
     with stage.acting("anna"):
         stage.builds.create(stage.source(), where.id, primary.id, Pocket.RELEASE, arch_indep=False, again=True)
     with pytest.raises(BuildExists):
@@ -63,8 +63,8 @@ def test_what_was_never_built_may_be_asked_for_again(stage: Stage) -> None:
 
 
 def test_what_a_build_needs_must_exist(stage: Stage) -> None:
-    where = stage.archives.distroarchseries("ubuntu/hoary/i386")
-    primary = stage.archives.archive("ubuntu", "primary")
+    where = stage.series.named("ubuntu/hoary/i386")
+    primary = stage.archives.get("ubuntu", "primary")
     with stage.acting("cli"):
         source = stage.source()
     for error, wanted in (
@@ -79,9 +79,9 @@ def test_what_a_build_needs_must_exist(stage: Stage) -> None:
 
 def test_series_and_archive_must_be_of_one_distribution(stage: Stage) -> None:
     with stage.acting("cli"):
-        stage.archives.add_series("debian", "sarge", {"i386": "x86"}, nominated_archindep="i386")
-        other = stage.archives.add_archive("primary", "debian", ArchivePurpose.PRIMARY)
-        where = stage.archives.distroarchseries("ubuntu/hoary/i386")
+        stage.series.add("debian", "sarge", {"i386": "x86"}, nominated_archindep="i386")
+        other = stage.archives.add("primary", "debian", ArchivePurpose.PRIMARY)
+        where = stage.series.named("ubuntu/hoary/i386")
         source = stage.source()
     with pytest.raises(BadValue, match="another distribution"), stage.acting("cli"):
         stage.builds.create(source, where.id, other.id, Pocket.RELEASE, arch_indep=False)

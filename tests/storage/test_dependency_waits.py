@@ -35,7 +35,7 @@ def imported(
     stage: Stage, *packages: BinaryPackage, archive: str = "primary", series: str = "hoary"
 ) -> tuple[int, ...]:
     """Publish in an archive; return the ids."""
-    where = stage.archives.archive("ubuntu", archive)
+    where = stage.archives.get("ubuntu", archive)
     with stage.acting("me"):
         stage.packages.import_index(where, series, "i386", packages)
     found = stage.packages.offered([one.name for one in packages], [where.id], [series])
@@ -52,7 +52,7 @@ def test_a_build_that_waits_says_all_that_its_check_looks_at(stage: Stage) -> No
     (wait,) = stage.waits.waits()
     (attempt,) = stage.builds.attempts(build)
     assert (wait.build, wait.architecture, wait.series) == (build, "i386", "hoary")
-    assert wait.archives == (stage.archives.archive("ubuntu", "primary").id,)
+    assert wait.archives == (stage.archives.get("ubuntu", "primary").id,)
     assert wait.dependencies == ("libfoo (>= 2)", "bar")
     assert (wait.since, wait.tried, wait.missed) == (stage.builds.get(build).ended, attempt.started, 1)
     assert wait.now >= wait.since
@@ -61,9 +61,7 @@ def test_a_build_that_waits_says_all_that_its_check_looks_at(stage: Stage) -> No
 def test_a_build_of_a_ppa_sees_its_own_archive_and_the_primary_one(stage: Stage) -> None:
     missing(stage, "libfoo", archive="cprov/ppa")
     (wait,) = stage.waits.waits()
-    assert wait.archives == tuple(
-        sorted(stage.archives.archive("ubuntu", name).id for name in ("primary", "cprov/ppa"))
-    )
+    assert wait.archives == tuple(sorted(stage.archives.get("ubuntu", name).id for name in ("primary", "cprov/ppa")))
 
 
 def test_every_attempt_that_missed_something_is_counted(stage: Stage) -> None:
@@ -120,7 +118,7 @@ def test_a_package_concerns_who_sees_it_and_waits_for_its_name_or_what_it_provid
     assert stage.waits.awaiting([package, of_ppa, 999]) == (by_name, by_provided, in_ppa)
     assert stage.waits.awaiting([]) == ()
     with stage.acting("me"):
-        stage.archives.add_series("ubuntu", "warty", {"i386": "x86"}, nominated_archindep="i386")
+        stage.series.add("ubuntu", "warty", {"i386": "x86"}, nominated_archindep="i386")
     (of_warty,) = imported(stage, BinaryPackage("libfoo", "3", "i386"), series="warty")
     assert stage.waits.awaiting([of_warty]) == ()
 

@@ -24,7 +24,7 @@ def test_an_order_knows_its_files_by_sha_1_too(stage: Stage) -> None:
 
 def test_an_order_says_what_archive_it_is_of(stage: Stage) -> None:
     with stage.acting("test"):
-        stage.archives.change_archive("ubuntu", "cprov/ppa", private=True)
+        stage.archives.change("ubuntu", "cprov/ppa", private=True)
     order = ordered(stage, stage.job(archive="cprov/ppa"), trusted=False)
     assert (order.component, order.purpose, order.private) == ("main", ArchivePurpose.PPA, True)
     assert order.apt_sources == ()
@@ -33,9 +33,9 @@ def test_an_order_says_what_archive_it_is_of(stage: Stage) -> None:
 def test_the_component_is_the_one_that_the_source_is_published_in(stage: Stage) -> None:
     source = stage.source("bar")
     with stage.acting("test"):
-        primary = stage.archives.archive("ubuntu", "primary")
-        stage.archives.publish(source, primary.id, "hoary", Pocket.RELEASE, "universe")
-        series = stage.archives.distroarchseries("ubuntu/hoary/i386")
+        primary = stage.archives.get("ubuntu", "primary")
+        stage.publications.publish(source, primary.id, "hoary", Pocket.RELEASE, "universe")
+        series = stage.series.named("ubuntu/hoary/i386")
         build = stage.builds.create(source, series.id, primary.id, Pocket.RELEASE, arch_indep=True)
         job = stage.builds.queue(build.id)
     order = ordered(stage, job)
@@ -44,16 +44,16 @@ def test_the_component_is_the_one_that_the_source_is_published_in(stage: Stage) 
 
 def test_a_series_says_where_its_packages_are(stage: Stage) -> None:
     with stage.acting("test"):
-        (changed,) = stage.archives.change_series("ubuntu", "hoary", apt_sources=LINES)
+        (changed,) = stage.series.change("ubuntu", "hoary", apt_sources=LINES)
     assert changed.apt_sources == LINES
-    assert [one.apt_sources for one in stage.archives.series()] == [LINES]
+    assert [one.apt_sources for one in stage.series.all()] == [LINES]
     order = ordered(stage, stage.job())
     assert order.apt_sources == LINES
     with stage.acting("test"):
-        added = stage.archives.add_series("ubuntu", "hoary", {"amd64": "amd64"}, nominated_archindep="i386")
+        added = stage.series.add("ubuntu", "hoary", {"amd64": "amd64"}, nominated_archindep="i386")
     assert {one.apt_sources for one in added} == {LINES}
     with stage.acting("test"):
-        cleared = stage.archives.change_series("ubuntu", "hoary", apt_sources=())
+        cleared = stage.series.change("ubuntu", "hoary", apt_sources=())
     assert {one.apt_sources for one in cleared} == {()}
 
 
@@ -70,14 +70,14 @@ def test_a_series_says_where_its_packages_are(stage: Stage) -> None:
 )
 def test_what_is_no_apt_source_is_refused_and_no_password_is_repeated(stage: Stage, line: str, why: str) -> None:
     with pytest.raises(BadValue, match=why) as refused, stage.acting("test"):
-        stage.archives.change_series("ubuntu", "hoary", apt_sources=[line])
+        stage.series.change("ubuntu", "hoary", apt_sources=[line])
     assert "secret" not in str(refused.value)
-    assert [one.apt_sources for one in stage.archives.series()] == [()]
+    assert [one.apt_sources for one in stage.series.all()] == [()]
 
 
 def test_an_unknown_series_has_no_apt_sources(stage: Stage) -> None:
     with pytest.raises(UnknownSeries), stage.acting("test"):
-        stage.archives.change_series("ubuntu", "warty", apt_sources=LINES)
+        stage.series.change("ubuntu", "warty", apt_sources=LINES)
 
 
 @given(st.lists(st.text(max_size=60), max_size=3))

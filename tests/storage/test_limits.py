@@ -47,7 +47,7 @@ def test_the_claim_says_the_same_as_the_rule(
     fresh_farm: Callable[[], Farm], settings: Limits, archive: Limits, build: Limits
 ) -> None:
     farm = fresh_farm()
-    farm.archives.change_archive("ubuntu", "primary", limits=said(archive))
+    farm.archives.change("ubuntu", "primary", limits=said(archive))
     job = farm.job()
     farm.builds.change_limits(job.build, said(build))
     (attempt,) = farm.queue.claim((Pick(job.id, farm.builder(), 1),), settings)
@@ -59,13 +59,13 @@ def test_the_claim_says_the_same_as_the_rule(
 
 def test_a_running_build_keeps_what_it_was_claimed_with(stage: Stage) -> None:
     with stage.acting("me"):
-        stage.archives.change_archive("ubuntu", "primary", limits={"memory_bytes": 1 << 30, "wall_seconds": 60})
+        stage.archives.change("ubuntu", "primary", limits={"memory_bytes": 1 << 30, "wall_seconds": 60})
     job = stage.job()
     with stage.acting("me"):
         assert stage.builds.change_limits(job.build, {"wall_seconds": 90}).limits == Limits(wall_seconds=90)
     attempt = stage.claim(job, stage.builder())
     with stage.acting("me"):
-        stage.archives.change_archive("ubuntu", "primary", limits={"memory_bytes": 1 << 31})
+        stage.archives.change("ubuntu", "primary", limits={"memory_bytes": 1 << 31})
         stage.builds.change_limits(job.build, {"wall_seconds": None})
     kept = (Limits(wall_seconds=90, memory_bytes=1 << 30), ("memory_bytes=archive", "wall_seconds=build"))
     order = stage.queue.order(attempt.id)
@@ -76,8 +76,8 @@ def test_a_running_build_keeps_what_it_was_claimed_with(stage: Stage) -> None:
 
 def test_limits_are_changed_one_by_one_and_taken_back(stage: Stage) -> None:
     with stage.acting("me"):
-        change = stage.archives.change_archive
-        assert stage.archives.archive("ubuntu", "primary").limits == Limits()
+        change = stage.archives.change
+        assert stage.archives.get("ubuntu", "primary").limits == Limits()
         assert change("ubuntu", "primary", limits={"processes": 99}).limits == Limits(processes=99)
         both = change("ubuntu", "primary", limits={"disk_bytes": 1 << 30})
         assert both.limits == Limits(processes=99, disk_bytes=1 << 30)
@@ -95,15 +95,15 @@ def test_limits_are_changed_one_by_one_and_taken_back(stage: Stage) -> None:
 def test_a_limit_that_can_not_be_is_refused_and_nothing_written(stage: Stage, limits: dict[str, int]) -> None:
     build = stage.build()
     with stage.acting("me"), pytest.raises(BadValue, match=next(iter(limits))):
-        stage.archives.change_archive("ubuntu", "primary", private=True, limits=limits)
+        stage.archives.change("ubuntu", "primary", private=True, limits=limits)
     with stage.acting("me"), pytest.raises(BadValue):
         stage.builds.change_limits(build.id, limits)
-    assert not stage.archives.archive("ubuntu", "primary").private
+    assert not stage.archives.get("ubuntu", "primary").private
     assert stage.builds.get(build.id).limits == Limits()
     with stage.acting("me"), pytest.raises(UnknownBuild):
         stage.builds.change_limits(99, {})
     with stage.acting("me"), pytest.raises(UnknownArchive):
-        stage.archives.change_archive("ubuntu", "nonesuch", limits={"processes": 99})
+        stage.archives.change("ubuntu", "nonesuch", limits={"processes": 99})
 
 
 @pytest.mark.parametrize("name", [*NAMES, "walls"])

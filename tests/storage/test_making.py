@@ -23,9 +23,9 @@ def wide(stage: Stage, many: int = 5) -> tuple[int, int, list[int]]:
     with stage.acting("stage"):
         source = stage.source()
         for number in range(many - 1):
-            stage.archives.add_series("ubuntu", f"s{number}", {"i386": "x86"}, nominated_archindep="i386")
-    archive = stage.archives.archive("ubuntu", "primary").id
-    return source, archive, [one.id for one in stage.archives.series()]
+            stage.series.add("ubuntu", f"s{number}", {"i386": "x86"}, nominated_archindep="i386")
+    archive = stage.archives.get("ubuntu", "primary").id
+    return source, archive, [one.id for one in stage.series.all()]
 
 
 def test_builds_are_made_and_queued_in_the_order_given_however_many_one_statement_takes(
@@ -64,7 +64,7 @@ def test_all_jobs_of_a_source_that_counts_no_more_go_however_many_one_statement_
 def test_builds_that_can_not_be_made_are_refused(stage: Stage) -> None:
     source, archive, series = wide(stage, 2)
     with stage.acting("ann"):
-        (other,) = stage.archives.add_series("debian", "sarge", {"i386": "x86"}, nominated_archindep="i386")
+        (other,) = stage.series.add("debian", "sarge", {"i386": "x86"}, nominated_archindep="i386")
         (first,) = stage.making.create(source, archive, Pocket.RELEASE, {series[0]: False})
     last = stage.events.last_id()
     for error, match, of, to, where in (

@@ -115,7 +115,7 @@ def test_builds_of_a_kind_are_found_by_state_archive_and_series(stage: Stage) ->
     ppa = stage.job("one", "cprov/ppa").build
     with stage.acting("anna"):
         stage.builds.set_state(ppa, BuildState.CHROOTWAIT)
-    primary = stage.archives.archive("ubuntu", "primary").id
+    primary = stage.archives.get("ubuntu", "primary").id
 
     def found(archive: int | None = None, series: tuple[str, str] | None = None) -> list[int]:
         return [build.id for build in stage.builds.of_kind(BuildState.CHROOTWAIT, archive=archive, series=series)]

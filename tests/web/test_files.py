@@ -17,11 +17,15 @@ from storage.archives import Archives
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
 from storage.builds import Builds
+from storage.chroots import Chroots
 from storage.database.connection import connect
 from storage.files.credentials import FILES_HEADER, FilesPlace, make_key, read_key
 from storage.files.librarian import Librarian
 from storage.files.library import Library
+from storage.publications import Publications
 from storage.records import ArchivePurpose, BuildOrder, Limits, NamedFile, NewSource, Pick, Pocket, Urgency
+from storage.series import Series
+from storage.sources import Sources
 from tests.fix_postgres import new_database
 from tests.fix_slaves import wait_until
 
@@ -44,17 +48,17 @@ class FilesUnderTest:
         self.server.start()
 
     def _lay_out(self) -> BuildOrder:
-        archives, library, builds = Archives(self.conn), Library(self.conn), Builds(self.conn)
-        archives.add_series("ubuntu", "hoary", {"i386": "x86"}, nominated_archindep="i386")
-        archives.add_archive("primary", "ubuntu", ArchivePurpose.PRIMARY)
+        library, builds = Library(self.conn), Builds(self.conn)
+        Series(self.conn).add("ubuntu", "hoary", {"i386": "x86"}, nominated_archindep="i386")
+        Archives(self.conn).add("primary", "ubuntu", ArchivePurpose.PRIMARY)
         chroot, dsc = self.librarian.add_bytes(CHROOT), self.librarian.add_bytes(DSC)
-        series = archives.distroarchseries("ubuntu/hoary/i386")
-        archives.set_chroot(series.id, Pocket.RELEASE, library.add(chroot, "chroot.tar.zst").id)
+        series = Series(self.conn).named("ubuntu/hoary/i386")
+        Chroots(self.conn).set(series.id, Pocket.RELEASE, library.add(chroot, "chroot.tar.zst").id)
         library.add(dsc, "foo_1.0-1.dsc")
         files = (NamedFile("foo_1.0-1.dsc", dsc.sha256, dsc.size),)
-        source = archives.add_source(NewSource("foo", "1.0-1", "main", Urgency.LOW, ("any",), files))
-        primary = archives.archive("ubuntu", "primary")
-        archives.publish(source, primary.id, "hoary", Pocket.RELEASE, "main")
+        source = Sources(self.conn).add(NewSource("foo", "1.0-1", "main", Urgency.LOW, ("any",), files))
+        primary = Archives(self.conn).get("ubuntu", "primary")
+        Publications(self.conn).publish(source, primary.id, "hoary", Pocket.RELEASE, "main")
         build = builds.create(source, series.id, primary.id, Pocket.RELEASE, arch_indep=True)
         job = builds.queue(build.id)
         Builders(self.conn).add("bob", "http://127.0.0.1:8221", ("x86",), trusted=True)

@@ -142,18 +142,18 @@ class Life:
 
     def farm_verb(self) -> None:
         farm = self.desk.farm
-        arch = farm.archives.distroarchseries("ubuntu/hoary/i386")
+        arch = farm.series.named("ubuntu/hoary/i386")
         chroot = farm.library.add(self.librarian.add_bytes(self.chance.randbytes(4)), "chroot.tar.zst").id
         self.operate(
             lambda: farm.farm_states.pause("a try"),
             farm.farm_states.resume,
-            lambda: farm.archives.use_chroot(arch.id, Pocket.RELEASE),
-            lambda: farm.archives.set_chroot(arch.id, Pocket.RELEASE, chroot),
+            lambda: farm.chroots.use(arch.id, Pocket.RELEASE),
+            lambda: farm.chroots.set(arch.id, Pocket.RELEASE, chroot),
         )
 
     def withdrawn(self) -> None:
         row = self.desk.farm.builds.get(self.build)
-        archive = self.desk.farm.archives.archive("ubuntu", row.archive).id
+        archive = self.desk.farm.archives.get("ubuntu", row.archive).id
         places = [one.id for one in self.desk.farm.publications.all(archive, row.source)]
         status = self.chance.choice([PublishingStatus.DELETED, PublishingStatus.PUBLISHED])
         self.operate(lambda: self.desk.farm.publications.set_status(places, status))
@@ -161,10 +161,10 @@ class Life:
     def mended(self) -> None:
         """Operators and time set everything right again, as they do in the end."""
         farm = self.desk.farm
-        arch = farm.archives.distroarchseries("ubuntu/hoary/i386")
+        arch = farm.series.named("ubuntu/hoary/i386")
         with farm.acting("ann"):
             farm.farm_states.resume()
-            farm.archives.use_chroot(arch.id, Pocket.RELEASE)
+            farm.chroots.use(arch.id, Pocket.RELEASE)
             for one in farm.builders.all():
                 farm.builders.change(one.name, trusted=BUILDERS[one.name], manual=False)
                 farm.builders.set_ok(one.name, ok=True)

@@ -187,7 +187,7 @@ def test_a_chroot_that_works_elsewhere_is_the_builders_failure(two: Desk) -> Non
 
 def test_notes_that_everybody_reads_do_not_repeat_what_a_private_archives_builds_say(two: Desk) -> None:
     with two.farm.acting("root"):
-        two.farm.archives.change_archive("ubuntu", "primary", private=True)
+        two.farm.archives.change("ubuntu", "primary", private=True)
     fail(two, 5)
     last = two.farm.builds.list(limit=1)[0]
     assert builder(two).failnotes == (
@@ -200,7 +200,7 @@ def test_notes_that_everybody_reads_do_not_repeat_what_a_private_archives_builds
 
 def test_a_builder_that_a_private_build_convicts_does_not_name_it(two: Desk) -> None:
     with two.farm.acting("root"):
-        two.farm.archives.change_archive("ubuntu", "primary", private=True)
+        two.farm.archives.change("ubuntu", "primary", private=True)
     suspected(two)
     attempt = given(two, "zoe")
     end(two, attempt, Outcome.OK, "zoe")

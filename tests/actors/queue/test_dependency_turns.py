@@ -52,7 +52,7 @@ def built(desk: Desk, *packages: BinaryPackage, name: str, archive: str = "prima
 
 def imported(desk: Desk, *packages: BinaryPackage, archive: str = "primary") -> None:
     with desk.farm.acting("me", "archive import-packages"):
-        where = desk.farm.archives.archive("ubuntu", archive)
+        where = desk.farm.archives.get("ubuntu", archive)
         desk.farm.packages.import_index(where, "hoary", "i386", packages)
 
 

@@ -250,7 +250,7 @@ def lacking(world: World, farm: Farm, *dependencies: str) -> int:
 
 def publish(farm: Farm, *packages: BinaryPackage) -> None:
     with farm.acting("me"):
-        farm.packages.import_index(farm.archives.archive("ubuntu", "primary"), "hoary", "i386", packages)
+        farm.packages.import_index(farm.archives.get("ubuntu", "primary"), "hoary", "i386", packages)
 
 
 def hear_until(world: World, fact: Callable[[], bool]) -> None:

@@ -92,10 +92,10 @@ def test_a_job_whose_files_are_not_there_goes_out_when_they_come(desk: Desk) -> 
     farm = desk.farm
     desk.ready()
     with farm.acting("test"):
-        where = farm.archives.distroarchseries("ubuntu/hoary/i386")
-        primary = farm.archives.archive("ubuntu", "primary")
+        where = farm.series.named("ubuntu/hoary/i386")
+        primary = farm.archives.get("ubuntu", "primary")
         source = farm.source("late", present=False)
-        farm.archives.publish(source, primary.id, "hoary", Pocket.RELEASE, "main")
+        farm.publications.publish(source, primary.id, "hoary", Pocket.RELEASE, "main")
         build = farm.builds.create(source, where.id, primary.id, Pocket.RELEASE, arch_indep=False)
         farm.builds.queue(build.id)
     assert kinds(desk.take()) == []
@@ -110,14 +110,14 @@ def test_a_job_without_a_chroot_waits_until_there_is_one_and_the_log_says_so_onc
     farm = desk.farm
     desk.ready()
     with farm.acting("test"):
-        (warty,) = farm.archives.add_series("ubuntu", "warty", {"i386": "x86"}, nominated_archindep="i386")
+        (warty,) = farm.series.add("ubuntu", "warty", {"i386": "x86"}, nominated_archindep="i386")
     farm.job("one", series="ubuntu/warty/i386")
     farm.job("two", series="ubuntu/warty/i386")
     assert kinds(desk.take()) == []
     assert [record.message for record in caplog.records] == ["ubuntu/warty/i386 has no chroot: its jobs wait"]
     with farm.acting("test"):
-        hoary = farm.archives.chroots()[0]
-        farm.archives.set_chroot(warty.id, hoary.pocket, farm.library.aliases(hoary.sha256)[0].id)
+        hoary = farm.chroots.all()[0]
+        farm.chroots.set(warty.id, hoary.pocket, farm.library.aliases(hoary.sha256)[0].id)
     assert kinds(desk.take()) == ["Assign"]
 
 

@@ -66,7 +66,7 @@ def write(path: Path, text: str = INDEX) -> Path:
 
 def offered(database: str, names: Iterable[str]) -> list[tuple[str, str, str]]:
     with connect(database, application="test") as conn:
-        archive = Archives(conn).archive("debian", "primary").id
+        archive = Archives(conn).get("debian", "primary").id
         found = BinaryPackages(conn).offered(names, [archive], ["bookworm"])
     return [(one.name, one.version, one.architecture) for one in found]
 

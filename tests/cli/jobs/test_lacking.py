@@ -35,7 +35,7 @@ def missing(farm: Farm, *dependencies: str) -> tuple[int, int]:
 
 def publish(farm: Farm, *packages: BinaryPackage) -> None:
     with farm.acting("me"):
-        farm.packages.import_index(farm.archives.archive("ubuntu", "primary"), "hoary", "i386", packages)
+        farm.packages.import_index(farm.archives.get("ubuntu", "primary"), "hoary", "i386", packages)
 
 
 def test_every_dependency_is_shown_with_what_there_is_of_it(farm: Farm, command: Command) -> None:
@@ -86,7 +86,7 @@ def test_a_build_that_does_not_wait_lacks_nothing(farm: Farm, command: Command) 
 def test_what_a_private_archives_build_waits_for_is_not_told_to_others(farm: Farm, command: Command) -> None:
     build, job = missing(farm, "libsecret")
     with farm.acting("me"):
-        farm.archives.change_archive("ubuntu", "primary", private=True)
+        farm.archives.change("ubuntu", "primary", private=True)
         People(farm.conn).add("mallory")
         token = ApiTokens(farm.conn).create("mallory", None)[0]
     for line in (("build", "show", str(build)), ("explain", str(job)), ("explain", str(build), "--json")):

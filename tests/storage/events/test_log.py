@@ -139,8 +139,8 @@ def test_the_farm_is_told_of_every_change_that_dispatch_looks_at(farm: Farm, tol
     assert told() == [("buildqueue", "DELETE", [job.id])]
     farm.builders.remove("bob")
     assert told() == [("builder", "DELETE", ["bob"])]
-    where = farm.archives.distroarchseries("ubuntu/hoary/i386")
-    farm.archives.set_chroot(where.id, Pocket.RELEASE, farm.library.add(stored("newer"), "newer").id)
+    where = farm.series.named("ubuntu/hoary/i386")
+    farm.chroots.set(where.id, Pocket.RELEASE, farm.library.add(stored("newer"), "newer").id)
     assert told()[-1] == ("chroot", "UPDATE", [where.id])
     farm.sql("UPDATE archive SET enabled = false WHERE name = 'primary'")
     assert told() == [("archive", "UPDATE", [1])]

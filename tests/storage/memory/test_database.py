@@ -63,7 +63,7 @@ def test_a_job_is_read_anew_after_anything_that_it_is_read_from_has_changed() ->
     stage = on_memory(rows)
     job = stage.job("foo")
     assert stage.queue.job(job.id) is stage.queue.job(job.id)
-    stage.archives.change_archive("ubuntu", "primary", relative_score=7)
+    stage.archives.change("ubuntu", "primary", relative_score=7)
     assert stage.queue.job(job.id).relative_score == 7
     stage.builds.cancel(job.build)
     stage.builds.retry(job.build)

@@ -168,20 +168,20 @@ class Actor:
     def _around(self, kind: str, build: int, job: int) -> object:
         """Change what is around a build: its publication, its chroot, the farm."""
         stage, row = self.stage, self.stage.builds.get(build)
-        arch = stage.archives.distroarchseries("ubuntu/hoary/i386")
+        arch = stage.series.named("ubuntu/hoary/i386")
         match kind:
             case "withdraw" | "publish":
-                there = stage.archives.archive("ubuntu", row.archive).id
+                there = stage.archives.get("ubuntu", row.archive).id
                 status = PublishingStatus.DELETED if kind == "withdraw" else PublishingStatus.PUBLISHED
                 places = stage.publications.all(there, row.source)
                 return stage.publications.set_status([place.id for place in places], status)
             case "supersede":
                 return len(stage.queue.supersede([job]))
             case "use chroot":
-                return stage.archives.use_chroot(arch.id, Pocket.RELEASE).held_back
+                return stage.chroots.use(arch.id, Pocket.RELEASE).held_back
             case "other chroot":
                 alias = stage.library.add(stored(f"chroot {build}"), "chroot.tar.zst").id
-                return stage.archives.set_chroot(arch.id, Pocket.RELEASE, alias).held_back
+                return stage.chroots.set(arch.id, Pocket.RELEASE, alias).held_back
             case "pause":
                 return stage.farm_states.pause_for_now(f"a try with {build}")
             case _:
