@@ -105,7 +105,7 @@ def run(
     failure = None
     with _log_to(write) as tell, _collecting_seldom():
         world = World(plan, validate=validate, write=write)
-        tell(lambda: world.agenda.now)
+        tell(lambda: world.ground.agenda.now)
         try:
             world.run(progress)
         except Broken as broken:
@@ -113,34 +113,36 @@ def run(
         except Exception as error:  # noqa: BLE001 - a bug of the product is what the simulator looks for
             last = traceback.extract_tb(error.__traceback__)[-1]
             text = f"{type(error).__name__}: {error} ({last.name}, line {last.lineno} of {last.filename})"
-            failure = Failure(type(error).__name__, world.agenda.now, text)
+            failure = Failure(type(error).__name__, world.ground.agenda.now, text)
     summary = world.summary()
     if failure is None:
         failure = _failure_at_end(world, summary)
     if failure is not None:
-        world.note("failed", kind=failure.kind, text=failure.text, about=list(failure.about))
+        world.witnesses.note("failed", kind=failure.kind, text=failure.text, about=list(failure.about))
     return Run(
         plan,
         summary,
         failure,
-        tuple(world.ledger.curve),
-        world.agenda.now / 3600.0,
-        world.agenda.steps,
+        tuple(world.witnesses.ledger.curve),
+        world.ground.agenda.now / 3600.0,
+        world.ground.agenda.steps,
         time.process_time() - began,
     )
 
 
 def _failure_at_end(world: World, summary: Summary) -> Failure | None:
-    now = world.agenda.now
+    now = world.ground.agenda.now
     for name in ("lost", "mixed_up", "double_accepted"):
         if getattr(summary, name):
             return Failure(name, now, f"{getattr(summary, name)} builds are {name.replace('_', ' ')}")
-    left = [row.build for row in world.rows.table("buildqueue").values()]
+    left = [row.build for row in world.ground.rows.table("buildqueue").values()]
     if left and world.plan.faults:  # a farm without trouble may have too little time; this one had time to come to rest
         text = f"{len(left)} builds have not ended {world.plan.settle_hours:g} h after the last trouble"
         return Failure("never built", now, text, tuple(f"build:{build}" for build in left[:3]))
     away = [
-        runtime.builder for runtime in world.server.builders.runtimes() if not runtime.connected and world.plan.faults
+        runtime.builder
+        for runtime in world.ground.server.builders.runtimes()
+        if not runtime.connected and world.plan.faults
     ]
     if away:
         about = tuple(f"builder:{name}" for name in away[:3])

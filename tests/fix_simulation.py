@@ -81,12 +81,12 @@ class Tale:
         return int(str(line["build"]))
 
     def state(self, source: str) -> BuildState:
-        state: BuildState = self.world.server.builds.get(self.build(source)).state
+        state: BuildState = self.world.ground.server.builds.get(self.build(source)).state
         return state
 
     @property
     def states(self) -> set[BuildState]:
-        return {row.state for row in self.world.rows.table("build").values()}
+        return {row.state for row in self.world.ground.rows.table("build").values()}
 
     def where(self, source: str) -> list[str]:
         """Return the builders that the build of a source was given to, in order."""
@@ -96,10 +96,10 @@ class Tale:
         return [str(line["outcome"]) for line in self.told("closed", build=self.build(source))]
 
     def ok(self, builder: str) -> bool:
-        return bool(self.world.server.builders.get(builder).builderok)
+        return bool(self.world.ground.server.builders.get(builder).builderok)
 
     def failures(self, builder: str) -> int:
-        (row,) = (row for row in self.world.server.builders.runtimes() if row.builder == builder)
+        (row,) = (row for row in self.world.ground.server.builders.runtimes() if row.builder == builder)
         return row.failures_in_row
 
 

@@ -10,7 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from actors.core.builder.core import BuilderCore
 from actors.core.builder.events import (
@@ -57,15 +57,13 @@ from actors.core.builder.orders import (
 from actors.core.builder.stages import Stage
 from actors.core.timers import Timers
 from actors.messages import AdoptionWanted, Finished, Ready, ResultStored, SessionWanted
+from actors.queue.reports import Report
 from protocol.messages import VERSION, Hello, Message, PutChunk
 from simulation.environment.cable import Connection
 from simulation.environment.disk import DiskFull
+from simulation.environment.ground import Ground
 from simulation.scenario.chance import share
 from storage.records import Builder
-
-if TYPE_CHECKING:
-    from simulation.farm.queue import VirtualQueue
-    from simulation.world import World
 
 _RESOLUTION: Final = 0.001  #: seconds; no timer is more exact, and sums of seconds are not either
 _SAID_AGAIN: Final = (SessionWanted, Ready, AdoptionWanted, Finished)  #: until there is an answer
@@ -77,22 +75,48 @@ def quiet(timers: Timers) -> Timers:
     return replace(timers, heartbeat=math.inf, suspect=math.inf, lost=math.inf, ready_again=math.inf)
 
 
+class Inbox(Protocol):
+    """The queue actor, as its builders know it."""
+
+    def receive(self, report: Report, sender: VirtualBuilder) -> None:
+        """Take a message."""
+
+
 class VirtualBuilder:
     """One life of a builder's actor."""
 
-    def __init__(self, world: World, builder: Builder, generation: int, queue: VirtualQueue | None) -> None:
-        """Begin its life."""
+    def __init__(
+        self,
+        ground: Ground,
+        builder: Builder,
+        generation: int,
+        queue: Inbox | None,
+        ended: Callable[[str, int, str], object],
+    ) -> None:
+        """Begin its life.
+
+        Args:
+            ground: what it stands on.
+            builder: its row.
+            generation: which of its lives this is.
+            queue: the queue actor; None: there is none now.
+            ended: told its name, its generation and why, when it has ended by itself.
+        """
         self.name = builder.name
         self.generation = generation
         self.alive = True
         self.hung = False
-        self._world = world
+        self._ended = ended
+        self._agenda = ground.agenda
+        self._mail = ground.mail
+        self._disk = ground.disk
+        self._network = ground.network
+        self._timers = ground.plan.timers
         self._queue = queue
         self._way = f"{builder.name} {generation}>"
         self.way_in = f">{builder.name} {generation}"  #: of what the queue actor says
-        self._cable = world.cable_of(builder)
-        self._watching = bool(self._cable.watched)
-        self.core = BuilderCore(builder, generation, world.timers if self._watching else quiet(world.timers))
+        self._watching = bool(self._network.cables[self.name].watched)
+        self.core = BuilderCore(builder, generation, self._timers if self._watching else quiet(self._timers))
         self._connection: Connection | None = None
         self._out: list[Message] = []
         self._waiting: deque[Event] = deque()
@@ -103,7 +127,7 @@ class VirtualBuilder:
 
     @property
     def _now(self) -> float:
-        return self._world.agenda.now
+        return self._agenda.now
 
     # --- what happens to it -----------------------------------------------------------------------
 
@@ -111,7 +135,7 @@ class VirtualBuilder:
         """The queue actor sent a message."""
         self._happened(QueueSaid(self._now, message))
 
-    def queue_replaced(self, queue: VirtualQueue) -> None:
+    def queue_replaced(self, queue: Inbox) -> None:
         """There is another queue actor."""
         self._queue = queue
         self._happened(QueueReplaced(self._now))
@@ -150,10 +174,10 @@ class VirtualBuilder:
             return
         self._watching = watching
         if self.core.session.open:  # the last heartbeat of either side came within these seconds
-            heartbeat = self._world.timers.heartbeat
+            heartbeat = self._timers.heartbeat
             self.core.session.heard(self._now - share(self.name, self._now, 2) * heartbeat)
             self.core.session.spoke(self._now - share(self.name, self._now, 3) * heartbeat)
-        self._happened(TimersChanged(self._now, self._world.timers if watching else quiet(self._world.timers)))
+        self._happened(TimersChanged(self._now, self._timers if watching else quiet(self._timers)))
 
     @property
     def connection(self) -> Connection | None:
@@ -212,7 +236,7 @@ class VirtualBuilder:
         due = max(self.core.deadline(), self._now + _RESOLUTION)
         if due < self._alarm:
             self._alarm = due
-            self._world.agenda.at(due, self._rung, due)
+            self._agenda.at(due, self._rung, due)
 
     def _rung(self, alarm: float) -> None:
         if alarm != self._alarm or not self.alive:
@@ -224,7 +248,7 @@ class VirtualBuilder:
         if due > self._now:
             self._alarm = due
             if due < math.inf:
-                self._world.agenda.at(due, self._rung, due)
+                self._agenda.at(due, self._rung, due)
         else:
             self._happened(TimeCame(self._now))
 
@@ -248,13 +272,13 @@ class VirtualBuilder:
 
     def _tell(self, order: Tell) -> None:
         if self._queue is not None:
-            mail, message = self._world.mail, order.message
+            mail, message = self._mail, order.message
             send = mail.try_to_send if isinstance(message, _SAID_AGAIN) else mail.send
             send(self._way, self._queue.receive, message, self)
 
     def _connect(self, order: Connect) -> None:
         self._disconnect(None)
-        self._world.connect(self, order)
+        self._network.connect(self, order.port)
 
     def connected(self, connection: Connection) -> None:
         """Take the connection that was ordered."""
@@ -276,7 +300,7 @@ class VirtualBuilder:
 
     def _disconnect(self, order: Disconnect | None) -> None:  # noqa: ARG002 - its reason is for logs
         self._flush()
-        self._world.hang_up(self)
+        self._network.hang_up(self)
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.close_master()
@@ -284,17 +308,17 @@ class VirtualBuilder:
     def _leave(self, order: Leave) -> None:  # noqa: ARG002 - there is nothing in it
         self._flush()
         self.kill()
-        self._world.supervisor.ended(self.name, self.generation, "retired")
+        self._ended(self.name, self.generation, "retired")
 
     def _ignore(self, order: ShowPush) -> None:
         pass
 
     def _let_go(self, order: LetGo) -> None:
-        self._world.disk.let_go(order.attempt, log_recorded=order.log_recorded)
+        self._disk.let_go(order.attempt, log_recorded=order.log_recorded)
 
     def _open_log(self, order: OpenLog) -> None:
         try:
-            size = self._world.disk.open_log(order.attempt, fresh=order.fresh)
+            size = self._disk.open_log(order.attempt, fresh=order.fresh)
         except DiskFull as error:
             self._refused(order, Store.LOG, error)
         else:
@@ -302,13 +326,13 @@ class VirtualBuilder:
 
     def _append_log(self, order: AppendLog) -> None:
         try:
-            self._world.disk.append_log(order.attempt, order.offset, len(order.data))
+            self._disk.append_log(order.attempt, order.offset, len(order.data))
         except DiskFull as error:
             self._refused(order, Store.LOG, error)
 
     def _keep_log(self, order: KeepLog) -> None:
         try:
-            content = self._world.disk.keep_log(order.attempt)
+            content = self._disk.keep_log(order.attempt)
         except DiskFull as error:
             self._refused(order, Store.LOG, error)
         else:
@@ -319,7 +343,7 @@ class VirtualBuilder:
         self._result = (order.sha256, order.size, b"")
 
     def _write_result(self, order: WriteResult) -> None:
-        if self._world.disk.full:
+        if self._disk.full:
             self._refused(order, Store.RESULTS, DiskFull("no space left on device"))
             return
         sha256, size, octets = self._result
@@ -328,7 +352,7 @@ class VirtualBuilder:
     def _keep_result(self, order: KeepResult) -> None:
         sha256, size, octets = self._result
         try:
-            content = self._world.disk.keep(octets)
+            content = self._disk.keep(octets)
         except DiskFull as error:
             self._refused(order, Store.RESULTS, error)
             return
@@ -336,15 +360,15 @@ class VirtualBuilder:
             text = f"SHA-256 is {content.sha256}, announced was {sha256}"
             self._waiting.append(ResultSpoilt(self._now, order.attempt, order.name, text))
             return
-        self._world.disk.contents[content.sha256] = octets
+        self._disk.contents[content.sha256] = octets
         self._waiting.append(ResultKept(self._now, order.attempt, order.name, content))
 
     def _read_changes(self, order: ReadChanges) -> None:
-        octets = self._world.disk.contents[order.sha256]
+        octets = self._disk.contents[order.sha256]
         self._waiting.append(ChangesRead(self._now, order.attempt, octets))
 
     def _read_control(self, order: ReadControl) -> None:
-        octets = self._world.disk.contents[order.sha256]
+        octets = self._disk.contents[order.sha256]
         self._waiting.append(ControlRead(self._now, order.attempt, order.name, octets))
 
     def _refused(self, order: Any, store: Store, error: DiskFull) -> None:  # noqa: ANN401 - an order about files

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from simulation.environment.cable import Way
+from simulation.environment.ground import Ground
+from simulation.farm.master import Master
+from simulation.farm.slave import VirtualSlave
 from simulation.scenario.plan import Fault, Trouble
 from simulation.slaves.lies import lie_of
-
-if TYPE_CHECKING:
-    from simulation.world import World
 
 _T = Trouble
 _CALM: Final = 60.0  #: seconds for which heartbeats are watched after the network is whole again
@@ -23,56 +24,66 @@ _ON_SLAVES: Final = frozenset(
 class Faults:
     """Everything that goes wrong."""
 
-    def __init__(self, world: World) -> None:
-        """Put what is planned on the agenda."""
-        self._world = world
-        for fault in world.plan.faults:
-            world.agenda.at(fault.at, self.begin, fault)
+    def __init__(
+        self, ground: Ground, master: Master, slaves: Mapping[str, VirtualSlave], note: Callable[..., object]
+    ) -> None:
+        """Put what is planned on the agenda.
+
+        Args:
+            ground: with the plan.
+            master: whom it may befall.
+            slaves: whom it may befall, by the names of their builders.
+            note: writes a line of the story.
+        """
+        self._ground = ground
+        self._master = master
+        self._slaves = slaves
+        self._note = note
+        for fault in ground.plan.faults:
+            ground.agenda.at(fault.at, self.begin, fault)
 
     def begin(self, fault: Fault) -> None:
         """Let something go wrong."""
-        world = self._world
         about: dict[str, object] = {"trouble": str(fault.trouble)}
         if fault.builder:
             about["builder"] = fault.builder
         for name in ("seconds", "strength", "manner"):
             if getattr(fault, name):
                 about[name] = getattr(fault, name)
-        world.note("fault", **about)
+        self._note("fault", **about)
         if fault.builder:
-            if fault.builder in world.slaves:
+            if fault.builder in self._slaves:
                 self._begin_of_builder(fault)
         else:
-            world.troubled_at = world.agenda.now
+            self._ground.troubled_at = self._ground.agenda.now
             self._begin_of_farm(fault)
         if fault.seconds:
-            world.agenda.after(fault.seconds, self._mend, fault)
+            self._ground.agenda.after(fault.seconds, self._mend, fault)
 
     def _mend(self, fault: Fault) -> None:
-        world = self._world
-        world.note("mended", trouble=str(fault.trouble), **({"builder": fault.builder} if fault.builder else {}))
+        self._note("mended", trouble=str(fault.trouble), **({"builder": fault.builder} if fault.builder else {}))
         if fault.builder:
-            if fault.builder in world.slaves:
+            if fault.builder in self._slaves:
                 self._mend_of_builder(fault)
         else:
-            world.troubled_at = world.agenda.now
+            self._ground.troubled_at = self._ground.agenda.now
             self._mend_of_farm(fault)
 
     # --- of a builder -----------------------------------------------------------------------------
 
     def _begin_of_builder(self, fault: Fault) -> None:
-        world, name = self._world, fault.builder
-        cable, slave = world.cables[name], world.slaves[name]
+        name = fault.builder
+        cable, slave = self._ground.network.cables[name], self._slaves[name]
         match fault.trouble:
             case _T.ACTOR_CRASH:
-                world.supervisor.crash(name, "RuntimeError: simulated (simulation)")
+                self._master.supervisor.crash(name, "RuntimeError: simulated (simulation)")
             case _T.ACTOR_HANG:
-                world.supervisor.hang(name, fault.seconds)
+                self._master.supervisor.hang(name, fault.seconds)
             case _T.CUT | _T.CUT_TO_SLAVE | _T.CUT_TO_MASTER:
                 self._watch(name)
                 cable.cut(*_ways(fault.trouble))
             case _T.RESET:
-                world.reset(name)
+                self._master.reset(name)
             case _T.SLOW:
                 self._watch(name)
                 cable.slow *= fault.strength
@@ -93,8 +104,8 @@ class Faults:
                 raise AssertionError(f"{fault.trouble} does not befall a builder")
 
     def _mend_of_builder(self, fault: Fault) -> None:
-        world, name = self._world, fault.builder
-        cable, slave = world.cables[name], world.slaves[name]
+        name = fault.builder
+        cable, slave = self._ground.network.cables[name], self._slaves[name]
         match fault.trouble:
             case _T.CUT | _T.CUT_TO_SLAVE | _T.CUT_TO_MASTER:
                 cable.mend(*_ways(fault.trouble))
@@ -120,55 +131,56 @@ class Faults:
 
     def _watch(self, name: str) -> None:
         """Have heartbeats said and heard one by one: something may keep them from coming."""
-        cable = self._world.cables[name]
+        cable = self._ground.network.cables[name]
         cable.watched += 1
         if cable.watched == 1:
-            self._world.watch(name, watching=True)
+            self._slaves[name].watch()
+            self._master.watch(name, watching=True)
 
     def _calm(self, name: str) -> None:
-        self._world.agenda.after(_CALM, self._watch_no_more, name)
+        self._ground.agenda.after(_CALM, self._watch_no_more, name)
 
     def _watch_no_more(self, name: str) -> None:
-        cable = self._world.cables[name]
+        cable = self._ground.network.cables[name]
         cable.watched -= 1
         if not cable.watched:
-            self._world.watch(name, watching=False)
+            self._master.watch(name, watching=False)
 
     # --- of the farm ------------------------------------------------------------------------------
 
     def _begin_of_farm(self, fault: Fault) -> None:
-        world = self._world
+        ground = self._ground
         match fault.trouble:
             case _T.NURSERY_CRASH:
-                world.supervisor.crash_nursery(world.plan.builders[0].name, "killed by signal 9")
+                self._master.supervisor.crash_nursery(ground.plan.builders[0].name, "killed by signal 9")
             case _T.QUEUE_CRASH:
-                world.supervisor.crash_queue("RuntimeError: simulated (simulation)")
+                self._master.supervisor.crash_queue("RuntimeError: simulated (simulation)")
             case _T.MASTER_RESTART:
-                world.stop_master()
+                self._master.stop()
             case _T.DATABASE_AWAY:
-                world.server.go_away()
+                ground.server.go_away()
             case _T.COMMIT_LOST:
-                world.server.lose_commits += 1
+                ground.server.lose_commits += 1
             case _T.DISK_FULL:
-                world.disk.full += 1
+                ground.disk.full += 1
             case _T.CLOCK_JUMP:
-                world.jump_clock(timedelta(seconds=fault.strength))
+                ground.clock.jump(timedelta(seconds=fault.strength))
             case _T.MAIL:
-                world.mail.troubled += 1
+                ground.mail.troubled += 1
             case _:
                 raise AssertionError(f"{fault.trouble} does not befall a farm")
 
     def _mend_of_farm(self, fault: Fault) -> None:
-        world = self._world
+        ground = self._ground
         match fault.trouble:
             case _T.MASTER_RESTART:
-                world.start_master()
+                self._master.start()
             case _T.DATABASE_AWAY:
-                world.server.come_back()
+                ground.server.come_back()
             case _T.DISK_FULL:
-                world.disk.full -= 1
+                ground.disk.full -= 1
             case _T.MAIL:
-                world.mail.troubled -= 1
+                ground.mail.troubled -= 1
             case _:
                 pass
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from simulation.environment.contents import stored
+from simulation.environment.ground import Ground
 from simulation.scenario.plan import Act, Deed, PlannedBuilder, PlannedJob
 from storage.errors import StorageError
 from storage.records import ArchivePurpose, BuildState, NewSource, Pocket
-
-if TYPE_CHECKING:
-    from simulation.world import World
 
 DISTRIBUTION: Final = "debian"
 SERIES: Final = "sid"
@@ -21,10 +19,11 @@ SERIES: Final = "sid"
 class People:
     """Everybody outside of the farm."""
 
-    def __init__(self, world: World) -> None:
-        """Know the farm."""
-        self._world = world
-        self._server = world.server
+    def __init__(self, ground: Ground, note: Callable[..., object]) -> None:
+        """Know the farm; `note` writes a line of its story."""
+        self._ground = ground
+        self._note = note
+        self._server = ground.server
         self._archives: dict[str | None, int] = {}
         self._series: dict[str, int] = {}  #: family → distroarchseries
         self.tag_of: dict[str, str] = {}  #: family → architecture tag
@@ -67,7 +66,7 @@ class People:
     def upload(self, job: PlannedJob) -> None:
         """Let a source come, and queue its build."""
         server, archive, series = self._server, self._archives[job.owner], self._series[job.family]
-        files = self._world.contents.source_files(job)
+        files = self._ground.contents.source_files(job)
         with server.rows.acting("upload"):
             for file in files:
                 server.library.name(stored(file.filename.encode()), file.filename)
@@ -89,7 +88,7 @@ class People:
                 about |= _ACTS[deed.act](self, deed) or {}
         except StorageError as error:
             about["refused"] = str(error).partition("\n")[0]
-        self._world.note("deed", **about)
+        self._note("deed", **about)
 
     def _pick(self, deed: Deed, ids: list[int]) -> int | None:
         return ids[int(deed.target * len(ids))] if ids else None
@@ -177,17 +176,17 @@ class People:
 
     def _pause(self, deed: Deed) -> dict[str, object] | None:
         self._server.farm_states.pause("an operator thinks")
-        self._world.troubled_at = self._world.agenda.now + deed.seconds
+        self._ground.troubled_at = self._ground.agenda.now + deed.seconds
         self._later(deed, self._server.farm_states.resume)
         return {"seconds": deed.seconds}
 
     def _later(self, deed: Deed, undo: Callable[[], object]) -> None:
-        self._world.agenda.after(deed.seconds, self._undo, str(deed.act), undo)
+        self._ground.agenda.after(deed.seconds, self._undo, str(deed.act), undo)
 
     def _undo(self, act: str, undo: Callable[[], object]) -> None:
         with suppress(StorageError), self._server.rows.acting("operator"):
             undo()
-        self._world.note("undone", act=act)
+        self._note("undone", act=act)
 
 
 _ACTS: Final[Mapping[Act, Callable[[People, Deed], dict[str, object] | None]]] = {

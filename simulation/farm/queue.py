@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from actors.messages import BuilderGone, BuildersKnown
 from actors.queue.desk import Payload, QueueDesk
 from actors.queue.letters import Letter
 from actors.queue.reports import Report
 from simulation.environment.database import SimulatedDatabase
-
-if TYPE_CHECKING:
-    from simulation.farm.builder import VirtualBuilder
-    from simulation.world import World
+from simulation.environment.ground import Ground
+from simulation.farm.builder import VirtualBuilder
 
 
 class VirtualQueue:
     """One life of the queue actor."""
 
-    def __init__(self, world: World) -> None:
-        """Begin its life; `begin` has it read everything."""
+    def __init__(self, ground: Ground, tell_supervisor: Callable[[object], object]) -> None:
+        """Begin its life; `begin` has it read everything.
+
+        Args:
+            ground: what it stands on.
+            tell_supervisor: what the supervisor does with a message that has arrived.
+        """
         self.alive = True
-        self._world = world
+        self._ground = ground
+        self._tell_supervisor = tell_supervisor
         self._addresses: dict[str, VirtualBuilder] = {}
-        self.desk = QueueDesk(world.limits, world.timers, world.rules, self)
+        self.desk = QueueDesk(ground.plan.limits, ground.plan.timers, ground.plan.rules, self)
 
     def begin(self) -> None:
         """Read everything."""
-        with self._world.server.by_queue:
+        with self._ground.server.by_queue:
             self.desk.begin()
 
     def receive(self, report: Report, sender: VirtualBuilder | None = None) -> None:
@@ -40,7 +43,7 @@ class VirtualQueue:
             if report.generation < self.desk.generation(report.builder):
                 return
             self._addresses[report.builder] = sender
-        with self._world.server.by_queue:
+        with self._ground.server.by_queue:
             self.desk.receive(report)
 
     def remembered(self) -> frozenset[VirtualBuilder]:
@@ -53,7 +56,7 @@ class VirtualQueue:
     def notified(self) -> None:
         """Somebody changed rows."""
         if self.alive:
-            with self._world.server.by_queue:
+            with self._ground.server.by_queue:
                 self.desk.notified()
 
     def kill(self) -> None:
@@ -68,15 +71,15 @@ class VirtualQueue:
 
     def now(self) -> float:
         """Return monotonic seconds."""
-        return self._world.agenda.now
+        return self._ground.agenda.now
 
     def time_of_day(self) -> datetime:
         """Return the time of day."""
-        return self._world.time_of_day()
+        return self._ground.clock.time_of_day()
 
     def connect(self) -> SimulatedDatabase:
         """Connect to the database and listen."""
-        self._connection = self._world.server.connect()
+        self._connection = self._ground.server.connect()
         return self._connection
 
     def disconnected(self) -> None:
@@ -88,27 +91,27 @@ class VirtualQueue:
 
     def own_disk_refuses(self) -> str:
         """Try out the master's own disk."""
-        return "no space left on device" if self._world.disk.full else ""
+        return "no space left on device" if self._ground.disk.full else ""
 
     def post(self, letters: Sequence[Letter]) -> None:
         """Post letters to builders' actors and to the supervisor."""
-        send = self._world.mail.send
+        send = self._ground.mail.send
         for letter in letters:
             if letter.builder is None:
-                send("queue>supervisor", self._world.supervisor.receive, letter.message)
+                send("queue>supervisor", self._tell_supervisor, letter.message)
                 if isinstance(letter.message, BuildersKnown):
                     registered = {builder.name for builder in letter.message.builders}
                     self._addresses = {name: at for name, at in self._addresses.items() if name in registered}
                 continue
             address = self._addresses.get(letter.builder)
             if address is not None:
-                self._world.mail.try_to_send(address.way_in, address.queue_said, letter.message)
+                self._ground.mail.try_to_send(address.way_in, address.queue_said, letter.message)
 
     def wake_after(self, seconds: float, payload: Payload) -> None:
         """Wake the desk in so many seconds."""
-        self._world.agenda.after(max(0.0, seconds), self._woken, payload)
+        self._ground.agenda.after(max(0.0, seconds), self._woken, payload)
 
     def _woken(self, payload: Payload) -> None:
         if self.alive:
-            with self._world.server.by_queue:
+            with self._ground.server.by_queue:
                 self.desk.woken(payload)

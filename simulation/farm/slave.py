@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import Final, assert_never
 
 from protocol.messages import (
     CHUNK,
@@ -31,6 +31,8 @@ from protocol.messages import (
     WireOutcome,
 )
 from simulation.environment.cable import Cable, Connection
+from simulation.environment.ground import Ground
+from simulation.observers.witnesses import Witnesses
 from simulation.scenario.chance import share
 from simulation.scenario.plan import PlannedBuilder, PlannedJob, Trouble
 from slave.events import (
@@ -55,9 +57,6 @@ from slave.events import (
 )
 from slave.machine import Machine, Traits
 from slave.record import Record
-
-if TYPE_CHECKING:
-    from simulation.world import World
 
 SILENCE: Final = 45.0  #: seconds without a word of the master, after which its session is over
 KILLING: Final = 0.3  #: seconds that killing a build takes
@@ -89,7 +88,14 @@ class VirtualSlave:
         lie: what becomes of what it says; None: it is honest.
     """
 
-    def __init__(self, world: World, planned: PlannedBuilder, cable: Cable, architectures: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        witnesses: Witnesses,
+        planned: PlannedBuilder,
+        cable: Cable,
+        architectures: tuple[str, ...],
+    ) -> None:
         """Switch it on."""
         self.planned = planned
         self.cable = cable
@@ -98,7 +104,9 @@ class VirtualSlave:
         self.wrong: dict[Trouble, int] = {}
         self.lie: Callable[[SlaveMessage], SlaveMessage] | None = None
         self.machine = Machine(Traits(planned.name, architectures, "simulated"))
-        self._world = world
+        self._agenda = ground.agenda
+        self._contents = ground.contents
+        self._witnesses = witnesses
         self._saved = Record()  # what is on its disk
         self._cache: dict[str, int] = {}  # SHA-256 → bytes
         self._arriving: dict[str, list[int]] = {}  # SHA-256 → bytes that are here, of how many
@@ -120,7 +128,7 @@ class VirtualSlave:
     def accept(self, connection: Connection) -> None:
         """Take a new connection."""
         self._number += 1
-        now = self._world.agenda.now
+        now = self._agenda.now
         self._peers[self._number] = _Peer(self._number, connection, now, now)
 
     def hear(self, connection: Connection, messages: Sequence[Message]) -> None:
@@ -131,7 +139,7 @@ class VirtualSlave:
         peer = self._peer(connection)
         if peer is None:
             return
-        peer.heard_at = self._world.agenda.now
+        peer.heard_at = self._agenda.now
         for message in messages:
             if peer.number in self._peers:
                 self._hear(peer, message)  # type: ignore[arg-type]  # a master's: nobody else is at the other end
@@ -156,7 +164,7 @@ class VirtualSlave:
 
     def watch(self) -> None:
         """Begin to say and expect heartbeats as messages: something is wrong with the network, or was."""
-        now = self._world.agenda.now
+        now = self._agenda.now
         for peer in self._peers.values():
             peer.heard_at = now - share(self.planned.name, now) * HEARTBEAT_SECONDS
             peer.said_at = now - share(self.planned.name, now, 1) * HEARTBEAT_SECONDS
@@ -169,7 +177,7 @@ class VirtualSlave:
         if not self.cable.watched:
             self._beating = False
             return
-        now = self._world.agenda.now
+        now = self._agenda.now
         if self.up and not self.hung:
             for peer in tuple(self._peers.values()):
                 if now - peer.heard_at >= SILENCE:
@@ -177,7 +185,7 @@ class VirtualSlave:
                 elif peer.number == self.machine.session and now - peer.said_at >= HEARTBEAT_SECONDS:
                     self._say(peer, Heartbeat(now))
             self._flush()
-        self._world.agenda.after(1.0, self._beat)
+        self._agenda.after(1.0, self._beat)
 
     # --- its process ------------------------------------------------------------------------------
 
@@ -199,7 +207,7 @@ class VirtualSlave:
         self.machine = Machine(self.machine.traits, self._saved, log_size=self._log)
         self._saved = self.machine.record
         self._arriving.clear()
-        self._world.note("risen", builder=self.planned.name)
+        self._witnesses.note("risen", builder=self.planned.name)
 
     def hang(self) -> None:
         """Do nothing more, with all connections open."""
@@ -216,7 +224,7 @@ class VirtualSlave:
     # --- what the master asks -----------------------------------------------------------------------
 
     def _hear(self, peer: _Peer, message: MasterMessage) -> None:
-        at = self._world.agenda.now
+        at = self._agenda.now
         if isinstance(message, Hello):
             self._tell(HelloArrived(peer.number, message, token_right=True, free_disk=_FREE, at=at))
             return
@@ -255,9 +263,9 @@ class VirtualSlave:
                 self._start(order)
             case KillBuild(attempt):
                 if not self.suffers(Trouble.DEAF):
-                    self._world.agenda.after(KILLING, self._killed, self._run, attempt)
+                    self._agenda.after(KILLING, self._killed, self._run, attempt)
             case RemoveBuild(attempt):
-                self._world.cleaned(self.planned.name, attempt)
+                self._witnesses.cleaned(self.planned.name, attempt)
                 self._results, self._log = {}, 0
             case CloseSession(number, why):
                 self._close(number, why)
@@ -269,7 +277,7 @@ class VirtualSlave:
     def _say(self, peer: _Peer | None, message: SlaveMessage) -> None:
         if peer is not None:
             peer.out.append(message if self.lie is None else self.lie(message))
-            peer.said_at = self._world.agenda.now
+            peer.said_at = self._agenda.now
 
     def _flush(self) -> None:
         for peer in self._peers.values():
@@ -326,38 +334,38 @@ class VirtualSlave:
     # --- builds -----------------------------------------------------------------------------------
 
     def _start(self, order: StartBuild) -> None:
-        world, self._run = self._world, self._run + 1
+        contents, self._run = self._contents, self._run + 1
         self._stop("superseded")
         dsc = dict(order.files)[order.args.dsc]
-        job = world.contents.sources[dsc]
+        job = contents.sources[dsc]
         self._building, self._log = (order.attempt, job), 0
-        world.began(self.planned.name, order.attempt, job, trusted=order.args.trusted)
+        self._witnesses.began(self.planned.name, order.attempt, job, trusted=order.args.trusted)
         seconds, outcome, text = job.seconds * self.planned.slowness, job.outcome, ""
-        world.contents.tries[job.source] += 1
-        seconds *= 0.95 + 0.1 * share(job.source, world.contents.tries[job.source])
+        contents.tries[job.source] += 1
+        seconds *= 0.95 + 0.1 * share(job.source, contents.tries[job.source])
         if self.suffers(Trouble.KILLS):
-            world.agenda.after(min(seconds, DIES_AFTER), self._dies, self._run)
+            self._agenda.after(min(seconds, DIES_AFTER), self._dies, self._run)
             return
         if self.suffers(Trouble.BLACK_HOLE):
             seconds, outcome, text = FAILS_AFTER, WireOutcome.PACKAGEFAIL, "make: *** Error 1"
         elif self.suffers(Trouble.BROKEN):
             seconds, outcome, text = min(seconds, BROKEN_AFTER), WireOutcome.BUILDERFAIL, "read-only file system"
         if outcome is WireOutcome.GIVENBACK:
-            world.contents.sources[dsc] = replace(job, outcome=WireOutcome.OK)
+            contents.sources[dsc] = replace(job, outcome=WireOutcome.OK)
         limit = order.args.wall_seconds
         if seconds > limit:
             seconds, outcome, text = limit, WireOutcome.TIMEOUT, f"longer than {limit} s"
-        world.agenda.after(seconds, self._end, self._run, order, outcome, text)
+        self._agenda.after(seconds, self._end, self._run, order, outcome, text)
 
     def _stop(self, how: str) -> None:
         if self._building is not None:
             (attempt, job), self._building = self._building, None
-            self._world.stopped(self.planned.name, attempt, job, how)
+            self._witnesses.stopped(self.planned.name, attempt, job, how)
 
     def _dies(self, run: int) -> None:
         if run == self._run and self.up:
             self.die(silently=False)
-            self._world.agenda.after(RISES_AFTER, self.rise)
+            self._agenda.after(RISES_AFTER, self.rise)
 
     def _end(self, run: int, order: StartBuild, outcome: WireOutcome, text: str) -> None:
         if run != self._run:
@@ -369,13 +377,13 @@ class VirtualSlave:
         dependencies: tuple[str, ...] = ()
         dsc = dict(order.files)[order.args.dsc]
         if outcome is WireOutcome.OK:
-            made = self._world.contents.build(dsc, order.args.architecture, order.attempt)
+            made = self._contents.build(dsc, order.args.architecture, order.attempt)
             self._results = {file.name: octets for file, octets in made}
             files = tuple(file for file, _ in made)
             for file in files:
-                self._world.made(file.sha256)
+                self._witnesses.made(file.sha256)
         elif outcome is WireOutcome.DEPFAIL:
-            dependencies = self._world.contents.sources[dsc].dependencies
+            dependencies = self._contents.sources[dsc].dependencies
         self._ended(order.attempt, outcome, text, files, dependencies)
 
     def _killed(self, run: int, attempt: str) -> None:
@@ -399,5 +407,5 @@ class VirtualSlave:
         self._log = len(_LOG)
         self._tell(LogGrew(attempt, self._log))
         self._push_log()
-        self._tell(BuildEnded(attempt, outcome, text, self._world.agenda.now, files, dependencies))
+        self._tell(BuildEnded(attempt, outcome, text, self._agenda.now, files, dependencies))
         self._flush()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import Final, assert_never
 
 from actors.core.supervision.events import (
     AnnounceQueue,
@@ -24,12 +24,10 @@ from actors.core.supervision.events import (
 )
 from actors.core.supervision.lives import QUEUE, Standing, Supervision
 from actors.messages import BuilderChanged, BuilderGone, BuildersKnown, GoneNoted
+from simulation.environment.ground import Ground
 from simulation.farm.builder import VirtualBuilder
 from simulation.farm.queue import VirtualQueue
-
-if TYPE_CHECKING:
-    from simulation.world import World
-    from storage.records import Builder
+from storage.records import Builder
 
 FORKING: Final = 0.03  #: seconds that the start of an actor takes
 NOTICED: Final = 0.005  #: seconds until the end of a process is noticed
@@ -44,17 +42,18 @@ class VirtualSupervisor:
         queue: the queue actor; None: it is being started.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, ground: Ground) -> None:
         """Begin its life; `begin` starts the queue actor."""
         self.actors: dict[str, VirtualBuilder] = {}
         self.queue: VirtualQueue | None = None
         self.core = Supervision()
-        self._world = world
+        self._ground = ground
+        self._agenda = ground.agenda
         self._alive = True
 
     def begin(self) -> None:
         """Start everything."""
-        self._do(Begun(self._world.agenda.now))
+        self._do(Begun(self._agenda.now))
 
     def kill(self) -> None:
         """End its process, and all below it."""
@@ -76,7 +75,7 @@ class VirtualSupervisor:
                 others = (one for one in self.core.builders.values() if one.name != builder.name)
                 self._seen((*others, builder))
             case GoneNoted(builder, generation):
-                self._do(GoneRecorded(builder, generation, self._world.agenda.now))
+                self._do(GoneRecorded(builder, generation, self._agenda.now))
             case _:
                 raise AssertionError(f"{message!r} is not for the supervisor")
 
@@ -110,9 +109,9 @@ class VirtualSupervisor:
             return
         actor.hang()
         if seconds >= STAMP:
-            self._world.agenda.after(STAMP, self._kill_hung, actor)
+            self._agenda.after(STAMP, self._kill_hung, actor)
         else:
-            self._world.agenda.after(seconds, actor.go_on)
+            self._agenda.after(seconds, actor.go_on)
 
     def _kill_hung(self, actor: VirtualBuilder) -> None:
         if self.actors.get(actor.name) is actor and actor.alive:
@@ -120,7 +119,7 @@ class VirtualSupervisor:
 
     def ended(self, name: str, generation: int, reason: str) -> None:
         """A process below ended."""
-        self._world.agenda.after(NOTICED, self._ended, name, generation, reason)
+        self._agenda.after(NOTICED, self._ended, name, generation, reason)
 
     def _ended(self, name: str, generation: int, reason: str) -> None:
         if not self._alive:
@@ -130,10 +129,10 @@ class VirtualSupervisor:
             del self.actors[name]
         if name == QUEUE:
             self.queue = None
-        self._do(Ended(name, generation, reason, self._world.agenda.now))
+        self._do(Ended(name, generation, reason, self._agenda.now))
 
     def _seen(self, builders: tuple[Builder, ...]) -> None:
-        self._do(BuildersSeen(builders, self._world.agenda.now))
+        self._do(BuildersSeen(builders, self._agenda.now))
 
     # --- orders -----------------------------------------------------------------------------------
 
@@ -143,10 +142,9 @@ class VirtualSupervisor:
                 self._obey(order)
 
     def _obey(self, order: Order) -> None:
-        world = self._world
         match order:
             case StartQueue(generation):
-                world.agenda.after(FORKING, self._start_queue, generation)
+                self._agenda.after(FORKING, self._start_queue, generation)
             case StartNursery():
                 pass  # its builders are ordered one by one
             case StartBuilder() | ChangeBuilder() | RetireBuilder():
@@ -154,45 +152,44 @@ class VirtualSupervisor:
             case AnnounceQueue():
                 for name, actor in self.actors.items():
                     if self.queue is not None:
-                        world.mail.send(f"supervisor>{name}", actor.queue_replaced, self.queue)
+                        self._ground.mail.send(f"supervisor>{name}", actor.queue_replaced, self.queue)
             case ReportGone(builder=name, generation=generation, failnotes=failnotes):
                 if self.queue is not None:
                     gone = BuilderGone(name, generation, failnotes)
-                    world.mail.send("supervisor>queue", self.queue.receive, gone)
+                    self._ground.mail.send("supervisor>queue", self.queue.receive, gone)
             case WakeUp(after):
-                world.agenda.after(after, self._woken)
+                self._agenda.after(after, self._woken)
             case _:
                 assert_never(order)
 
     def _obey_for_builder(self, order: StartBuilder | ChangeBuilder | RetireBuilder) -> None:
-        world = self._world
         match order:
             case StartBuilder(_, builder, generation):
-                world.agenda.after(FORKING, self._start_builder, builder, generation)
+                self._agenda.after(FORKING, self._start_builder, builder, generation)
             case ChangeBuilder(_, builder):
                 if builder.name in self.actors:
-                    world.mail.send(f"supervisor>{builder.name}", self.actors[builder.name].row_changed, builder)
+                    self._ground.mail.send(f"supervisor>{builder.name}", self.actors[builder.name].row_changed, builder)
             case RetireBuilder(_, name):
                 if name in self.actors:
-                    world.mail.send(f"supervisor>{name}", self.actors[name].retire)
+                    self._ground.mail.send(f"supervisor>{name}", self.actors[name].retire)
                 elif self.core.lives[name].standing is Standing.RETIRING:  # it is being started
-                    world.agenda.after(2 * FORKING, self._obey_for_builder, order)
+                    self._agenda.after(2 * FORKING, self._obey_for_builder, order)
             case _:
                 assert_never(order)
 
     def _woken(self) -> None:
-        self._do(TimePassed(self._world.agenda.now))
+        self._do(TimePassed(self._agenda.now))
 
     def _start_queue(self, generation: int) -> None:
         if not self._alive or generation != self.core.lives[QUEUE].generation:
             return
-        self.queue = VirtualQueue(self._world)
+        self.queue = VirtualQueue(self._ground, self.receive)
         self.queue.begin()
-        self._do(QueueUp(generation, self._world.agenda.now))
+        self._do(QueueUp(generation, self._agenda.now))
 
     def _start_builder(self, builder: Builder, generation: int) -> None:
         life = self.core.lives.get(builder.name)
         if not self._alive or life is None or life.generation != generation or life.standing is Standing.GONE:
             return
         latest = self.core.builders.get(builder.name, builder)  # what was changed meanwhile waits in its mailbox
-        self.actors[builder.name] = VirtualBuilder(self._world, latest, generation, self.queue)
+        self.actors[builder.name] = VirtualBuilder(self._ground, latest, generation, self.queue, self.ended)

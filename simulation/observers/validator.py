@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import UUID
 
 from actors.core.dispatch.candidates import waits
@@ -24,11 +24,10 @@ from actors.core.dispatch.explain import Snapshot, ready, views
 from actors.core.dispatch.job_rules import held
 from actors.core.dispatch.pair_rules import BuilderView, reason
 from actors.core.dispatch.standing import Kind, kind_of
+from simulation.environment.ground import Ground
+from simulation.observers.ledger import Ledger
 from storage.records import ArchivePurpose, BuildState, Exclusion, Job
 from storage.transitions import HELD
-
-if TYPE_CHECKING:
-    from simulation.world import World
 
 FULL_EVERY: Final = 400  #: steps that touched something, at least
 _ROWS_A_STEP: Final = 8  #: rows of all tables that are looked at for each such step, at most
@@ -67,12 +66,14 @@ class Broken(Exception):
 class Validator:
     """Looks."""
 
-    def __init__(self, world: World) -> None:
-        """Begin to look at a farm."""
+    def __init__(self, ground: Ground, ledger: Ledger) -> None:
+        """Begin to look at a farm; `ledger` knows since when its jobs wait."""
         self.steps = 0  #: after which something was looked at
         self.looks = 0  #: at everything
-        self._world = world
-        self._rows = world.rows
+        self._ground = ground
+        self._ledger = ledger
+        self._agenda = ground.agenda
+        self._rows = ground.rows
         self._touched: set[tuple[str, Any]] = set()
         self._open: defaultdict[int | str, set[UUID]] = defaultdict(set)  # build or builder → open attempts
         self._look_at = FULL_EVERY  # number of the step after which to look at everything
@@ -80,8 +81,8 @@ class Validator:
         self._given: dict[str, float] = {}  # builder → when it was given something last
         self._told: dict[tuple[str, Any], Any] = {}  # what the events read so far say
         self._events_read = 0
-        world.rows.watchers.append(self._changed)
-        world.agenda.after(_LOOK_SECONDS, self._look_again)
+        self._rows.watchers.append(self._changed)
+        self._agenda.after(_LOOK_SECONDS, self._look_again)
 
     def _changed(self, table: str, before: Any, after: Any) -> None:  # noqa: ANN401 - rows of any table
         if table in _KEYS:
@@ -96,7 +97,7 @@ class Validator:
         for of in (after.build, after.builder):
             (self._open[of].add if after.outcome is None else self._open[of].discard)(after.id)
         if before is None:
-            self._given[after.builder] = self._world.agenda.now
+            self._given[after.builder] = self._agenda.now
             builder = self._rows.table("builder").get(after.builder)
             if builder is None or builder.trusted != after.trusted:
                 self._break(3, f"attempt {after.id} was claimed for {after.builder}, which is of the other side", after)
@@ -152,7 +153,7 @@ class Validator:
             self._break(6, f"build {build} is FULLYBUILT without a file", row)
         for alias in aliases:
             content = self._rows.table("library_alias")[alias].content
-            if content not in self._world.disk.held:
+            if content not in self._ground.disk.held:
                 self._break(6, f"build {build}: the librarian does not have {content}", row)
 
     def _job(self, key: int) -> None:
@@ -191,23 +192,23 @@ class Validator:
     def _look_again(self) -> None:
         self._look_at_deadlines()
         self._look_for_forgotten()
-        self._world.agenda.after(_LOOK_SECONDS, self._look_again)
+        self._agenda.after(_LOOK_SECONDS, self._look_again)
 
     def _look_at_deadlines(self) -> None:
-        if not self._world.dispatching_since(120.0):
+        if not self._ground.dispatching_since(120.0):
             return  # nobody was there to act on them
         limit = self._rows.now() - _GRACE
         attempts = self._rows.table("attempt")
         for row in map(attempts.__getitem__, self._rows.open_by_build.values()):
-            if row.deadline < limit and not self._world.clock_jumped_since(120.0):
+            if row.deadline < limit and not self._ground.clock.jumped_since(120.0):
                 self._break(4, f"attempt {row.id} on {row.builder} should have ended at {row.deadline}", row)
 
     def _look_for_forgotten(self) -> None:
-        world, server = self._world, self._world.server
-        if not world.dispatching_since(_FORGOTTEN):
+        server = self._ground.server
+        if not self._ground.dispatching_since(_FORGOTTEN):
             self._could.clear()
             return
-        jobs, farm, now = server.queue.jobs(), server.farm_states.get(), world.agenda.now
+        jobs, farm, now = server.queue.jobs(), server.farm_states.get(), self._agenda.now
         seen = Snapshot(jobs, views(server.builders.all(), server.builders.runtimes(), jobs), farm)
         alike: dict[tuple[Kind, tuple[Exclusion, ...]], Job] = {}
         for job in jobs:
@@ -217,7 +218,7 @@ class Validator:
         self._could = {(name, job.id): self._could.get((name, job.id), now) for name, job in could}
         for name, job in could:
             since = self._could[name, job.id]
-            waited = world.ledger.waiting.get(job.id, now)
+            waited = self._ledger.waiting.get(job.id, now)
             if now - since > _FORGOTTEN and max(self._given.get(name, 0.0), waited) < since:
                 text = f"{name} waits for work since {since:.3f} s, job {job.id} waits, and does not go there"
                 raise Broken(5, now, text, (f"build:{job.build}", f"builder:{name}"))
@@ -264,7 +265,7 @@ class Validator:
             about.append(f"build:{row.id if build is None else build}")
             if getattr(row, "builder", None):
                 about.append(f"builder:{row.builder}")
-        raise Broken(number, self._world.agenda.now, text, tuple(about))
+        raise Broken(number, self._agenda.now, text, tuple(about))
 
 
 def _jobs_for(view: BuilderView, jobs: Iterable[Job], seen: Snapshot) -> list[Job]:

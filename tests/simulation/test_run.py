@@ -108,7 +108,7 @@ def test_a_farm_survives_each_kind_of_trouble(trouble: Trouble) -> None:
     assert tale.states <= told
     if trouble not in {Trouble.LIES, Trouble.BLACK_HOLE}:
         assert tale.states == {BuildState.FULLYBUILT}
-    assert all(runtime.connected for runtime in tale.world.server.builders.runtimes())
+    assert all(runtime.connected for runtime in tale.world.ground.server.builders.runtimes())
 
 
 @pytest.mark.parametrize("act", Act)

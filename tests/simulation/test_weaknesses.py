@@ -23,7 +23,7 @@ def test_w1_a_builder_that_dies_in_every_build_is_given_up_after_five_jobs_withi
     tale.run()
     given_up = tale.first("builder", builder="a-killer", kind="failures")
     assert given_up - tale.first("dispatched", builder="a-killer") < HOUR
-    assert "failures in a row" in tale.world.server.builders.get("a-killer").failnotes
+    assert "failures in a row" in tale.world.ground.server.builders.get("a-killer").failnotes
     assert tale.times("closed", builder="a-killer") <= 8
     assert tale.states == BUILT
     assert (tale.ok("b"), tale.ok("c")) == (True, True)
@@ -56,7 +56,9 @@ def test_w3_a_builder_that_fails_packages_in_seconds_is_found_out_and_they_are_b
     disabled = tale.first("builder", builder="a-hole", kind="blackhole")
     assert disabled - began < HOUR
     assert tale.states == BUILT
-    induced = [row.builder_induced for row in tale.world.rows.table("attempt").values() if row.builder == "a-hole"]
+    induced = [
+        row.builder_induced for row in tale.world.ground.rows.table("attempt").values() if row.builder == "a-hole"
+    ]
     assert any(induced)
 
 
@@ -93,11 +95,11 @@ def test_w6_a_missing_chroot_blames_no_builder_and_fails_no_job() -> None:
     tale = Tale()
     tale.builder("a", "b")
     tale.job("foo")
-    chroots = tale.world.rows.table("chroot")
+    chroots = tale.world.ground.rows.table("chroot")
     (key,) = chroots
     row = chroots[key]
-    tale.world.rows.put("chroot", key, None)
-    tale.world.agenda.at(1000.0, tale.world.rows.put, "chroot", key, row)
+    tale.world.ground.rows.put("chroot", key, None)
+    tale.world.ground.agenda.at(1000.0, tale.world.ground.rows.put, "chroot", key, row)
     tale.run()
     assert tale.where("foo") == [tale.where("foo")[0]]
     assert 1000.0 <= tale.first("dispatched") < 1001.0
@@ -212,7 +214,7 @@ def test_w13_a_hundred_best_jobs_that_are_gone_keep_nobody_idle() -> None:
         tale.job(f"stale{number:03}", at=20.0, seconds=10.0, score=5000)
     tale.job("last", at=30.0, seconds=10.0)
     for number in range(100):
-        tale.world.agenda.at(150.0 + number / 2, _cancel, tale, f"stale{number:03}")
+        tale.world.ground.agenda.at(150.0 + number / 2, _cancel, tale, f"stale{number:03}")
     tale.run()
     freed = tale.first("closed", build=tale.build("running"))
     assert tale.first("dispatched", build=tale.build("last")) - freed < 1.0
@@ -251,5 +253,5 @@ def test_w15_results_are_accepted_once_whatever_is_lost_between_hand_over_and_co
 
 
 def _cancel(tale: Tale, source: str) -> None:
-    with tale.world.rows.acting("operator"):
-        tale.world.server.builds.cancel(tale.build(source))
+    with tale.world.ground.rows.acting("operator"):
+        tale.world.ground.server.builds.cancel(tale.build(source))

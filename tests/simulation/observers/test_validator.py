@@ -16,64 +16,66 @@ from tests.fix_simulation import BuildState, Tale
 
 
 def open_attempt(tale: Tale) -> Any:
-    rows = tale.world.rows
+    rows = tale.world.ground.rows
     return next(row for row in rows.table("attempt").values() if row.outcome is None)
 
 
 def second_attempt(tale: Tale) -> None:
     row = open_attempt(tale)
-    other = tale.world.rows.new_uuid()
-    tale.world.rows.put("attempt", other, row._replace(id=other))
+    other = tale.world.ground.rows.new_uuid()
+    tale.world.ground.rows.put("attempt", other, row._replace(id=other))
 
 
 def no_holder(tale: Tale) -> None:
     row = open_attempt(tale)
-    job = tale.world.rows.table("buildqueue")[row.job]
-    tale.world.rows.put("buildqueue", job.id, job._replace(builder=None))
+    job = tale.world.ground.rows.table("buildqueue")[row.job]
+    tale.world.ground.rows.put("buildqueue", job.id, job._replace(builder=None))
 
 
 def state_without_attempt(tale: Tale) -> None:
     row = open_attempt(tale)
-    build = tale.world.rows.table("build")[row.build]
-    tale.world.rows.put("build", build.id, build._replace(state=BuildState.NEEDSBUILD))
+    build = tale.world.ground.rows.table("build")[row.build]
+    tale.world.ground.rows.put("build", build.id, build._replace(state=BuildState.NEEDSBUILD))
 
 
 def other_side(tale: Tale) -> None:
     row = open_attempt(tale)
-    tale.world.rows.put("attempt", row.id, row._replace(trusted=not row.trusted))
+    tale.world.ground.rows.put("attempt", row.id, row._replace(trusted=not row.trusted))
 
 
 def lowered_trust(tale: Tale) -> None:
-    row = tale.world.rows.table("builder")[open_attempt(tale).builder]
-    tale.world.rows.put("builder", row.name, replace(row, trusted=False))
+    row = tale.world.ground.rows.table("builder")[open_attempt(tale).builder]
+    tale.world.ground.rows.put("builder", row.name, replace(row, trusted=False))
 
 
 def past_deadline(tale: Tale) -> None:
     row = open_attempt(tale)
-    tale.world.server.queue.overdue = lambda grace_seconds=0.0: ()  # type: ignore[method-assign]  # noqa: ARG005
-    tale.world.rows.put("attempt", row.id, row._replace(deadline=tale.world.rows.now() - timedelta(minutes=2)))
+    tale.world.ground.server.queue.overdue = lambda grace_seconds=0.0: ()  # type: ignore[method-assign]  # noqa: ARG005
+    tale.world.ground.rows.put(
+        "attempt", row.id, row._replace(deadline=tale.world.ground.rows.now() - timedelta(minutes=2))
+    )
 
 
 def no_files(tale: Tale) -> None:
-    rows = tale.world.rows
+    rows = tale.world.ground.rows
     for one in [key for key in rows.table("build_file") if key[0] == tale.build("done")]:
         rows.put("build_file", one, None)
 
 
 def lost_content(tale: Tale) -> None:
-    tale.world.disk.held.clear()
-    build = tale.world.rows.table("build")[tale.build("done")]
-    tale.world.rows.put("build", build.id, build._replace(why="touched"))
+    tale.world.ground.disk.held.clear()
+    build = tale.world.ground.rows.table("build")[tale.build("done")]
+    tale.world.ground.rows.put("build", build.id, build._replace(why="touched"))
 
 
 def two_outcomes(tale: Tale) -> None:
-    row = next(row for row in tale.world.rows.table("attempt").values() if row.outcome is not None)
-    tale.world.rows.put("attempt", row.id, row._replace(outcome=Outcome.LOST))
+    row = next(row for row in tale.world.ground.rows.table("attempt").values() if row.outcome is not None)
+    tale.world.ground.rows.put("attempt", row.id, row._replace(outcome=Outcome.LOST))
 
 
 def no_event(tale: Tale) -> None:
-    row = tale.world.rows.table("builder")["a"]
-    tale.world.rows._tables["builder"]["a"] = replace(row, builderok=False)
+    row = tale.world.ground.rows.table("builder")["a"]
+    tale.world.ground.rows._tables["builder"]["a"] = replace(row, builderok=False)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_a_broken_invariant_is_seen(number: int, break_it: Callable[[Tale], None
     tale.job("done", at=1.0, seconds=10.0)
     tale.job("runs", at=50.0, seconds=1000.0)
     tale.job("comes", at=120.0, seconds=10.0)
-    tale.world.agenda.at(100.0, break_it, tale)
+    tale.world.ground.agenda.at(100.0, break_it, tale)
     with pytest.raises(Broken) as broken:
         tale.world.run()
     assert broken.value.number == number
@@ -109,7 +111,7 @@ def test_a_job_that_the_matcher_forgets_is_seen(monkeypatch: pytest.MonkeyPatch)
     tale.builder("a", "b")
     tale.job("done", at=1.0, seconds=10.0)
     tale.job("comes", at=120.0, seconds=10.0)
-    tale.world.agenda.at(100.0, lambda: monkeypatch.setattr(Dispatch, "_list", lambda _self, _job: None))
+    tale.world.ground.agenda.at(100.0, lambda: monkeypatch.setattr(Dispatch, "_list", lambda _self, _job: None))
     with pytest.raises(Broken) as broken:
         tale.world.run()
     assert broken.value.number == 5
@@ -120,7 +122,7 @@ def test_a_slave_that_is_cleaned_of_an_open_attempt_is_seen() -> None:
     tale = Tale(hours=1.0)
     tale.builder("a")
     tale.job("runs", at=1.0, seconds=100.0)
-    tale.world.agenda.at(50.0, lambda: tale.world.cleaned("a", str(open_attempt(tale).id)))
+    tale.world.ground.agenda.at(50.0, lambda: tale.world.witnesses.cleaned("a", str(open_attempt(tale).id)))
     with pytest.raises(Broken) as broken:
         tale.world.run()
     assert broken.value.number == 0
@@ -131,6 +133,6 @@ def test_nothing_is_seen_where_nothing_is_broken() -> None:
     tale.builder("a", "b")
     tale.job("done", "runs", "comes", seconds=100.0)
     tale.run()
-    assert tale.world.validator is not None
-    assert tale.world.validator.looks >= 3
-    assert tale.world.validator.steps >= 10
+    assert tale.world.witnesses.validator is not None
+    assert tale.world.witnesses.validator.looks >= 3
+    assert tale.world.witnesses.validator.steps >= 10
