@@ -10,6 +10,7 @@ import typer
 from actors.core.people.roles import Action
 from cli.errors import BadInput
 from cli.farm import Farm, open_farm
+from cli.options import completing
 from cli.options.names import split_series
 from cli.terminal.output import AsJson, print_json, say
 from cli.terminal.tables import Rows
@@ -23,7 +24,15 @@ app = typer.Typer(help="Distributions, their series and architectures.", no_args
 
 PRIMARY = "primary"  #: name of a distribution's own archive
 
-Name = Annotated[str, typer.Argument(metavar="DISTRIBUTION/SERIES", help="As debian/bookworm.", show_default=False)]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="DISTRIBUTION/SERIES",
+        help="As debian/bookworm.",
+        autocompletion=completing.series,
+        show_default=False,
+    ),
+]
 Status = Annotated[
     SeriesStatus | None,
     typer.Option(

@@ -18,6 +18,7 @@ from certificates.making import fingerprint, new_key, new_request
 from certificates.token import new_token, secret_hash
 from cli.errors import BadInput, Failed
 from cli.farm import Farm, open_farm
+from cli.options import completing
 from cli.terminal.output import AsJson, note, print_json, say, since, warn, when
 from cli.terminal.tables import Rows
 from storage.access.authority import FarmAuthority
@@ -27,7 +28,12 @@ from storage.records import Certificate
 
 app = typer.Typer(help="Certificates of master and slaves on different machines.", no_args_is_help=True)
 
-Builder = Annotated[str, typer.Argument(metavar="BUILDER", help="Name of the builder.", show_default=False)]
+Builder = Annotated[
+    str,
+    typer.Argument(
+        metavar="BUILDER", help="Name of the builder.", autocompletion=completing.builders, show_default=False
+    ),
+]
 Days = Annotated[
     int, typer.Option("--days", metavar="DAYS", help="How long the certificate is valid.", min=1, max=3650)
 ]
@@ -120,7 +126,12 @@ def renew_certificate(context: typer.Context, name: Builder, days: Days = 365, a
 @app.command("revoke")
 def revoke_certificate(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(metavar="NAME|SERIAL", help="Builder or serial.", show_default=False)],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|SERIAL", help="Builder or serial.", autocompletion=completing.builders, show_default=False
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Revoke a certificate, or all of a builder, for good.

@@ -11,6 +11,7 @@ from actors.core.people.roles import Action
 from cli.builders import quarantine
 from cli.errors import BadInput
 from cli.farm import open_farm
+from cli.options import completing
 from cli.options.tags import HadTags, NoRestrictedTags, NoTags, RestrictedTags, had
 from cli.packages import host_apt
 from cli.terminal.output import AsJson, plain, print_json, say, since, state, when
@@ -24,7 +25,10 @@ from storage.series import Series
 app = typer.Typer(help="The machines that build.", no_args_is_help=True)
 app.add_typer(quarantine.app)
 
-Name = Annotated[str, typer.Argument(help="Name of the builder.", show_default=False)]
+NewName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the builder.", show_default=False)]
+Name = Annotated[
+    str, typer.Argument(help="Name of the builder.", autocompletion=completing.builders, show_default=False)
+]
 Families = Annotated[
     list[str] | None,
     typer.Option("--family", metavar="FAMILY", help="Processor family it builds for, as amd64; may be repeated."),
@@ -140,7 +144,7 @@ def show_builder(context: typer.Context, name: Name, as_json: AsJson = False) ->
 @app.command("add")
 def add_builder(
     context: typer.Context,
-    name: Name,
+    name: NewName,
     url: Annotated[
         str,
         typer.Argument(

@@ -12,13 +12,16 @@ import typer
 
 from actors.core.people.roles import Action
 from cli.farm import open_farm
+from cli.options import completing
 from cli.options.saying_why import one_line
 from cli.terminal.output import AsJson, print_json, say, when
 from storage.builders import Builders
 
 app = typer.Typer()
 
-Name = Annotated[str, typer.Argument(help="Name of the builder.", show_default=False)]
+Name = Annotated[
+    str, typer.Argument(help="Name of the builder.", autocompletion=completing.builders, show_default=False)
+]
 _MOST_MINUTES = 7 * 24 * 60
 
 

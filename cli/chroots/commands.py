@@ -13,6 +13,7 @@ from cli.chroots.tarball import check_tarball
 from cli.chroots.verbs import make_chroot, update_chroots
 from cli.errors import BadInput
 from cli.farm import open_farm
+from cli.options import completing
 from cli.terminal.output import AsJson, print_json, say, since, size
 from cli.terminal.tables import Rows
 from storage.chroots import Chroots
@@ -52,7 +53,13 @@ app.command("update")(update_chroots)
 def add_chroot(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(metavar="DISTRIBUTION/SERIES/ARCH", help="As debian/bookworm/amd64.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="DISTRIBUTION/SERIES/ARCH",
+            help="As debian/bookworm/amd64.",
+            autocompletion=completing.distroarchseries,
+            show_default=False,
+        ),
     ],
     file: Annotated[Path, typer.Argument(help="Tarball of a base system.", show_default=False)],
     pocket: PocketOption = Pocket.RELEASE,
@@ -78,7 +85,13 @@ def add_chroot(
 def use_chroot(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(metavar="DISTRIBUTION/SERIES/ARCH", help="As debian/bookworm/amd64.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="DISTRIBUTION/SERIES/ARCH",
+            help="As debian/bookworm/amd64.",
+            autocompletion=completing.distroarchseries,
+            show_default=False,
+        ),
     ],
     pocket: PocketOption = Pocket.RELEASE,
     as_json: AsJson = False,
@@ -103,7 +116,13 @@ def use_chroot(
 def remove_chroot(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(metavar="DISTRIBUTION/SERIES/ARCH", help="As debian/bookworm/amd64.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="DISTRIBUTION/SERIES/ARCH",
+            help="As debian/bookworm/amd64.",
+            autocompletion=completing.distroarchseries,
+            show_default=False,
+        ),
     ],
     pocket: PocketOption = Pocket.RELEASE,
     as_json: AsJson = False,

@@ -14,6 +14,7 @@ from cli.errors import BadInput, Failed
 from cli.farm import open_farm
 from cli.jobs.explaining import in_short, snapshot
 from cli.jobs.lacking import Lack, lack_behind, show_lack
+from cli.options import completing
 from cli.terminal.output import AsJson, console, note, print_json, say, since, state
 from cli.terminal.tables import Rows
 from storage.errors import UnknownBuilder, UnknownJob
@@ -71,7 +72,13 @@ def explain_job(
     ] = None,
     builder: Annotated[
         str | None,
-        typer.Option("--builder", metavar="NAME", help="Why this builder is idle instead.", show_default=False),
+        typer.Option(
+            "--builder",
+            metavar="NAME",
+            help="Why this builder is idle instead.",
+            autocompletion=completing.builders,
+            show_default=False,
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -13,6 +13,7 @@ from actors.core.people.roles import Action
 from cli.errors import BadInput
 from cli.farm import open_farm
 from cli.jobs.explaining import why_waiting
+from cli.options import completing
 from cli.options.finding import find_build
 from cli.options.saying_why import Why
 from cli.terminal.output import AsJson, note, print_json, say
@@ -59,7 +60,13 @@ def assign_build(
     context: typer.Context,
     build: Id,
     builder: Annotated[
-        str | None, typer.Argument(metavar="BUILDER", help="The only one that may have it.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="BUILDER",
+            help="The only one that may have it.",
+            autocompletion=completing.builders,
+            show_default=False,
+        ),
     ] = None,
     nobody: Annotated[bool, typer.Option("--nobody", help="Whoever may have it, as without an assignment.")] = False,
     why: Why = None,

@@ -1,4 +1,4 @@
-"""How archives and series are named on a command line; asks no database: `cli.options.finding` does."""
+"""How archives and series are named on a command line; which are meant, `cli.options.finding` asks the database."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import Annotated
 import typer
 
 from cli.errors import BadInput
+from cli.options import completing
 
 ArchiveName = Annotated[
     str,
     typer.Argument(
-        metavar="DISTRIBUTION/ARCHIVE", help="As debian/primary; a PPA as ubuntu/cprov/ppa.", show_default=False
+        metavar="DISTRIBUTION/ARCHIVE",
+        help="As debian/primary; a PPA as ubuntu/cprov/ppa.",
+        autocompletion=completing.archives,
+        show_default=False,
     ),
 ]
 

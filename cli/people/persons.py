@@ -9,6 +9,7 @@ import typer
 from actors.core.people.private import seen_archives
 from actors.core.people.roles import NEEDS, Action, Caller, Role
 from cli.farm import Farm, open_farm
+from cli.options import completing
 from cli.terminal.output import AsJson, print_json, say
 from cli.terminal.tables import Facts, Rows
 from storage.access.people import People
@@ -17,7 +18,10 @@ from storage.records import Person
 
 app = typer.Typer(help="Who is known to the farm by name.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="PERSON", help="As cprov.", show_default=False)]
+NewName = Annotated[str, typer.Argument(metavar="PERSON", help="As cprov.", show_default=False)]
+Name = Annotated[
+    str, typer.Argument(metavar="PERSON", help="As cprov.", autocompletion=completing.persons, show_default=False)
+]
 
 
 @app.command("list")
@@ -38,7 +42,13 @@ def list_people(context: typer.Context, as_json: AsJson = False) -> None:
 def show_person(
     context: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(metavar="PERSON", help="As cprov; else who you are.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="PERSON",
+            help="As cprov; else who you are.",
+            autocompletion=completing.persons,
+            show_default=False,
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -74,7 +84,7 @@ def show_person(
 
 
 @app.command("add")
-def add_person(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+def add_person(context: typer.Context, name: NewName, as_json: AsJson = False) -> None:
     """Register a person; one that is there stays as they are."""
     with open_farm(context) as farm, farm.acting(f"person add {name}", Action.CHANGE_PEOPLE):
         person = People(farm.connection).add(name)

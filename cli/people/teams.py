@@ -8,6 +8,7 @@ import typer
 
 from actors.core.people.roles import Action
 from cli.farm import open_farm
+from cli.options import completing
 from cli.terminal.output import AsJson, print_json, say
 from cli.terminal.tables import Rows
 from storage.access.people import People
@@ -15,8 +16,14 @@ from storage.records import Team
 
 app = typer.Typer(help="People with a role in common.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="TEAM", help="As buildd-admins.", show_default=False)]
-Member = Annotated[str, typer.Argument(metavar="PERSON", help="As cprov.", show_default=False)]
+NewName = Annotated[str, typer.Argument(metavar="TEAM", help="As buildd-admins.", show_default=False)]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="TEAM", help="As buildd-admins.", autocompletion=completing.teams, show_default=False),
+]
+Member = Annotated[
+    str, typer.Argument(metavar="PERSON", help="As cprov.", autocompletion=completing.persons, show_default=False)
+]
 
 
 @app.command("list")
@@ -34,7 +41,7 @@ def list_teams(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command("add")
-def add_team(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+def add_team(context: typer.Context, name: NewName, as_json: AsJson = False) -> None:
     """Register a team.
 
     Its members count as owners of the archives whose owner has its name: kernel, of ubuntu/kernel/ppa.

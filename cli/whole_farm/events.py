@@ -18,6 +18,7 @@ from actors.core.people.settling import Horizon, Settling
 from cli.changes import changes
 from cli.errors import BadInput
 from cli.farm import Farm, open_farm
+from cli.options import completing
 from cli.options.finding import find_build
 from cli.terminal.output import AsJson, plain, print_json, read_time, say
 from cli.terminal.stories import line, print_events
@@ -38,7 +39,12 @@ def events(
         int | None,
         typer.Option(metavar="BUILD", help="About this build, its attempts and its job.", show_default=False),
     ] = None,
-    builder: Annotated[str | None, typer.Option(metavar="NAME", help="About this builder.", show_default=False)] = None,
+    builder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="About this builder.", autocompletion=completing.builders, show_default=False
+        ),
+    ] = None,
     subject: Annotated[
         str | None,
         typer.Option(metavar="KIND:NAME", help="About this, as archive:3 or team:admins.", show_default=False),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cli.main import run
+from storage.records import ArchivePurpose
 from tests.fix_cli import Command
 from tests.fix_storage import Farm
 
@@ -60,11 +61,12 @@ def test_times_that_are_given_are_of_the_zone_of_those_that_are_shown(in_new_yor
 
 def completed(line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
     """Return what bash is told when Tab is pressed behind `line`."""
-    monkeypatch.setenv("_BUILDD_MASTER_COMPLETE", "complete_bash")
-    monkeypatch.setenv("COMP_WORDS", line)
-    monkeypatch.setenv("COMP_CWORD", str(len(f"{line}|".split()) - 1))
-    with pytest.raises(SystemExit):
-        run([])
+    with monkeypatch.context() as pressed:
+        pressed.setenv("_BUILDD_MASTER_COMPLETE", "complete_bash")
+        pressed.setenv("COMP_WORDS", line)
+        pressed.setenv("COMP_CWORD", str(len(f"{line}|".split()) - 1))
+        with pytest.raises(SystemExit):
+            run([])
     return capsys.readouterr().out.split()
 
 
@@ -83,6 +85,39 @@ def test_commands_options_and_values_are_completed(
     line: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert completed(line, monkeypatch, capsys) == words
+
+
+def test_names_of_the_farm_are_completed(
+    laid_out: Farm, command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with laid_out.acting("test"):
+        laid_out.builders.add("bob", "buildd://127.0.0.1:1", ["x86"], trusted=True)
+        for name in ("anna", "celso"):
+            laid_out.people.add(name)
+        laid_out.archives.add("celso/ppa", "ubuntu", ArchivePurpose.PPA, owner="celso", private=True)
+    for line, words in {
+        "builder show b": ["bob"],
+        "builder show x": [],
+        "builder add b": [],
+        "events --builder ": ["bob"],
+        "series set ubuntu/": ["ubuntu/hoary"],
+        "chroot add ubuntu/hoary": ["ubuntu/hoary/i386"],
+        "archive show ubuntu/": ["ubuntu/celso/ppa", "ubuntu/cprov/ppa", "ubuntu/primary"],
+        "--as celso archive show ubuntu/": ["ubuntu/celso/ppa", "ubuntu/cprov/ppa", "ubuntu/primary"],
+        "--as anna archive show ubuntu/": ["ubuntu/cprov/ppa", "ubuntu/primary"],
+        "--as nobody-we-know archive show ubuntu/": [],
+        "person show ce": ["celso"],
+        "person add c": [],
+    }.items():
+        assert completed(f"buildd-master {line}", monkeypatch, capsys) == words, line
+    assert "bob" in command("builder", "list").out  # the same farm
+
+
+def test_where_no_farm_is_no_name_is_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert completed(f"buildd-master --state-directory {tmp_path} builder show ", monkeypatch, capsys) == []
+    assert capsys.readouterr().err == ""
 
 
 def test_a_terminal_without_our_signs_gets_question_marks() -> None:
