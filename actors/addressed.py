@@ -1,7 +1,7 @@
 """What goes up and down the tree of actors: messages that carry their addresses, or the farm's settings.
 
-Everything else that actors say to each other is in `actors.messages`, where ids are names; what a console says to them is
-in `actors.console.orders`.
+Everything else that actors say to each other is in `actors.messages`, where ids are names; what a console says to them
+is in `actors.console.orders`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What can be set, and to what.
 
-A TOML file, the environment and the command line are read by `actors.master.settings_file`, which also names the place of
-a fault.  Opens nothing, makes nothing.
+A TOML file, the environment and the command line are read by `actors.master.settings_file`, which also names the place
+of a fault.  Opens nothing, makes nothing.
 """
 
 from __future__ import annotations

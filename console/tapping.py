@@ -1,6 +1,7 @@
 """`tap`, `untap` and `ask`: live copies of what actors handle and send, on the screen or in a file.
 
-Changes nothing in the farm.  The file's lines are those of `actors.console.tap`, with the peers' names; `replay` reads them.
+Changes nothing in the farm.  The file's lines are those of `actors.console.tap`, with the peers' names; `replay` reads
+them.
 """
 
 from __future__ import annotations

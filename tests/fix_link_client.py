@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
 
+from actors.builder.happenings import Down, Heard, Up
 from actors.builder.launchpad_link import LaunchpadSlaveLink
-from actors.builder.slave_link import Down, Heard, Up
 from actors.core.timers import Timers
 from protocol.messages import (
     Build,

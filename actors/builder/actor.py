@@ -1,8 +1,8 @@
 """The actor of one builder: a thin shell that obeys `actors.core.builder.core`.
 
 Turns what the queue actor, the slave, the clock and the disk say into events, and obeys the orders that come back.
-Owns the link to the slave (`actors.builder.slave_link`, or `actors.builder.launchpad_link`) and the attempt's files (`actors.builder.attempt_files`), and nothing in the
-database.  No rule of the farm stands here.
+Owns the link to the slave (`actors.builder.slave_link`, or `actors.builder.launchpad_link`) and the attempt's files
+(`actors.builder.attempt_files`), and nothing in the database.  No rule of the farm stands here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from thespian.actors import ActorAddress
 from actors.addressed import QueueMoved, SettingsChanged, Start
 from actors.builder.attempt_files import AttemptFiles
 from actors.builder.deb_control import Unreadable
-from actors.builder.slave_link import Down, Happening, Heard, OwnFaultFound, SlaveLink, Up
+from actors.builder.happenings import Down, Happening, Heard, OwnFaultFound, Up
+from actors.builder.slave_link import SlaveLink
 from actors.core.builder.attempt.results import CHANGES_LIMIT
 from actors.core.builder.core import BuilderCore
 from actors.core.builder.events import (

@@ -1,7 +1,8 @@
 """Files of the attempt that one builder's actor works on: its growing log, its results on their way in, what is pushed.
 
 The disk behind the orders of `actors.core.builder.core`; every method may be called twice, and tells a full or
-unreadable disk with `OSError` or `StorageError`, which `actors.builder.actor` turns into an event.  Never decides anything.
+unreadable disk with `OSError` or `StorageError`, which `actors.builder.actor` turns into an event.  Never decides
+anything.
 """
 
 from __future__ import annotations

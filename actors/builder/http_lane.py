@@ -14,13 +14,14 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse, RemoteDisconnected
 from queue import SimpleQueue
 from threading import Lock, Semaphore, Thread
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from actors.builder.timed_socket import TimedSocket
 from actors.core.launchpad.events import (
     Download,
     Failed,
@@ -104,7 +105,7 @@ class Lane:
         self._work: SimpleQueue[Work | None] = SimpleQueue()
         self._dropped: set[int] = set()
         self._doing = 0  # number of the work at hand
-        self._socket: _TimedSocket | None = None
+        self._socket: TimedSocket | None = None
         self._over = False
         self._lock = Lock()
         Thread(target=self._run, daemon=True, name=f"calls {host}:{port}").start()
@@ -230,10 +231,10 @@ class Lane:
             with closing(http.getresponse()) as answer:
                 yield answer
 
-    def _connected(self, host: str, port: int, until: float) -> _TimedSocket:
+    def _connected(self, host: str, port: int, until: float) -> TimedSocket:
         failure: OSError = OSError("no address")
         for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            ours = _TimedSocket(family, kind)
+            ours = TimedSocket(family, kind)
             ours.until = until
             with self._lock:
                 if self._over:
@@ -253,35 +254,6 @@ class Lane:
             else:
                 return ours
         raise failure
-
-
-class _TimedSocket(socket.socket):
-    """A socket whose every wait ends: with the whole call, or after some time without a byte."""
-
-    until: float = float("inf")
-    idle: float = float("inf")
-
-    def limit(self) -> None:
-        """Wait no longer, the next time, than is left."""
-        left = min(self.until - time.monotonic(), self.idle)
-        if left <= 0:
-            raise TimeoutError
-        self.settimeout(None if left == float("inf") else left)
-
-    def recv_into(self, *arguments: Any, **named: Any) -> int:  # noqa: ANN401 - the signature is the library's
-        """Receive, within the time that is left."""
-        self.limit()
-        return super().recv_into(*arguments, **named)
-
-    def sendall(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
-        """Send, within the time that is left."""
-        self.limit()
-        super().sendall(*arguments, **named)
-
-    def cut(self) -> None:
-        """Have whoever waits for it wait no longer."""
-        with suppress(OSError):  # it is not connected yet, or no more
-            self.shutdown(socket.SHUT_RDWR)
 
 
 def _looked(work: LookAtFiles) -> str:

@@ -1,8 +1,8 @@
 """The link to a launchpad-buildd slave: `actors.core.launchpad.link` with threads that make its calls.
 
-Has what `actors.builder.slave_link.SlaveLink` has, and yields the same happenings, so that `actors.builder.actor` need not know which
-of the two it holds.  Two lanes (`actors.builder.http_lane`): what takes long, files, does not keep a status waiting.  Never
-waits: a handler of the actor only takes what the lanes have told.
+Has what `actors.builder.slave_link.SlaveLink` has, and yields the same happenings, so that `actors.builder.actor` need
+not know which of the two it holds.  Two lanes (`actors.builder.http_lane`): what takes long, files, does not keep a
+status waiting.  Never waits: a handler of the actor only takes what the lanes have told.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import assert_never
 
+from actors.builder.happenings import Down, Happening, Heard, OwnFaultFound, Up
 from actors.builder.http_lane import Lane, Mailbox
-from actors.builder.slave_link import Down, Happening, Heard, OwnFaultFound, Up
 from actors.core.launchpad.build import DSC_LIMIT
 from actors.core.launchpad.events import (
     Asked,

@@ -14,18 +14,16 @@ import select
 import socket
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from uuid import UUID
 
+from actors.builder.happenings import Down, Happening, Heard, Up
 from actors.builder.name_lookup import Found, Lookup
 from actors.core.builder.credentials import loopback
 from actors.core.timers import Timers
 from certificates.channel import CUT, Channel, ChannelRefused
 from certificates.files import CertificateFiles, NoCertificate
-from certificates.identity import Shown
 from protocol.connection import Connection, NeedData, PeerClosed, Role
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.messages import VERSION, Hello, MasterMessage, Message, SlaveMessage
@@ -34,41 +32,6 @@ READ_BYTES = 256 * 1024  #: at a time
 READS = 4  #: a pump, so that a slave that never stops talking does not keep the actor from its other messages
 _AT_ONCE = 64  #: messages in one call
 UNSENT_LIMIT = 16 * 1024 * 1024  #: bytes; a full window of a push is 4 MiB
-
-
-@dataclass(frozen=True, slots=True)
-class Up:
-    """The connection stands; nothing was said."""
-
-    shown: Shown | None = None  #: by the slave; None over plain TCP
-    now: datetime | None = None  #: when, by this machine's clock
-
-
-@dataclass(frozen=True, slots=True)
-class Down:
-    """It could not be made, or it broke; the socket is closed."""
-
-    reason: str  #: in words
-    lied: bool = False  #: the slave broke the protocol
-    unfit: bool = False  #: it is no slave of ours; `reason` goes on after "the slave at …"
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """The slave said something."""
-
-    message: SlaveMessage
-
-
-@dataclass(frozen=True, slots=True)
-class OwnFaultFound:
-    """This master can't serve an attempt: nobody else's fault."""
-
-    attempt: UUID
-    text: str
-
-
-Happening = Up | Down | Heard | OwnFaultFound
 
 
 class SlaveLink:

@@ -1,8 +1,8 @@
 """An actor while the debug console has it frozen or tapped; no actor has this at any other time.
 
-`actors.farm_actor` asks it what to hold, and tells it what was handled and sent.  What is held is `actors.console.mailbox`'
-business, where copies go `actors.console.tap`'s.  Decides nothing about the farm: that a frozen builder gets no work is the
-row's saying (`builder_runtime.frozen_until`), which the console writes before.
+`actors.farm_actor` asks it what to hold, and tells it what was handled and sent.  What is held is
+`actors.console.mailbox`' business, where copies go `actors.console.tap`'s.  Decides nothing about the farm: that a
+frozen builder gets no work is the row's saying (`builder_runtime.frozen_until`), which the console writes before.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The actor system as its founder has it: two processes at its root, Thespian's admin and the supervisor.
 
-Forks them, asks the supervisor, sees when one of them dies or hangs, and ends the whole session.  What is asked, and what
-follows from an end, is `actors.wiring`'s.
+Forks them, asks the supervisor, sees when one of them dies or hangs, and ends the whole session.  What is asked, and
+what follows from an end, is `actors.wiring`'s.
 """
 
 from __future__ import annotations

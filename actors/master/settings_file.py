@@ -1,7 +1,7 @@
 """Reads the settings: one TOML file, environment variables over it, the command line over both.
 
-Unknown keys and bad values are refused with their name and place; what may be set is `actors.settings`'.  Reads the file
-and the environment, opens nothing else, makes nothing.
+Unknown keys and bad values are refused with their name and place; what may be set is `actors.settings`'.  Reads the
+file and the environment, opens nothing else, makes nothing.
 """
 
 from __future__ import annotations

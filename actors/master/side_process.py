@@ -1,7 +1,7 @@
 """A process beside the farm's actors: a module of `buildd_master` that gets what it must know on stdin.
 
-It is no actor, and talks to none: what it does are rows and files.  It ends with the farm's own process, which starts it
-again when it crashes.
+It is no actor, and talks to none: what it does are rows and files.  It ends with the farm's own process, which starts
+it again when it crashes.
 """
 
 from __future__ import annotations

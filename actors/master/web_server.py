@@ -1,7 +1,7 @@
 """Processes that serve by HTTP beside the actors, as the farm's own keeps them: enrolment, and files for slaves.
 
-Each is off unless its address is set.  The socket is opened here, so that a port that is taken is told at the start, and
-a process that crashes leaves no gap.
+Each is off unless its address is set.  The socket is opened here, so that a port that is taken is told at the start,
+and a process that crashes leaves no gap.
 """
 
 from __future__ import annotations

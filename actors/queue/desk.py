@@ -1,7 +1,7 @@
 """The queue actor without its actor: gathers reports and notifications into turns, and waits for a database that is away.
 
-What a turn does stands in `actors.queue.bookkeeping` and below it.  Knows no Thespian, no clock and no socket: whoever runs it
-(`actors.queue.actor`; the simulator's `simulation.farm.queue`) is its `Surroundings`.
+What a turn does stands in `actors.queue.bookkeeping` and below it.  Knows no Thespian, no clock and no socket: whoever
+runs it (`actors.queue.actor`; the simulator's `simulation.farm.queue`) is its `Surroundings`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Thespian's transport loop, with the same steps and less work in each.
 
-As it comes, Thespian 4.0.1 makes a new selector in every turn of the loop, asks every open socket whether it is among the
-ready ones, walks through all time limits and writes every message out as text for a log that nobody reads; and every
-send costs a turn in which there is nothing to do.  That was a third of what a builder's whole cycle cost
-(docs/adr/0090).  Nothing that travels is changed.  Every turn is a sign of life (`actors.system.signs`), and none takes longer than
-until the next is due: that watches Thespian's admin, too, and an actor that hangs in a handler stops turning.
+As it comes, Thespian 4.0.1 makes a new selector in every turn of the loop, asks every open socket whether it is among
+the ready ones, walks through all time limits and writes every message out as text for a log that nobody reads; and
+every send costs a turn in which there is nothing to do.  That was a third of what a builder's whole cycle cost
+(docs/adr/0090).  Nothing that travels is changed.  Every turn is a sign of life (`actors.system.signs`), and none takes
+longer than until the next is due: that watches Thespian's admin, too, and an actor that hangs in a handler stops
+turning.
 """
 
 from __future__ import annotations

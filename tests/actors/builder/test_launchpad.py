@@ -12,6 +12,7 @@ import pytest
 import zstandard
 
 from actors.builder import http_lane
+from actors.builder.timed_socket import TimedSocket
 from actors.core.launchpad.build import build_id
 from actors.messages import (
     Adopt,
@@ -373,7 +374,7 @@ def test_a_slow_slave_never_keeps_the_actor_waiting(
         monkeypatch.setattr(owner, name, spy)
 
     for name in ("limit", "recv_into", "sendall"):
-        watched(http_lane._TimedSocket, name)
+        watched(TimedSocket, name)
     watched(socket, "getaddrinfo")
     watched(http_lane, "decode")  # a large answer takes its time, too
     slave = launchpad_stage.slave(hangs())

@@ -16,7 +16,8 @@ from weakref import WeakKeyDictionary
 import pytest
 
 from actors.builder import slave_link
-from actors.builder.slave_link import Down, Happening, Heard, SlaveLink, Up
+from actors.builder.happenings import Down, Happening, Heard, Up
+from actors.builder.slave_link import SlaveLink
 from actors.core.builder.credentials import loopback
 from protocol.connection import Connection, NeedData, Role
 from protocol.messages import (
