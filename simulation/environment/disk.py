@@ -24,21 +24,21 @@ class Disk:
 
     def open_log(self, attempt: UUID, *, fresh: bool) -> int:
         """Open a log for appending; return its size in bytes."""
-        self._write()
+        self.write()
         if fresh:
             self._logs[attempt] = 0
         return self._logs.setdefault(attempt, 0)
 
     def append_log(self, attempt: UUID, offset: int, size: int) -> None:
         """Write so many bytes of a log at their place."""
-        self._write()
+        self.write()
         if self._logs.get(attempt, 0) < offset:
             raise AssertionError(f"the log of {attempt} has {self._logs.get(attempt, 0)} bytes, written at {offset}")
         self._logs[attempt] = offset + size
 
     def keep_log(self, attempt: UUID) -> StoredFile | None:
         """Put a log into the librarian; None if there is nothing in it."""
-        self._write()
+        self.write()
         size = self._logs.get(attempt, 0)
         if not size:
             return None
@@ -53,11 +53,12 @@ class Disk:
 
     def keep(self, octets: bytes) -> StoredFile:
         """Put a result into the librarian."""
-        self._write()
+        self.write()
         sha256 = sha256_of(octets)
         self.held.add(sha256)
         return StoredFile(sha256, sha256[:40], len(octets))
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Raise `DiskFull` if nothing can be written."""
         if self.full:
             raise DiskFull("no space left on device")

@@ -1,7 +1,8 @@
 """A builder's actor without Thespian, socket or disk: obeys the real core (`actors.core.builder.core`).
 
-The counterpart of `actors.builder.actor`.  Quiet heartbeats are deadlines here, not messages: while nothing is wrong with the
-network, the core's timers for silence stand still, because a heartbeat always comes in time.
+The counterpart of `actors.builder.actor`; its files are in `simulation.farm.files`.  Quiet heartbeats are deadlines here,
+not messages: while nothing is wrong with the network, the core's timers for silence stand still, because a heartbeat
+always comes in time.
 """
 
 from __future__ import annotations
@@ -15,53 +16,36 @@ from typing import Any, Final, Protocol
 from actors.core.builder.core import BuilderCore
 from actors.core.builder.events import (
     Begun,
-    ChangesRead,
     Connected,
     ConnectionEnded,
-    ControlRead,
     Event,
     FromQueueMessage,
-    LibrarianRefused,
-    LogKept,
-    LogOpened,
     QueueReplaced,
     QueueSaid,
-    ResultKept,
-    ResultSpoilt,
     Retired,
     RowChanged,
     SlaveSaid,
-    Store,
     TimeCame,
     TimersChanged,
 )
 from actors.core.builder.orders import (
-    AppendLog,
     Connect,
     Disconnect,
     Greet,
-    KeepLog,
-    KeepResult,
     Leave,
-    LetGo,
-    OpenLog,
-    OpenResult,
-    ReadChanges,
-    ReadControl,
     Send,
     SendChunk,
     ShowPush,
     Tell,
-    WriteResult,
 )
 from actors.core.builder.stages import Stage
 from actors.core.timers import Timers
-from actors.messages import AdoptionWanted, Finished, Ready, ResultStored, SessionWanted
+from actors.messages import AdoptionWanted, Finished, Ready, SessionWanted
 from actors.queue.reports import Report
 from protocol.messages import VERSION, Hello, Message, PutChunk
 from simulation.environment.cable import Connection
-from simulation.environment.disk import DiskFull
 from simulation.environment.ground import Ground
+from simulation.farm.files import ABOUT_FILES, Files
 from simulation.scenario.chance import share
 from storage.records import Builder
 
@@ -109,7 +93,7 @@ class VirtualBuilder:
         self._ended = ended
         self._agenda = ground.agenda
         self._mail = ground.mail
-        self._disk = ground.disk
+        self._files = Files(ground.disk, ground.agenda)
         self._network = ground.network
         self._timers = ground.plan.timers
         self._queue = queue
@@ -122,7 +106,6 @@ class VirtualBuilder:
         self._waiting: deque[Event] = deque()
         self._backlog: list[Event] = []  # while it hangs
         self._alarm = math.inf
-        self._result: tuple[str, int, bytes] = ("", 0, b"")  # announced hash and size, and what has arrived
         self._happened(Begun(self._now))
 
     @property
@@ -313,66 +296,10 @@ class VirtualBuilder:
     def _ignore(self, order: ShowPush) -> None:
         pass
 
-    def _let_go(self, order: LetGo) -> None:
-        self._disk.let_go(order.attempt, log_recorded=order.log_recorded)
-
-    def _open_log(self, order: OpenLog) -> None:
-        try:
-            size = self._disk.open_log(order.attempt, fresh=order.fresh)
-        except DiskFull as error:
-            self._refused(order, Store.LOG, error)
-        else:
-            self._waiting.append(LogOpened(self._now, order.attempt, size))
-
-    def _append_log(self, order: AppendLog) -> None:
-        try:
-            self._disk.append_log(order.attempt, order.offset, len(order.data))
-        except DiskFull as error:
-            self._refused(order, Store.LOG, error)
-
-    def _keep_log(self, order: KeepLog) -> None:
-        try:
-            content = self._disk.keep_log(order.attempt)
-        except DiskFull as error:
-            self._refused(order, Store.LOG, error)
-        else:
-            kept = None if content is None else ResultStored(order.filename, content)
-            self._waiting.append(LogKept(self._now, order.attempt, kept))
-
-    def _open_result(self, order: OpenResult) -> None:
-        self._result = (order.sha256, order.size, b"")
-
-    def _write_result(self, order: WriteResult) -> None:
-        if self._disk.full:
-            self._refused(order, Store.RESULTS, DiskFull("no space left on device"))
-            return
-        sha256, size, octets = self._result
-        self._result = (sha256, size, octets + order.data)
-
-    def _keep_result(self, order: KeepResult) -> None:
-        sha256, size, octets = self._result
-        try:
-            content = self._disk.keep(octets)
-        except DiskFull as error:
-            self._refused(order, Store.RESULTS, error)
-            return
-        if (content.sha256, content.size) != (sha256, size):
-            text = f"SHA-256 is {content.sha256}, announced was {sha256}"
-            self._waiting.append(ResultSpoilt(self._now, order.attempt, order.name, text))
-            return
-        self._disk.contents[content.sha256] = octets
-        self._waiting.append(ResultKept(self._now, order.attempt, order.name, content))
-
-    def _read_changes(self, order: ReadChanges) -> None:
-        octets = self._disk.contents[order.sha256]
-        self._waiting.append(ChangesRead(self._now, order.attempt, octets))
-
-    def _read_control(self, order: ReadControl) -> None:
-        octets = self._disk.contents[order.sha256]
-        self._waiting.append(ControlRead(self._now, order.attempt, order.name, octets))
-
-    def _refused(self, order: Any, store: Store, error: DiskFull) -> None:  # noqa: ANN401 - an order about files
-        self._waiting.append(LibrarianRefused(self._now, order.attempt, store, str(error)))
+    def _about_files(self, order: Any) -> None:  # noqa: ANN401 - one of `ABOUT_FILES`
+        event = self._files.obey(order)
+        if event is not None:
+            self._waiting.append(event)
 
 
 def _said(at: float, message: Message) -> SlaveSaid:
@@ -388,13 +315,5 @@ _OBEY: Final[Mapping[type[Any], Callable[[VirtualBuilder, Any], None]]] = {
     ShowPush: VirtualBuilder._ignore,  # noqa: SLF001
     Disconnect: VirtualBuilder._disconnect,  # noqa: SLF001
     Leave: VirtualBuilder._leave,  # noqa: SLF001
-    LetGo: VirtualBuilder._let_go,  # noqa: SLF001
-    OpenLog: VirtualBuilder._open_log,  # noqa: SLF001
-    AppendLog: VirtualBuilder._append_log,  # noqa: SLF001
-    KeepLog: VirtualBuilder._keep_log,  # noqa: SLF001
-    OpenResult: VirtualBuilder._open_result,  # noqa: SLF001
-    WriteResult: VirtualBuilder._write_result,  # noqa: SLF001
-    KeepResult: VirtualBuilder._keep_result,  # noqa: SLF001
-    ReadChanges: VirtualBuilder._read_changes,  # noqa: SLF001
-    ReadControl: VirtualBuilder._read_control,  # noqa: SLF001
+    **dict.fromkeys(ABOUT_FILES, VirtualBuilder._about_files),  # noqa: SLF001
 }
