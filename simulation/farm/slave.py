@@ -1,20 +1,17 @@
 """A slave on the virtual network: the real machine of the daemon (`slave.machine`), around it a little of its shell.
 
-Builds take the time that their plan says, and end as it says, unless something is wrong with this machine
-(`simulation.scenario.plan.Trouble`).  What it builds is what was pushed to it, never what the master thinks.
+What it builds is in `simulation.farm.builds`, what was pushed to it in `simulation.farm.cache`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 from protocol.messages import (
     CHUNK,
     HEARTBEAT_SECONDS,
-    Build,
-    ChunkAck,
     Clean,
     FetchData,
     Heartbeat,
@@ -22,19 +19,15 @@ from protocol.messages import (
     Log,
     MasterMessage,
     Message,
-    Present,
-    PushFailed,
-    PutChunk,
-    RejectionCode,
-    ResultFile,
     SlaveMessage,
-    WireOutcome,
 )
 from simulation.environment.cable import Cable, Connection
 from simulation.environment.ground import Ground
+from simulation.farm.builds import Builds, log_from
+from simulation.farm.cache import Cache
 from simulation.observers.witnesses import Witnesses
 from simulation.scenario.chance import share
-from simulation.scenario.plan import PlannedBuilder, PlannedJob, Trouble
+from simulation.scenario.plan import PlannedBuilder, Trouble
 from slave.events import (
     BuildEnded,
     CloseSession,
@@ -59,13 +52,8 @@ from slave.machine import Machine, Traits
 from slave.record import Record
 
 SILENCE: Final = 45.0  #: seconds without a word of the master, after which its session is over
-KILLING: Final = 0.3  #: seconds that killing a build takes
-BROKEN_AFTER: Final = 20.0  #: seconds until a broken machine breaks a build
-FAILS_AFTER: Final = 3.0  #: seconds until a black hole fails one
-DIES_AFTER: Final = 40.0  #: seconds until a machine that dies in builds dies in one
-RISES_AFTER: Final = 90.0  #: seconds that it then takes to come back
+RISES_AFTER: Final = 90.0  #: seconds that a machine which died in a build takes to come back
 _FREE: Final = 1 << 36
-_LOG: Final = b"a line of a simulated log, as good as any other\n"
 
 
 @dataclass(slots=True)
@@ -105,17 +93,12 @@ class VirtualSlave:
         self.lie: Callable[[SlaveMessage], SlaveMessage] | None = None
         self.machine = Machine(Traits(planned.name, architectures, "simulated"))
         self._agenda = ground.agenda
-        self._contents = ground.contents
         self._witnesses = witnesses
         self._saved = Record()  # what is on its disk
-        self._cache: dict[str, int] = {}  # SHA-256 → bytes
-        self._arriving: dict[str, list[int]] = {}  # SHA-256 → bytes that are here, of how many
-        self._log = 0  # bytes
-        self._results: dict[str, bytes] = {}
+        self._cache = Cache()
+        self._builds = Builds(ground, witnesses, planned, self)
         self._peers: dict[int, _Peer] = {}
         self._number = 0
-        self._building: tuple[str, PlannedJob] | None = None  # attempt, and what is built in it
-        self._run = 0  # of the process and its build: what was put on the agenda before counts no more
         self._waiting: list[Callable[[], None]] = []  # while it hangs
         self._beating = False
 
@@ -192,8 +175,7 @@ class VirtualSlave:
     def die(self, *, silently: bool) -> None:
         """End the process; `silently`: with the whole machine, so that no connection is closed."""
         self.up = False
-        self._run += 1
-        self._stop("died")
+        self._builds.die()
         for peer in self._peers.values():
             peer.connection.close_slave("connection reset by peer", silently=silently)
         self._peers.clear()
@@ -204,9 +186,9 @@ class VirtualSlave:
         if self.up:
             return
         self.up = True
-        self.machine = Machine(self.machine.traits, self._saved, log_size=self._log)
+        self.machine = Machine(self.machine.traits, self._saved, log_size=self._builds.log)
         self._saved = self.machine.record
-        self._arriving.clear()
+        self._cache.forget_parts()
         self._witnesses.note("risen", builder=self.planned.name)
 
     def hang(self) -> None:
@@ -230,10 +212,7 @@ class VirtualSlave:
             return
         if self.wrong and isinstance(message, Clean) and self.suffers(Trouble.NEVER_CLEAN):
             return
-        missing: frozenset[str] = frozenset()
-        if isinstance(message, Build):
-            missing = frozenset(file for file in (*message.files.values(), message.chroot) if file not in self._cache)
-        self._tell(MessageArrived(peer.number, message, at, missing))
+        self._tell(MessageArrived(peer.number, message, at, self._cache.missing(message)))
 
     def _tell(self, event: Event) -> None:
         for order in self.machine.handle(event):
@@ -245,13 +224,12 @@ class VirtualSlave:
                 self._say(self._peers.get(order.session), order.message)
             case SaveState():
                 self._saved = order.record
-            case LookUp():
-                number, request = order.session, order.request
-                offset = self._arriving.setdefault(request.sha256, [0, request.size])[0]
-                have = request.sha256 in self._cache
-                self._say(self._peers.get(number), Present(request.id, have, 0 if have else offset))
-            case StoreChunk():
-                self._store(self._peers.get(order.session), order.chunk)
+            case LookUp(number, request):
+                self._say(self._peers.get(number), self._cache.look_up(request))
+            case StoreChunk(number, chunk):
+                answer = self._cache.store(chunk, full=self.suffers(Trouble.SLAVE_DISK_FULL))
+                if answer is not None:
+                    self._say(self._peers.get(number), answer)
             case PushLog(number, attempt, offset):
                 peer = self._peers.get(number)
                 if peer is not None:
@@ -260,13 +238,11 @@ class VirtualSlave:
             case SendResult(number, fetch):
                 self._send_result(self._peers.get(number), fetch.id, fetch.name, fetch.offset)
             case StartBuild():
-                self._start(order)
+                self._builds.start(order)
             case KillBuild(attempt):
-                if not self.suffers(Trouble.DEAF):
-                    self._agenda.after(KILLING, self._killed, self._run, attempt)
+                self._builds.kill(attempt)
             case RemoveBuild(attempt):
-                self._witnesses.cleaned(self.planned.name, attempt)
-                self._results, self._log = {}, 0
+                self._builds.remove(attempt)
             case CloseSession(number, why):
                 self._close(number, why)
             case KeepCertificate():
@@ -294,35 +270,16 @@ class VirtualSlave:
         peer.connection.close_slave(f"the slave closed the connection: {why}")
         self._tell(SessionLost(number))
 
-    def _store(self, peer: _Peer | None, chunk: PutChunk) -> None:
-        arriving = self._arriving.get(chunk.sha256)
-        if arriving is None:
-            return
-        if self.suffers(Trouble.SLAVE_DISK_FULL):
-            del self._arriving[chunk.sha256]
-            self._say(peer, PushFailed(chunk.sha256, RejectionCode.NO_SPACE, "no space left on device"))
-            return
-        if chunk.offset != arriving[0]:
-            del self._arriving[chunk.sha256]
-            self._say(peer, PushFailed(chunk.sha256, RejectionCode.BAD_OFFSET, f"{arriving[0]} was due"))
-            return
-        arriving[0] += len(chunk.data)
-        if arriving[0] >= arriving[1]:
-            del self._arriving[chunk.sha256]
-            self._cache[chunk.sha256] = arriving[1]
-        self._say(peer, ChunkAck(chunk.sha256, chunk.offset + len(chunk.data)))
-
     def _push_log(self) -> None:
+        end = self._builds.log
         for peer in self._peers.values():
-            if peer.log is not None and peer.log[1] < self._log:
+            if peer.log is not None and peer.log[1] < end:
                 attempt, offset = peer.log
-                peer.log = (attempt, self._log)
-                self._say(
-                    peer, Log(attempt, offset, (_LOG * (1 + (self._log - offset) // len(_LOG)))[: self._log - offset])
-                )
+                peer.log = (attempt, end)
+                self._say(peer, Log(attempt, offset, log_from(offset, end)))
 
     def _send_result(self, peer: _Peer | None, request: int, name: str, offset: int) -> None:
-        content = self._results[name]
+        content = self._builds.results[name]
         while True:
             piece = content[offset : offset + CHUNK]
             last = offset + len(piece) == len(content)
@@ -331,81 +288,22 @@ class VirtualSlave:
             if last:
                 return
 
-    # --- builds -----------------------------------------------------------------------------------
+    # --- what its builds ask ------------------------------------------------------------------------
 
-    def _start(self, order: StartBuild) -> None:
-        contents, self._run = self._contents, self._run + 1
-        self._stop("superseded")
-        dsc = dict(order.files)[order.args.dsc]
-        job = contents.sources[dsc]
-        self._building, self._log = (order.attempt, job), 0
-        self._witnesses.began(self.planned.name, order.attempt, job, trusted=order.args.trusted)
-        seconds, outcome, text = job.seconds * self.planned.slowness, job.outcome, ""
-        contents.tries[job.source] += 1
-        seconds *= 0.95 + 0.1 * share(job.source, contents.tries[job.source])
-        if self.suffers(Trouble.KILLS):
-            self._agenda.after(min(seconds, DIES_AFTER), self._dies, self._run)
-            return
-        if self.suffers(Trouble.BLACK_HOLE):
-            seconds, outcome, text = FAILS_AFTER, WireOutcome.PACKAGEFAIL, "make: *** Error 1"
-        elif self.suffers(Trouble.BROKEN):
-            seconds, outcome, text = min(seconds, BROKEN_AFTER), WireOutcome.BUILDERFAIL, "read-only file system"
-        if outcome is WireOutcome.GIVENBACK:
-            contents.sources[dsc] = replace(job, outcome=WireOutcome.OK)
-        limit = order.args.wall_seconds
-        if seconds > limit:
-            seconds, outcome, text = limit, WireOutcome.TIMEOUT, f"longer than {limit} s"
-        self._agenda.after(seconds, self._end, self._run, order, outcome, text)
-
-    def _stop(self, how: str) -> None:
-        if self._building is not None:
-            (attempt, job), self._building = self._building, None
-            self._witnesses.stopped(self.planned.name, attempt, job, how)
-
-    def _dies(self, run: int) -> None:
-        if run == self._run and self.up:
-            self.die(silently=False)
-            self._agenda.after(RISES_AFTER, self.rise)
-
-    def _end(self, run: int, order: StartBuild, outcome: WireOutcome, text: str) -> None:
-        if run != self._run:
-            return
+    def postpones(self, act: Callable[[], None]) -> bool:
+        """Return whether it hangs; then `act` is called when it goes on."""
         if self.hung:
-            self._waiting.append(lambda: self._end(run, order, outcome, text))
-            return
-        files: tuple[ResultFile, ...] = ()
-        dependencies: tuple[str, ...] = ()
-        dsc = dict(order.files)[order.args.dsc]
-        if outcome is WireOutcome.OK:
-            made = self._contents.build(dsc, order.args.architecture, order.attempt)
-            self._results = {file.name: octets for file, octets in made}
-            files = tuple(file for file, _ in made)
-            for file in files:
-                self._witnesses.made(file.sha256)
-        elif outcome is WireOutcome.DEPFAIL:
-            dependencies = self._contents.sources[dsc].dependencies
-        self._ended(order.attempt, outcome, text, files, dependencies)
+            self._waiting.append(act)
+        return bool(self.hung)
 
-    def _killed(self, run: int, attempt: str) -> None:
-        if run != self._run:
-            return
-        if self.hung:
-            self._waiting.append(lambda: self._killed(run, attempt))
-            return
-        self._ended(attempt, WireOutcome.ABORTED, "aborted")
+    def break_down(self) -> None:
+        """Die in the midst of a build, and come back later."""
+        self.die(silently=False)
+        self._agenda.after(RISES_AFTER, self.rise)
 
-    def _ended(
-        self,
-        attempt: str,
-        outcome: WireOutcome,
-        text: str,
-        files: tuple[ResultFile, ...] = (),
-        dependencies: tuple[str, ...] = (),
-    ) -> None:
-        self._run += 1
-        self._stop(str(outcome))
-        self._log = len(_LOG)
-        self._tell(LogGrew(attempt, self._log))
+    def build_ended(self, grew: LogGrew, ended: BuildEnded) -> None:
+        """Take in that its build has ended."""
+        self._tell(grew)
         self._push_log()
-        self._tell(BuildEnded(attempt, outcome, text, self._agenda.now, files, dependencies))
+        self._tell(ended)
         self._flush()
