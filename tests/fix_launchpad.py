@@ -15,7 +15,8 @@ import pytest
 from actors.core.timers import Timers
 from actors.messages import Assign, Finished, Ready
 from simulation.slaves.buildd.host import SlaveHost
-from simulation.slaves.launchpad.slave import Hazards, LaunchpadSlave
+from simulation.slaves.launchpad.hazards import Hazards
+from simulation.slaves.launchpad.slave import LaunchpadSlave
 from simulation.slaves.script import Script
 from storage.files.credentials import FILES_HEADER, fits, make_key, read_key
 from storage.files.librarian import Librarian, NoSuchContent

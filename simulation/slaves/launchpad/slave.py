@@ -1,47 +1,39 @@
-"""A simulated launchpad-buildd: XML-RPC and files over real sockets, builds that are only a script, and its hazards.
+"""A simulated launchpad-buildd: what it does when it is called, builds that are only a script, and its hazards.
 
     slave = LaunchpadSlave("bob", Script(…)); slave.start(); …; slave.stop()
-
-    python -m simulation.slaves.launchpad.slave --name bob --port 0        # says `READY http://127.0.0.1:PORT`
 
 It does what the dialect's page has seen of the real one, hazards by their numbers there included: a `build()` that
 faults wedges it (1) or, while it is busy, changes the id and truncates the log (2); abort takes its time (3); restarted,
 it is IDLE (4); a file that is missing is a failure of the package, later (5); the log is a file of its own that goes
 with `clean()` (6) and shows the password of a private archive while it is written (7); the id is all that it echoes (8).
-Everything is in memory; `heard` keeps the calls.  Threads, since the downloads that it makes would block a loop.
+It listens by `simulation.slaves.launchpad.server`.  Everything is in memory; `heard` keeps the calls.  Threads, since the
+downloads that it makes would block a loop.
 """
 
 from __future__ import annotations
 
-import argparse
 import base64
 import hashlib
 import re
-import sys
 import threading
 import time
 import urllib.request
 import xmlrpc.client
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.error import URLError
 
 from protocol.launchpad_buildd import Begun, SlaveStatus
 from protocol.messages import WireOutcome
+from simulation.slaves.launchpad.hazards import Hazards
+from simulation.slaves.launchpad.server import Refusal, Server
 from simulation.slaves.results import built_package, identity
 from simulation.slaves.script import Conduct, Script
 
 RECORD_LENGTH: Final = 20_000  #: calls that `heard` keeps
 LOGTAIL: Final = 2048  #: bytes
 _LISTED = re.compile(r"^ [0-9a-f]{32,64} [0-9]+ (\S+)$", re.MULTILINE)
-_RANGE = re.compile(r"bytes=([0-9]+)-([0-9]*)")
-
-
-class Refusal(Exception):
-    """A call that it refuses: fault 8002 with string `error`, whatever the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +43,6 @@ class Called:
     at: float  #: monotonic seconds
     method: str
     arguments: tuple[Any, ...]
-
-
-@dataclass(slots=True)
-class Hazards:
-    """How bad it is; by default as bad as the page says, and quick."""
-
-    abort_seconds: float = 0.02  #: that an abort takes (3)
-    missing_file_seconds: float = 0.05  #: until a build without one of its files has failed (5)
-    leftovers: set[str] = field(default_factory=set)  #: ids whose directory is still there (1)
-    ranges: bool = True  #: it knows range requests; else every answer is the whole file
-    say: dict[str, Callable[[bytes], bytes]] = field(default_factory=dict)  #: by method: what it says instead
-    serve: Callable[[str, bytes], bytes] | None = None  #: path, content → what is handed out instead
-    hold: set[str] = field(default_factory=set)  #: methods that are not answered while they are in here
-    pause: threading.Event = field(default_factory=threading.Event)  #: while it is set, nothing is answered
 
 
 class _Build:
@@ -99,7 +77,7 @@ class LaunchpadSlave:
         self.passwords: list[str] = []  #: that it was given
         self._lock = threading.RLock()
         self._build: _Build | None = None
-        self._server: ThreadingHTTPServer | None = None
+        self._server: Server | None = None
         self._finish = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -111,7 +89,7 @@ class LaunchpadSlave:
 
     def start(self) -> None:
         """Listen on loopback; on the port it had before, if there was one."""
-        self._server = _Server(("127.0.0.1", self.port), _Handler, slave=self)
+        self._server = Server(self.port, self)
         self.port = self._server.server_address[1]
         thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
@@ -305,95 +283,5 @@ class LaunchpadSlave:
             return results.get(name, self.cache.get(name))
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def __init__(self, address: tuple[str, int], handler: type[_Handler], *, slave: LaunchpadSlave) -> None:
-        self.slave = slave
-        super().__init__(address, handler)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of masters that went away."""
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-
-    def log_message(self, *_: object) -> None:
-        """Keep quiet."""
-
-    def do_POST(self) -> None:
-        """Answer a call."""
-        slave = self.server.slave
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        arguments, method = xmlrpc.client.loads(body, use_builtin_types=True)
-        try:
-            value: Any = slave.call(str(method), arguments)
-            answer = xmlrpc.client.dumps((value,), methodresponse=True, allow_none=True)
-        except Refusal:
-            answer = xmlrpc.client.dumps(xmlrpc.client.Fault(8002, "error"))
-        said = slave.hazards.say.get(str(method), bytes)(answer.encode())
-        while str(method) in slave.hazards.hold:
-            time.sleep(0.01)
-        self._pause()
-        self._answer(200, said, {"Content-Type": "text/xml"})
-
-    def do_GET(self) -> None:
-        """Hand out a file."""
-        slave = self.server.slave
-        content = slave.content(self.path) if self.path.startswith("/filecache/") else None
-        if content is not None and slave.hazards.serve is not None:
-            content = slave.hazards.serve(self.path, content)
-        self._pause()
-        asked = _RANGE.fullmatch(self.headers.get("Range", ""))
-        if content is None:
-            self._answer(405 if self.path == "/rpc" else 404, b"")
-        elif asked is None or not slave.hazards.ranges:
-            self._answer(200, content)
-        elif int(asked[1]) >= len(content):
-            self._answer(416, b"", {"Content-Range": f"bytes */{len(content)}"})
-        else:
-            first, last = int(asked[1]), min(int(asked[2] or len(content) - 1), len(content) - 1)
-            place = f"bytes {first}-{last}/{len(content)}"
-            self._answer(206, content[first : last + 1], {"Content-Range": place})
-
-    def _pause(self) -> None:
-        while self.server.slave.hazards.pause.is_set():
-            time.sleep(0.01)
-
-    def _answer(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in {**(headers or {}), "Content-Length": str(len(content)), "Connection": "close"}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-        self.close_connection = True
-
-
 def _sha1(content: bytes) -> str:
     return hashlib.sha1(content, usedforsecurity=False).hexdigest()
-
-
-def main() -> None:
-    """Run one slave until standard input closes."""
-    parser = argparse.ArgumentParser(prog="python -m simulation.slaves.launchpad.slave", description=main.__doc__)
-    parser.add_argument("--name", default="sim")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--architecture", default="i386")
-    parser.add_argument("--seconds", type=float, default=0.0, help="of a build")
-    options = parser.parse_args()
-    slave = LaunchpadSlave(
-        options.name, Script(conducts=(Conduct(seconds=options.seconds),)), architecture=options.architecture
-    )
-    slave.port = options.port
-    slave.start()
-    print("READY", slave.url, flush=True)  # noqa: T201
-    sys.stdin.read()
-    slave.stop()
-
-
-if __name__ == "__main__":
-    main()

@@ -31,7 +31,9 @@ from actors.messages import (
     Started,
 )
 from protocol.messages import Build, WireOutcome
-from simulation.slaves.launchpad.slave import Hazards, LaunchpadSlave, Refusal
+from simulation.slaves.launchpad.hazards import Hazards
+from simulation.slaves.launchpad.server import Refusal
+from simulation.slaves.launchpad.slave import LaunchpadSlave
 from simulation.slaves.script import Conduct, Script
 from storage.records import NotOkKind, Outcome
 from tests.fix_builder import FARM

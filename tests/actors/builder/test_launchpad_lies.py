@@ -24,7 +24,7 @@ from actors.messages import (
     Started,
 )
 from protocol.messages import WireOutcome
-from simulation.slaves.launchpad.slave import Hazards
+from simulation.slaves.launchpad.hazards import Hazards
 from simulation.slaves.script import Conduct, Script
 from storage.records import NotOkKind, Outcome
 from tests.fix_builder_shell import StagedBuilder
