@@ -82,9 +82,9 @@ class DurableSlave(SimulatedSlave):
         super().__init__(name, NamedConduct(seconds=seconds), token=token)
         self._state, self._log_file = directory / "state", directory / "log"
         if self._state.exists():
-            plain, self._results = pickle.loads(self._state.read_bytes())
-            self._log = bytearray(self._log_file.read_bytes()) if self._log_file.exists() else bytearray()
-            self.machine = Machine(self.machine.traits, Record.from_plain(plain), log_size=len(self._log))
+            plain, self.builds.results = pickle.loads(self._state.read_bytes())
+            self.builds.log += self._log_file.read_bytes() if self._log_file.exists() else b""
+            self.machine = Machine(self.machine.traits, Record.from_plain(plain), log_size=len(self.builds.log))
             self._save(self.machine.record)
 
     def _obey_for_build(self, order: object) -> None:
@@ -97,13 +97,13 @@ class DurableSlave(SimulatedSlave):
     def _push_log(self, attempt: str) -> None:
         with self._log_file.open("r+b" if self._log_file.exists() else "w+b") as file:
             size = file.seek(0, 2)
-            file.write(self._log[size:])
+            file.write(self.builds.log[size:])
         super()._push_log(attempt)
 
     def _save(self, record: Record) -> None:
         self._saved = record
         fresh = self._state.with_suffix(".new")
-        fresh.write_bytes(pickle.dumps((record.to_plain(), self._results)))
+        fresh.write_bytes(pickle.dumps((record.to_plain(), self.builds.results)))
         fresh.replace(self._state)
 
 

@@ -1,15 +1,14 @@
 """The simulated slave: the real protocol and the real machine on a real socket, and builds that are only a script.
 
 Runs in an asyncio loop of its own choosing: `simulation.slaves.buildd.host` gives tests a thread full of them,
-`python -m simulation.slaves.buildd` a process full of them.  Results, log and cache live in memory; one slave costs some
-kilobytes.  It does what `simulation.slaves.script` tells it, misbehaviour included; `heard` and `said` keep what passed,
-with stamps.
+`python -m simulation.slaves.buildd` a process full of them.  Its builds (`simulation.slaves.buildd.builds`) and its cache
+live in memory; one slave costs some kilobytes.  It does what `simulation.slaves.script` tells it, misbehaviour included;
+`heard` and `said` keep what passed, with stamps.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import time
 from collections import deque
@@ -29,26 +28,21 @@ from protocol.messages import (
     Log,
     MasterMessage,
     PutChunk,
-    ResultFile,
     SlaveMessage,
-    WireOutcome,
 )
+from simulation.slaves.buildd.builds import Builds
 from simulation.slaves.buildd.cache import Cache
 from simulation.slaves.buildd.session import Session
-from simulation.slaves.results import built_package, identity
-from simulation.slaves.script import Act, Conduct, Script
+from simulation.slaves.script import Act, Script
 from slave.events import (
-    BuildEnded,
     CloseSession,
     Event,
     HelloArrived,
     KeepCertificate,
     KillBuild,
-    LogGrew,
     LookUp,
     MessageArrived,
     Order,
-    PhaseEntered,
     PushLog,
     RemoveBuild,
     SaveState,
@@ -97,13 +91,9 @@ class SimulatedSlave:
         self._saved = Record()  # what would be on the disk
         self._token = token
         self._on_heard = on_heard
-        self._log = bytearray()
-        self._results: dict[str, bytes] = {}
+        self.builds = Builds(self.script, self.cache.files, self._tell, self._push_log)
         self._sessions: dict[int, Session] = {}
         self._last_session = 0
-        self._building: asyncio.Task[None] | None = None
-        self._conduct = Conduct()  # of the build that runs
-        self._finish = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()  # until their sockets are closed, sessions or not
@@ -138,10 +128,8 @@ class SimulatedSlave:
     async def restart(self) -> None:
         """Die and come back: what ran is gone, what was saved is read."""
         await self.go_away()
-        if self._building is not None:
-            self._building.cancel()
-            self._building = None
-        self.machine = Machine(self.machine.traits, self._saved, log_size=len(self._log))
+        self.builds.give_up()
+        self.machine = Machine(self.machine.traits, self._saved, log_size=len(self.builds.log))
         self._saved = self.machine.record
         await self.start()
 
@@ -150,14 +138,14 @@ class SimulatedSlave:
         await self.go_away()
         for writer in self._writers:
             writer.transport.abort()
-        tasks = [task for task in (*self._kept, self._building) if task is not None]
+        tasks = [task for task in (*self._kept, self.builds.give_up()) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, *self._serving, return_exceptions=True)
 
     def finish(self) -> None:
         """Let a build that hangs come to its end."""
-        self._finish.set()
+        self.builds.finish()
 
     # -- sessions --------------------------------------------------------------------------------------------------
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -248,7 +236,7 @@ class SimulatedSlave:
                     self._say(number, answer)
             case SendResult(number, fetch):
                 if number in self._sessions:
-                    say, content = partial(self._say, number), self._results[fetch.name]
+                    say, content = partial(self._say, number), self.builds.results[fetch.name]
                     self._keep(self._sessions[number].send_file(fetch.id, content, fetch.offset, say))
             case PushLog(number, attempt, offset):
                 if number in self._sessions:
@@ -264,14 +252,11 @@ class SimulatedSlave:
             case SaveState(record):
                 self._saved = record
             case StartBuild():
-                self._log.clear()
-                self._conduct = self.script.conduct(order.args.dsc)
-                self._building = asyncio.get_running_loop().create_task(self._build(order, self._conduct))
+                self.builds.start(order)
             case KillBuild(attempt):
-                self._kill(attempt)
+                self.builds.kill(attempt)
             case RemoveBuild():
-                self._results = {}
-                self._log.clear()
+                self.builds.remove()
             case _:
                 assert_never(order)
 
@@ -296,40 +281,6 @@ class SimulatedSlave:
         else:
             self._keep(asyncio.get_running_loop().create_task(session.misbehave(twist.act)))
 
-    # -- builds ----------------------------------------------------------------------------------------------------
-    async def _build(self, order: StartBuild, conduct: Conduct) -> None:
-        files, args = dict(order.files), order.args
-        step = -(-len(conduct.log) // max(1, len(conduct.phases)))
-        for number, phase in enumerate(conduct.phases):
-            self._tell(PhaseEntered(order.attempt, phase, time.monotonic()))
-            self._log += conduct.log[number * step : (number + 1) * step]
-            self._tell(LogGrew(order.attempt, len(self._log)))
-            self._push_log(order.attempt)
-            if conduct.seconds:
-                await asyncio.sleep(conduct.seconds / len(conduct.phases))
-        if conduct.hangs:
-            self._finish.clear()
-            await self._finish.wait()
-        if conduct.outcome is WireOutcome.OK:
-            source, version = identity(args.dsc, self.cache.files.get(files[args.dsc]))
-            self._results = conduct.results or built_package(source, version, args.architecture)
-        self._building = None
-        self._tell(self._ended(order.attempt, conduct))
-
-    def _ended(self, attempt: str, conduct: Conduct) -> BuildEnded:
-        files = tuple(
-            ResultFile(name, len(content), hashlib.sha256(content).hexdigest())
-            for name, content in sorted(self._results.items())
-        )
-        return BuildEnded(attempt, conduct.outcome, conduct.text, time.monotonic(), files, conduct.dependencies)
-
-    def _kill(self, attempt: str) -> None:
-        if self._building is None or self._conduct.deaf:
-            return
-        self._building.cancel()
-        self._building = None
-        self._tell(BuildEnded(attempt, WireOutcome.ABORTED, "aborted", time.monotonic()))
-
     def _push_log(self, attempt: str) -> None:
         for session in tuple(self._sessions.values()):
-            session.push_log(attempt, self._log)
+            session.push_log(attempt, self.builds.log)
