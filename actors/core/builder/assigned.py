@@ -1,6 +1,6 @@
 """What a builder was assigned and has not begun, and what is over: whatever comes for these again comes twice.
 
-Part of `actors.core.builder.core`.
+Part of `actors.core.builder.slave_in_hand`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a closed attempt has left at the slave: aborted if it still runs, then cleaned.
 
-Part of `actors.core.builder.core`, which says when an attempt is closed; nothing here is done before.
+Part of `actors.core.builder.slave_in_hand`, which says when an attempt is closed; nothing here is done before.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
        ▲               (an epoch that was never said to a slave is used again: straight to CONNECTING)          │
        └───────────────── refused, broken, silent, misfit: wait, longer each time ─────────────────────────────┘
 
-Part of `actors.core.builder.core`, which holds the attempt and decides what a new session means for it.  Never thinks
-about attempts; appends its orders to the list it is given.
+Part of `actors.core.builder.core`; `slave_in_hand` holds the attempt and decides what a new session means for it.
+Never thinks about attempts; appends its orders to the list it is given.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The two tables of a builder's core, to be read aloud: what the actor is about, and how far an attempt has come.
 
-`actors.core.builder.core` walks the first, `actors.core.builder.attempt.in_hand` the second; no stage is ever changed
-but by a step that stands here.  An impossible step is a bug of ours: what a slave says is judged before it becomes a
-step.
+`actors.core.builder.slave_in_hand` walks the first, `actors.core.builder.attempt.in_hand` the second; no stage is ever
+changed but by a step that stands here.  An impossible step is a bug of ours: what a slave says is judged before it
+becomes a step.
 """
 
 from __future__ import annotations

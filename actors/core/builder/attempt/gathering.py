@@ -1,8 +1,8 @@
 """The results of a build on their way from the slave into the librarian, and whether they hang together.
 
-Part of `actors.core.builder.core`.  Files come one after the other, each resumed at its offset after a reconnect; the
-master believes only what it receives.  Then the `.changes` file is read, and of each `.deb` what package it is.
-Answers with an `Ending` once all is in and verified, or when it can't go on.
+Part of `actors.core.builder.attempt.in_hand`.  Files come one after the other, each resumed at its offset after a
+reconnect; the master believes only what it receives.  Then the `.changes` file is read, and of each `.deb` what package
+it is.  Answers with an `Ending` once all is in and verified, or when it can't go on.
 """
 
 from __future__ import annotations

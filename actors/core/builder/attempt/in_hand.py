@@ -1,8 +1,8 @@
 """One attempt, from its order to its recorded end; `actors.core.builder.stages` has the table of its stages.
 
-Part of `actors.core.builder.core`, which holds at most one of these and knows the slave before and after.  An attempt
-outlives sessions: a connection that breaks is resumed within `Timers.reconnect` seconds without blame.  Everything that
-a slave can say, in whatever order, ends in a named outcome; nothing it says raises.
+Part of `actors.core.builder.slave_in_hand`, which holds at most one of these and knows the slave before and after.  An
+attempt outlives sessions: a connection that breaks is resumed within `Timers.reconnect` seconds without blame.
+Everything that a slave can say, in whatever order, ends in a named outcome; nothing it says raises.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The log of one attempt, as it comes from the slave: in order, nothing twice, not without end.
 
-Part of `actors.core.builder.core`.  After a reconnect, or in a new life of the actor, it goes on where the local file
-ends.
+Part of `actors.core.builder.attempt.in_hand`.  After a reconnect, or in a new life of the actor, it goes on where the
+local file ends.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a slave must have before it is asked to build: the chroot first, then the source files, pushed where missing.
 
-Part of `actors.core.builder.core`.  All files are asked for at once and pushed one after the other; a push that makes
-no progress is resumed once.  Answers with an `Ending` when the attempt can't go on.
+Part of `actors.core.builder.attempt.in_hand`.  All files are asked for at once and pushed one after the other; a push
+that makes no progress is resumed once.  Answers with an `Ending` when the attempt can't go on.
 """
 
 from __future__ import annotations
