@@ -1,6 +1,6 @@
 """Some actors that are tapped: in the life they have, and in their next ones.
 
-Lines go to a sink, in threads that are not the person's.  They are those of `actors.tap`, with the peers' names in the
+Lines go to a sink, in threads that are not the person's.  They are those of `actors.console.tap`, with the peers' names in the
 place of their addresses, and `gone`: an actor that has no next life.
 """
 
