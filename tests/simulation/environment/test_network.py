@@ -1,127 +1,128 @@
-"""The virtual network keeps TCP's promises, the post between actors its own, and the agenda its order."""
+"""A call finds who listens at the other end of the cable; it is refused, or nothing answers, or nobody waits any more."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
 from protocol.messages import Heartbeat, Message
 from simulation.environment.agenda import Agenda
-from simulation.environment.cable import HONESTY, Cable, Connection, Way
-from simulation.environment.mail import LATE, Mail
+from simulation.environment.cable import Cable, Connection, Way
+from simulation.environment.network import Network
 
-BOTH = (Way.TO_SLAVE, Way.TO_MASTER)
+PORT = 10_000
 
 
-class Peer:
-    """Remembers what it heard, and when."""
+class Machine:
+    """Listens, if it is up."""
 
-    def __init__(self, agenda: Agenda) -> None:
-        self.agenda = agenda
-        self.heard: list[float] = []
-        self.times: list[float] = []
-        self.parted: list[str] = []
+    up = True
+
+    def __init__(self) -> None:
+        self.heard: list[Message] = []
+        self.connections: list[Connection] = []
+
+    def accept(self, connection: Connection) -> None:
+        self.connections.append(connection)
 
     def hear(self, connection: Connection, messages: Sequence[Message]) -> None:  # noqa: ARG002 - an end's signature
-        for message in messages:
-            assert isinstance(message, Heartbeat)
-            self.heard.append(message.t)
-            self.times.append(self.agenda.now)
+        self.heard += messages
 
-    def part(self, connection: Connection, reason: str) -> None:  # noqa: ARG002 - an end's signature
-        self.parted.append(reason)
+    def part(self, connection: Connection, reason: str) -> None:
+        """Nobody closes anything here."""
 
 
-def connected(latency: float = 0.01) -> tuple[Agenda, Cable, Peer, Peer, Connection]:
-    agenda = Agenda()
-    cable = Cable(agenda, latency)
-    master, slave = Peer(agenda), Peer(agenda)
-    return agenda, cable, master, slave, Connection(cable, master, slave)
+class Caller(Machine):
+    """Waits for a connection."""
+
+    alive = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: list[str] = []
+
+    def connected(self, connection: Connection) -> None:
+        self.connections.append(connection)
+
+    def not_connected(self, reason: str) -> None:
+        self.refused.append(reason)
 
 
-@given(
-    cuts=st.lists(st.tuples(st.floats(0, 30), st.floats(0.1, 30)), max_size=5),
-    sent=st.lists(st.floats(0, 40), min_size=1, max_size=30),
-    slow=st.floats(1, 100),
-)
-def test_everything_arrives_once_and_in_order_whatever_is_cut_and_mended(
-    cuts: list[tuple[float, float]], sent: list[float], slow: float
-) -> None:
-    agenda, cable, _, slave, connection = connected()
-    for at, seconds in cuts:
-        agenda.at(at, cable.cut, *BOTH)
-        agenda.at(at + seconds, cable.mend, *BOTH)
-    agenda.at(5.0, setattr, cable, "slow", slow)
-    for number, at in enumerate(sorted(sent)):
-        agenda.at(at, connection.to_slave, [Heartbeat(float(number))])
-    agenda.run(1000.0)
-    assert slave.heard == [float(number) for number in range(len(sent))]
+class Scene:
+    """One machine on the network, and who calls it."""
+
+    def __init__(self) -> None:
+        self.agenda = Agenda()
+        self.network = Network(self.agenda)
+        self.machine, self.caller = Machine(), Caller()
+        self.cable: Cable = self.network.lay("bob", 0.01)
+        self.network.attach(PORT, self.cable, self.machine)
+
+    def call(self) -> None:
+        self.network.connect(self.caller, PORT)
 
 
-def test_one_way_is_cut_and_the_other_is_not() -> None:
-    agenda, cable, master, slave, connection = connected()
-    cable.cut(Way.TO_MASTER)
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_a_call_takes_both_ways_and_then_both_ends_have_one_connection(scene: Scene) -> None:
+    scene.call()
+    scene.agenda.run(0.02)
+    assert scene.caller.connections == []
+    scene.agenda.run(0.03)
+    assert scene.caller.connections == scene.machine.connections
+    (connection,) = scene.caller.connections
     connection.to_slave([Heartbeat(1.0)])
     connection.to_master([Heartbeat(2.0)])
-    agenda.run(10.0)
-    assert (slave.heard, master.heard) == ([1.0], [])
-    cable.mend(Way.TO_MASTER)
-    agenda.run(20.0)
-    assert master.heard == [2.0]
+    scene.agenda.run(1.0)
+    assert (scene.machine.heard, scene.caller.heard) == ([Heartbeat(1.0)], [Heartbeat(2.0)])
 
 
-def test_an_end_that_closes_is_heard_of_after_all_that_it_said() -> None:
-    agenda, _, master, slave, connection = connected()
-    connection.to_slave([Heartbeat(1.0)])
-    connection.close_master("bye")
-    agenda.run(1.0)
-    assert (slave.heard, slave.parted, master.parted) == ([1.0], ["bye"], [])
+def test_a_machine_that_is_not_up_refuses(scene: Scene) -> None:
+    scene.machine.up = False
+    scene.call()
+    scene.agenda.run(1.0)
+    assert (scene.caller.refused, scene.caller.connections) == (["connection refused"], [])
 
 
-def test_who_speaks_to_nobody_is_reset() -> None:
-    agenda, _, master, _, connection = connected()
-    connection.close_slave(silently=True)
-    connection.to_slave([Heartbeat(1.0)])
-    agenda.run(1.0)
-    assert master.parted == ["connection reset by peer"]
+def test_nothing_answers_a_call_over_a_cable_that_is_cut_though_it_is_mended_at_once(scene: Scene) -> None:
+    scene.cable.cut(Way.TO_MASTER)
+    scene.call()
+    scene.agenda.run(0.01)
+    scene.cable.mend(Way.TO_MASTER)
+    scene.agenda.run(100.0)
+    assert (scene.caller.refused, scene.caller.connections) == ([], [])
 
 
-def test_now_and_then_a_message_goes_through_the_codec() -> None:
-    agenda, _, _, slave, connection = connected()
-    original = Heartbeat(7.0)
-    for _ in range(HONESTY + 1):
-        connection.to_slave([original])
-    agenda.run(1.0)
-    assert slave.heard == [7.0] * (HONESTY + 1)
+def test_a_cable_that_is_cut_meanwhile_brings_nothing(scene: Scene) -> None:
+    scene.call()
+    scene.cable.cut(Way.TO_SLAVE)
+    scene.agenda.run(1.0)
+    assert (scene.caller.refused, scene.machine.connections) == ([], [])
 
 
-@given(st.lists(st.integers(0, 2), min_size=1, max_size=40), st.integers(0, 99))
-def test_late_and_double_letters_keep_their_order(ways: list[int], seed: int) -> None:
-    agenda = Agenda()
-    mail = Mail(agenda, random.Random(seed))
-    mail.troubled = 1
-    got: list[tuple[int, int]] = []
-    for number, way in enumerate(ways):
-        mail.send(str(way), got.append, (way, number))
-    agenda.run(100 * LATE)
-    for way in set(ways):
-        heard = [number for where, number in got if where == way]
-        assert heard == sorted(heard)
-        assert sorted(set(heard)) == [number for number, where in enumerate(ways) if where == way]
-        assert max(map(heard.count, heard)) <= 2
+def test_who_hangs_up_gets_nothing(scene: Scene) -> None:
+    scene.call()
+    scene.network.hang_up(scene.caller)
+    scene.agenda.run(1.0)
+    assert (scene.caller.connections, scene.machine.connections) == ([], [])
 
 
-def test_what_is_due_at_once_happens_in_the_order_in_which_it_was_put_down() -> None:
-    agenda = Agenda()
-    happened: list[str] = []
-    agenda.at(2.0, happened.append, "later")
-    agenda.at(1.0, happened.append, "one")
-    agenda.at(1.0, happened.append, "two")
-    agenda.at(1.0, agenda.after, 0.0, happened.append, "three")
-    agenda.run(1.5)
-    assert (happened, agenda.now, agenda.next) == (["one", "two", "three"], 1.5, 2.0)
-    agenda.run(3.0)
-    assert (happened[-1], agenda.steps) == ("later", 5)
+def test_of_two_calls_the_latest_counts(scene: Scene) -> None:
+    scene.call()
+    scene.agenda.run(0.015)
+    scene.call()
+    scene.agenda.run(0.03)
+    assert scene.caller.connections == []
+    scene.agenda.run(1.0)
+    assert len(scene.caller.connections) == 1
+
+
+def test_a_caller_that_has_died_meanwhile_gets_nothing(scene: Scene) -> None:
+    scene.call()
+    scene.caller.alive = False
+    scene.agenda.run(1.0)
+    assert (scene.caller.connections, scene.machine.connections) == ([], [])
