@@ -76,6 +76,13 @@ class NotifySocket:
         """Wait for the next telling and return its lines."""
         return self._socket.recv(4096).decode().splitlines()
 
+    def ready(self) -> list[str]:
+        """Wait for what is told after a start; it was told before how far the start is, if that took long."""
+        told = self.next()
+        while told[0].startswith("STATUS=starting: ") and told[1].startswith("EXTEND_TIMEOUT_USEC="):
+            told = self.next()
+        return told
+
     def wait_key(self, key: str) -> None:
         """Wait until something is told of `key`; what comes before is dropped."""
         self._wait(lambda lines: any(line.startswith(f"{key}=") for line in lines), key)

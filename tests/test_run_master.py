@@ -21,6 +21,7 @@ from actors.settings import Settings
 from actors.wiring import Farm
 from storage.database.embedded import Embedded
 from tests.fix_farm import PROJECT, session_processes
+from tests.fix_journal import NotifySocket
 
 if TYPE_CHECKING:
     from tests.fix_farm import FarmUnderTest
@@ -54,14 +55,12 @@ def test_it_says_ready_refuses_rivals_and_stops_without_leaving_a_process(
     whole_farm: FarmUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = whole_farm.settings.state_directory
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(10)
+    with NotifySocket(tmp_path / "notify") as systemd:
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         whole_farm.lay_out()
         whole_farm.builders.add("frog", "buildd://127.0.0.1:1", ["x86"])
         whole_farm.start()
-        assert systemd.recv(100).startswith(b"READY=1\n")
+        assert systemd.ready() == ["READY=1", "STATUS=1 builders"]
         monkeypatch.delenv("NOTIFY_SOCKET")
         session = session_of(whole_farm)
         assert len(session_processes(session)) >= 6  # admin, logger, supervisor, queue, nursery, frog
@@ -75,7 +74,7 @@ def test_it_says_ready_refuses_rivals_and_stops_without_leaving_a_process(
         began = time.monotonic()
         assert whole_farm.stop() == 0
         assert time.monotonic() - began < 10
-        assert systemd.recv(100) == b"STOPPING=1"
+        assert systemd.next() == ["STOPPING=1"]
     assert session_processes(session) == []
     assert not whole_farm.settings.run_file.exists()
     assert "Traceback" not in whole_farm.log.read_text()

@@ -69,7 +69,7 @@ def test_a_master_tells_systemd_how_it_is_and_reads_its_settings_again(
                 patch.setenv(name, value)
             whole_farm.start()
         assert whole_farm.process is not None
-        assert systemd.next() == ["READY=1", "STATUS=1 builders"]
+        assert systemd.ready() == ["READY=1", "STATUS=1 builders"]
         assert systemd.next() == ["WATCHDOG=1"]
         entry = journal.wait_entry("frog: not ok")
         assert (entry["BUILDER"], entry["ACTOR"], entry["PRIORITY"]) == ("frog", "frog", "4")

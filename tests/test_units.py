@@ -87,7 +87,7 @@ def test_the_master_runs_with_no_more_than_its_unit_leaves_it(tmp_path: Path) ->
             try:
                 assert process.stdout is not None
                 assert process.stdout.readline() == f"READY 0 builders, state in {state}\n"
-                assert systemd.next() == ["READY=1", "STATUS=0 builders"]
+                assert systemd.ready() == ["READY=1", "STATUS=0 builders"]
                 assert systemd.next() == ["WATCHDOG=1"]
                 pid = json.loads((state / "run.json").read_text())["pid"]
                 status = (Path("/proc") / str(pid) / "status").read_text()

@@ -21,10 +21,12 @@ from actors.core.supervision.hangs import EndHung, HangWatch, LimitChanged, Look
 from actors.master.head_start import CannotStart
 from actors.system import signs
 from actors.system.transport import adopt_orphans, raise_open_files, secure, write_key
+from host.service import notify
 
 SUPERVISOR: Final = "actors.supervision.supervisor.Supervisor"
 DIED: Final = "a process at the root of the actors died"
 _UP_SECONDS = 30.0  #: for the supervisor to answer, and again for every actor to run: since the last of them was born
+_PATIENCE_USEC = int(2e6 * _UP_SECONDS)  #: of systemd, from each such moment, should its own have come to an end
 _ROOT_SECONDS = 0.5  #: between two looks whether the roots live, while they are waited for
 _LOG = {
     "version": 1,
@@ -102,6 +104,7 @@ class Roots:
         while heard is None and time.monotonic() < deadline:
             if self._page is not None and (by_now := self._page.born_so_far()) > born:
                 born, deadline = by_now, time.monotonic() + _UP_SECONDS  # a large farm on a busy machine takes longer
+                notify(f"STATUS=starting: {born} processes", f"EXTEND_TIMEOUT_USEC={_PATIENCE_USEC}")
             if select.select(self._alive, [], [], 0)[0]:
                 text = f"{failure}: {DIED}"
                 raise RootLost(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,10 @@ from actors.master.roots import Roots
 from actors.settings import Settings
 from actors.system import signs
 from actors.wiring import Farm
+from tests.fix_journal import NotifySocket
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 UP = FarmUp(supervisor_pid=1, admin_pid=1, builders=3, trouble="")
 
@@ -50,6 +55,19 @@ def test_a_large_farm_is_waited_for_as_long_as_actors_are_born(founded: Roots, m
     births = founded._system = _Births(founded._page, births=10)
     monkeypatch.setattr(roots, "time", SimpleNamespace(monotonic=lambda: births.now))
     assert founded.ask(FarmAwaited(), FarmUp, "the actors did not come up") is UP
+
+
+def test_systemd_waits_as_long_and_is_told_how_far_a_start_is(
+    founded: Roots, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert founded._page is not None
+    births = founded._system = _Births(founded._page, births=3)
+    monkeypatch.setattr(roots, "time", SimpleNamespace(monotonic=lambda: births.now))
+    with NotifySocket(tmp_path / "notify") as systemd:
+        monkeypatch.setenv("NOTIFY_SOCKET", str(systemd.path))
+        founded.ask(FarmAwaited(), FarmUp, "the actors did not come up")
+        assert systemd.next() == ["STATUS=starting: 1 processes", "EXTEND_TIMEOUT_USEC=60000000"]
+        assert systemd.next() == ["STATUS=starting: 2 processes", "EXTEND_TIMEOUT_USEC=60000000"]
 
 
 def test_actors_that_are_not_born_are_given_up(founded: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
