@@ -1,4 +1,4 @@
--- How far the event log has been told to the webhook (dispatch-rules §6); see storage/webhook.py.
+-- How far the event log has been told to the webhook (dispatch-rules §6); see storage/events/webhook.py.
 
 CREATE TABLE webhook (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),

@@ -23,7 +23,7 @@ ALTER TABLE binary_package ADD CONSTRAINT binary_package_provides_flat CHECK (ar
 ALTER TABLE processor_family ADD CONSTRAINT processor_family_architectures_flat CHECK (array_ndims(architectures) <= 1);
 ALTER TABLE source_release ADD CONSTRAINT source_release_architectures_flat CHECK (array_ndims(architectures) <= 1);
 
--- As `slave_url` in storage/words.py: an IPv6 address stands in brackets, and nothing else does.
+-- As `slave_url` in storage/words/builders.py: an IPv6 address stands in brackets, and nothing else does.
 ALTER TABLE builder DROP CONSTRAINT builder_url_check;
 ALTER TABLE builder ADD CONSTRAINT builder_url_check
     CHECK (url ~ '^[a-z]+://(\[[^][:space:]/@[]+\]|[^][:space:]/@:[]+):[0-9]+/?$');
