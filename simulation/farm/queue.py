@@ -25,14 +25,18 @@ class VirtualQueue:
             tell_supervisor: what the supervisor does with a message that has arrived.
         """
         self.alive = True
-        self._ground = ground
+        self._disk = ground.disk
+        self._agenda = ground.agenda
+        self._clock = ground.clock
+        self._mail = ground.mail
+        self._server = ground.server
         self._tell_supervisor = tell_supervisor
         self._addresses: dict[str, VirtualBuilder] = {}
         self.desk = QueueDesk(ground.plan.limits, ground.plan.timers, ground.plan.rules, self)
 
     def begin(self) -> None:
         """Read everything."""
-        with self._ground.server.by_queue:
+        with self._server.by_queue:
             self.desk.begin()
 
     def receive(self, report: Report, sender: VirtualBuilder | None = None) -> None:
@@ -43,7 +47,7 @@ class VirtualQueue:
             if report.generation < self.desk.generation(report.builder):
                 return
             self._addresses[report.builder] = sender
-        with self._ground.server.by_queue:
+        with self._server.by_queue:
             self.desk.receive(report)
 
     def remembered(self) -> frozenset[VirtualBuilder]:
@@ -56,7 +60,7 @@ class VirtualQueue:
     def notified(self) -> None:
         """Somebody changed rows."""
         if self.alive:
-            with self._ground.server.by_queue:
+            with self._server.by_queue:
                 self.desk.notified()
 
     def kill(self) -> None:
@@ -71,15 +75,15 @@ class VirtualQueue:
 
     def now(self) -> float:
         """Return monotonic seconds."""
-        return self._ground.agenda.now
+        return self._agenda.now
 
     def time_of_day(self) -> datetime:
         """Return the time of day."""
-        return self._ground.clock.time_of_day()
+        return self._clock.time_of_day()
 
     def connect(self) -> SimulatedDatabase:
         """Connect to the database and listen."""
-        self._connection = self._ground.server.connect()
+        self._connection = self._server.connect()
         return self._connection
 
     def disconnected(self) -> None:
@@ -91,11 +95,11 @@ class VirtualQueue:
 
     def own_disk_refuses(self) -> str:
         """Try out the master's own disk."""
-        return "no space left on device" if self._ground.disk.full else ""
+        return "no space left on device" if self._disk.full else ""
 
     def post(self, letters: Sequence[Letter]) -> None:
         """Post letters to builders' actors and to the supervisor."""
-        send = self._ground.mail.send
+        send = self._mail.send
         for letter in letters:
             if letter.builder is None:
                 send("queue>supervisor", self._tell_supervisor, letter.message)
@@ -105,13 +109,13 @@ class VirtualQueue:
                 continue
             address = self._addresses.get(letter.builder)
             if address is not None:
-                self._ground.mail.try_to_send(address.way_in, address.queue_said, letter.message)
+                self._mail.try_to_send(address.way_in, address.queue_said, letter.message)
 
     def wake_after(self, seconds: float, payload: Payload) -> None:
         """Wake the desk in so many seconds."""
-        self._ground.agenda.after(max(0.0, seconds), self._woken, payload)
+        self._agenda.after(max(0.0, seconds), self._woken, payload)
 
     def _woken(self, payload: Payload) -> None:
         if self.alive:
-            with self._ground.server.by_queue:
+            with self._server.by_queue:
                 self.desk.woken(payload)
