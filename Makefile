@@ -10,10 +10,11 @@ export PYTHONPYCACHEPREFIX := $(STATE)/cache/pycache
 # One file's tests stay in one process: they share their farm.
 fast := -n 2 --dist loadfile -m 'not slow and not deb'
 long := -m '(slow or hypothesis) and not deb'
-# They look at the whole machine, or at how fast it is: one at a time.
-alone := tests/slave tests/chaos tests/bench tests/test_two_hosts.py tests/test_real_farm.py tests/test_run_master.py \
-	tests/test_services.py tests/actors/test_farm_survives.py tests/actors/supervision/test_hanging_actors.py tests/cli/whole_farm/test_up.py \
-	tests/cli/chroots/test_making.py tests/cli/chroots/test_update.py
+# They look at the whole machine, or at how fast it is: one at a time.  Of the other long ones three at a time: they wait a lot.
+alone := tests/slave/test_chroot_builds.py tests/slave/test_limits.py tests/slave/test_roots.py tests/chaos tests/test_two_hosts.py \
+	tests/test_real_farm.py tests/test_run_master.py tests/test_services.py tests/actors/test_farm_survives.py \
+	tests/actors/supervision/test_hanging_actors.py tests/cli/whole_farm/test_up.py tests/cli/chroots/test_making.py \
+	tests/cli/chroots/test_update.py
 export PYTHONPATH := $(CURDIR)
 
 .PHONY: help demo test test-fast lint format deb test-deb bench chaos chaos-table simulate-table commands clean
@@ -26,7 +27,7 @@ demo: ## a whole farm on this machine: builds hello from its source, shows the p
 
 test: lint ## what CI runs: lint, then every test
 	@$(python) -m pytest $(fast)
-	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-thorough} $(python) -m pytest -n 2 --dist loadfile $(long) $(addprefix --ignore=,$(alone))
+	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-thorough} $(python) -m pytest -n 3 --dist loadfile $(long) $(addprefix --ignore=,$(alone))
 	@HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-thorough} $(python) -m pytest $(long) $(alone)
 
 test-fast: .state/for-test ## the tests that take under 3 s each and need no root

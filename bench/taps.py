@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 _MASTER: Final = ("-m", "bench.bare")
-_TAPPED_COMPARISONS: Final = 10
+_TAPPED_PART: Final = 6  #: for so many comparisons without taps there is one with
 _AHEAD_PER_S: Final = 150  #: jobs that wait at the beginning of a spell for each of its seconds: more than are built
 _BLOCKS: Final = 200
 _CALLS: Final = 1_000
@@ -111,7 +111,7 @@ class _BusyFarm:
         found = []
         for _ in range(times):
             if len(self._ready) < 2 * self._ahead:
-                (more,) = self._stage.add_builds(10 * self._ahead, parts=1)
+                (more,) = self._stage.add_builds(4 * self._ahead, parts=1)
                 self._ready += [build for build, _ in more]
                 self._spell(0)  # the farm may have been without work
             first, second = self._spell(1), self._spell(0)
@@ -180,7 +180,7 @@ def _measured(busy: _BusyFarm, comparisons: int) -> Cost:
     jobs = busy.ended() - ended
     cpu = _cpu_seconds(busy.farm.master) - cpu
     messages_per_job = (busy.messages() - messages) / jobs
-    tapped, lost = _tapped(busy)
+    tapped, lost = _tapped(busy, max(2, comparisons // _TAPPED_PART))
     compared = sum(one.product.jobs + one.bare.jobs for one in found)
     seams, cpu_ms = _seams_ns(), 1000 * cpu / jobs
     return Cost(
@@ -212,7 +212,7 @@ def _error(values: list[float]) -> float:
     return round(error, 2)
 
 
-def _tapped(busy: _BusyFarm) -> tuple[list[_Comparison], int]:
+def _tapped(busy: _BusyFarm, comparisons: int) -> tuple[list[_Comparison], int]:
     """Compare with every builder's actor tapped into a file; return also how many lines were lost."""
     state_directory = busy.farm.state_directory
     file = state_directory / "tapped"
@@ -220,7 +220,7 @@ def _tapped(busy: _BusyFarm) -> tuple[list[_Comparison], int]:
         console = Console(attached, io.StringIO(), Given(state_directory=state_directory))
         names = [here.name for here in attached.census().here if here.kind == "builder"]
         console.obey(f"tap {' '.join(names)} --to {file}")
-        found = busy.compare(_TAPPED_COMPARISONS)
+        found = busy.compare(comparisons)
         console.close()
     lines = file.read_text(encoding="ascii").splitlines()
     return found, sum('"kind": "lost"' in line for line in lines)

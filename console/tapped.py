@@ -91,7 +91,7 @@ class Tapped:
         name, generation = str(copy.get("actor")), int(copy.get("generation") or 0)
         self._last[name] = generation
         peer = copy.get("peer")
-        self._sink(copy if peer is None else {**copy, "peer": self._names.get(peer, "the console or a parent")})
+        self._sink(copy if peer is None else {**copy, "peer": self._names.get(peer, "the console, or one just born")})
         if copy.get("kind") == "begun":
             self._next_lives.lives(name, generation)
         elif copy.get("kind") == "ended":

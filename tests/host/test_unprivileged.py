@@ -95,6 +95,7 @@ def test_roots_directory_with_something_in_it_is_not_taken(tmp_path: Path) -> No
     assert tmp_path.stat().st_uid == 0
 
 
+@pytest.mark.slow
 def test_a_program_that_does_not_end_dies_with_its_starter_and_with_it_all_that_it_has_started() -> None:
     stubborn = ["sh", "-c", "trap '' INT TERM; sleep 98765 & echo $$ $!; wait"]
     command = command_as(FARM_USER, stubborn, reach=interpreter_paths(), die_with_parent=True, whole=True)
@@ -108,6 +109,7 @@ def test_a_program_that_does_not_end_dies_with_its_starter_and_with_it_all_that_
         assert left == []
 
 
+@pytest.mark.slow
 def test_a_program_that_leads_others_is_told_to_end_by_ending_its_wrapper_and_its_exit_code_counts() -> None:
     stubborn = ["sh", "-c", "trap '' INT TERM; sleep 98765 & echo $!; wait"]
     command = command_as(FARM_USER, stubborn, reach=interpreter_paths(), die_with_parent=True, whole=True)

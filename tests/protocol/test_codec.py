@@ -24,6 +24,7 @@ def payload(message: str, **fields: object) -> bytes:
     return packed
 
 
+@pytest.mark.slow
 @given(any_message)
 def test_any_message_round_trips(message: messages.Message) -> None:
     frame = codec.encode(message)

@@ -62,6 +62,7 @@ def test_a_url_that_is_none_is_refused_with_what_is_wrong(stage: Stage, url: str
     assert [(builder.name, builder.url) for builder in stage.builders.all()] == [("ann", "buildd://ann.example:8221")]
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_any_text_is_a_url_or_a_bad_value(text: str) -> None:
     for url in (text, f"buildd://{text}", f"buildd://{text}:8221", f"buildd://bob:8221{text}"):

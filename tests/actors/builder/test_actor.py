@@ -229,6 +229,7 @@ def test_a_slave_that_breaks_the_protocol_in_mid_build_has_failed(builder_stage:
     assert "broke the protocol" in end.text
 
 
+@pytest.mark.slow
 def test_a_frame_that_never_becomes_whole_takes_no_memory_and_ends(builder_stage: BuilderStage) -> None:
     builder_stage.use(suspect=0.2, lost=0.5, reconnect=0.5)
     script = Script(

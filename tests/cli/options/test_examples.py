@@ -39,6 +39,7 @@ def test_an_example_is_understood(name: str, line: str) -> None:
     commands(PROGRAM_READ)[name].make_context(name, words(name, line)[len(name.split()) :])
 
 
+@pytest.mark.slow
 def test_examples_do_what_they_say(farm_of_examples: Farm, command: Command) -> None:
     assert farm_of_examples.queue.jobs()
     for name, line in runnable():
