@@ -17,12 +17,14 @@ from cli.jobs.explaining import unexplained
 from storage.check import check
 from storage.files.librarian import Librarian
 from tests.chaos.monkey import Happened
-from tests.chaos.plan import OF_A_BUILDER
+from tests.chaos.plan import OF_A_BUILDER, OF_THE_DATABASE
 from tests.chaos.slave_process import ENDS, log_of
 
 #: seconds after the end of a fault in which a builder may be blamed for it: a slave is lost after `lost` and
 #: `reconnect`, a link that was cut delivers late
 BLAME_SECONDS: Final = 25.0
+#: seconds between two faults of the database in which it may not have come back, or not have been told everything
+_BREATH_SECONDS: Final = 5.0
 _COMPLETED: Final = ("OK", "PACKAGEFAIL", "DEPFAIL")
 _NOBODYS: Final = (*_COMPLETED, "FENCED")  #: outcomes that blame no builder
 
@@ -111,13 +113,24 @@ def _blame(connection: Connection[Any], faults: Sequence[Happened]) -> Iterator[
         (list(_NOBODYS),),
     )
     for at, builder, words in blamed:
-        if words.startswith("BREACH") or not any(_explains(one, builder, at) for one in faults):
+        if words.startswith("BREACH") or not any(_explains(one, builder, at, faults) for one in faults):
             yield f"{time.strftime('%H:%M:%S', time.gmtime(at))} {builder} is blamed, and nobody had done anything to it: {words}"
 
 
-def _explains(one: Happened, builder: str, at: float) -> bool:
-    ended = one.ended if one.ended is not None else time.time()
-    return one.fault.kind in OF_A_BUILDER and one.fault.target == builder and one.begun <= at <= ended + BLAME_SECONDS
+def _explains(one: Happened, builder: str, at: float, faults: Sequence[Happened]) -> bool:
+    if one.fault.kind not in OF_A_BUILDER or one.fault.target != builder or at < one.begun:
+        return False
+    return at <= _noted(one, faults) + BLAME_SECONDS
+
+
+def _noted(one: Happened, faults: Sequence[Happened]) -> float:
+    """Return when a fault could be written down: at its end, or when the database was back from what befell it then."""
+    now = time.time()
+    noted = now if one.ended is None else one.ended
+    for other in sorted(faults, key=lambda other: other.begun):
+        if other.fault.kind in OF_THE_DATABASE and other.begun <= noted + _BREATH_SECONDS:
+            noted = max(noted, now if other.ended is None else other.ended)
+    return noted
 
 
 def _builders(connection: Connection[Any]) -> Iterator[str]:

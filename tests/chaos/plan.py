@@ -55,6 +55,8 @@ OF_A_BUILDER: Final = frozenset(
         Kind.SLOW_LINK,
     }
 )
+#: while they last nothing can be written down
+OF_THE_DATABASE: Final = frozenset({Kind.STOP_POSTGRES, Kind.KILL_POSTGRES, Kind.FREEZE_POSTGRES, Kind.FILL_POSTGRES})
 NEEDS_MOUNTS: Final = frozenset({Kind.FILL_STATE, Kind.FILL_POSTGRES})
 
 #: seconds that a fault lasts, from and to; those that are not here are over at once

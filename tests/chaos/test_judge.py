@@ -103,6 +103,19 @@ def test_blame_without_a_fault_of_that_builder_is_found(farm: Farm, librarian: L
         assert len(found(farm, librarian, other)) == 1
 
 
+def test_blame_that_waited_for_the_database_is_explained(farm: Farm, librarian: Librarian, ended: str) -> None:
+    assert ended
+    with farm.acting("queue"):
+        farm.builders.mark_not_ok("bob", "its actor was killed", NotOkKind.CRASH)
+        farm.builders.heal("bob")
+    killed, now = blamed(Kind.KILL_BUILDER, "bob", 40.0), time.time()
+    stopped = Happened(Fault(2, Kind.STOP_POSTGRES, "", 8.0), now - 39.0, now - 31.0)
+    frozen = Happened(Fault(3, Kind.FREEZE_POSTGRES, "", 20.0), now - 30.0, now - 10.0)
+    assert found(farm, librarian, killed, stopped, frozen) == []
+    assert len(found(farm, librarian, killed)) == 1
+    assert len(found(farm, librarian, killed, frozen)) == 1  # the database was there for ten seconds
+
+
 def test_a_builder_that_is_away_or_out_for_no_reason_is_found(farm: Farm, librarian: Librarian, ended: str) -> None:
     assert ended
     with farm.acting("queue"):
