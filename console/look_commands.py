@@ -72,8 +72,8 @@ class LookCommands:
         """Copy every message that actors handle and send.
 
         On the screen until ^C or for so long; or into a file, with what cores hear and answer (for `replay`), until
-        `untap`.  A console that is too slow loses lines, and is told how many; actors never wait for it.  A tap ends
-        with the actor's life.
+        `untap`.  A console that is too slow loses lines, and is told how many; actors never wait for it.  An actor
+        that dies is tapped again in its next life.
         """
         self._taps.tap(line, endless=self._screen.person)
 

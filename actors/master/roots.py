@@ -104,7 +104,8 @@ class Roots:
         while heard is None and time.monotonic() < deadline:
             if self._page is not None and (by_now := self._page.born_so_far()) > born:
                 born, deadline = by_now, time.monotonic() + _UP_SECONDS  # a large farm on a busy machine takes longer
-                notify(f"STATUS=starting: {born} processes", f"EXTEND_TIMEOUT_USEC={_PATIENCE_USEC}")
+                # A first start has a time-out, one afresh has the watchdog: births satisfy both.
+                notify(f"STATUS=starting: {born} processes", f"EXTEND_TIMEOUT_USEC={_PATIENCE_USEC}", "WATCHDOG=1")
             if select.select(self._alive, [], [], 0)[0]:
                 text = f"{failure}: {DIED}"
                 raise RootLost(text)

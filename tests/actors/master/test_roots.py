@@ -66,8 +66,8 @@ def test_systemd_waits_as_long_and_is_told_how_far_a_start_is(
     with NotifySocket(tmp_path / "notify") as systemd:
         monkeypatch.setenv("NOTIFY_SOCKET", str(systemd.path))
         founded.ask(FarmAwaited(), FarmUp, "the actors did not come up")
-        assert systemd.next() == ["STATUS=starting: 1 processes", "EXTEND_TIMEOUT_USEC=60000000"]
-        assert systemd.next() == ["STATUS=starting: 2 processes", "EXTEND_TIMEOUT_USEC=60000000"]
+        assert systemd.next() == ["STATUS=starting: 1 processes", "EXTEND_TIMEOUT_USEC=60000000", "WATCHDOG=1"]
+        assert systemd.next() == ["STATUS=starting: 2 processes", "EXTEND_TIMEOUT_USEC=60000000", "WATCHDOG=1"]
 
 
 def test_actors_that_are_not_born_are_given_up(founded: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
