@@ -122,20 +122,30 @@ def test_a_builder_that_failed_too_often_was_marked_because_of_its_last_attempt(
     assert chain(command, last(command, "--builder", "bob"))[:2] == [("builder", "queue"), ("attempt", "queue")]
 
 
-def test_an_actor_that_crashed_by_itself_has_not_done_so_because_of_another_deed_of_a_console(
+def test_an_actor_was_killed_because_of_the_deed_that_does_so_and_of_no_other(
     command: Command, farm: StageFarm
 ) -> None:
     with farm.acting("anna", "to look at it"):
-        farm.events.note("builder:bob", "console: freeze for 10 s")
         note = farm.events.note("builder:bob", "console: kill -9 4711")
         farm.events.note("builder:bob", "console: thaw")
     with farm.acting("queue"):
-        farm.builders.mark_not_ok("bob", "ValueError: oh", NotOkKind.CRASH)
+        farm.builders.mark_not_ok("bob", "process ended without a word", NotOkKind.CRASH)
     event = last(command, "--builder", "bob")
-    assert chain(command, event) == [("builder", "queue"), ("builder", "anna")]
-    assert str(note) in command("events", "--because", str(event)).out.splitlines()[1]
+    told = command("events", "--because", str(event), "--json").json["events"]
+    assert [one["id"] for one in told] == [event, note]
     with farm.acting("queue"):
+        farm.builders.heal("bob")
         farm.builders.mark_not_ok("bob", "InjectedCrash: of somebody", NotOkKind.CRASH)
+    assert chain(command, last(command, "--builder", "bob")) == [("builder", "queue")]
+
+
+def test_what_a_console_did_long_ago_has_killed_nobody_now(command: Command, farm: StageFarm) -> None:
+    farm.conn.execute(
+        "INSERT INTO event (at, who, why, subject, what)"
+        " VALUES (now() - interval '2 minutes', 'anna', '', 'builder:bob', 'console: kill -9 4711')"
+    )
+    with farm.acting("queue"):
+        farm.builders.mark_not_ok("bob", "process ended without a word", NotOkKind.CRASH)
     assert chain(command, last(command, "--builder", "bob")) == [("builder", "queue")]
 
 
