@@ -21,8 +21,8 @@ from simulation.slaves.buildd.host import TOKEN, SlaveHost
 from storage.files.librarian import Librarian
 from storage.records import Builder, BuildOrder, NamedFile
 from tests.fix_builder import FARM, an_order, bob
+from tests.waiting import wait_until
 
-PATIENCE = 20.0  #: seconds until a fact that does not come is a failure
 QUEUE = "the queue actor's address"
 T = TypeVar("T")
 
@@ -90,12 +90,12 @@ class StagedBuilder(BuilderActor):
 
     def wait_until(self, fact: Callable[[], bool], what: str = "") -> None:
         """Turn until `fact`."""
-        deadline = time.monotonic() + PATIENCE
-        while not fact():
-            if time.monotonic() > deadline:
-                others = [message for message in self.said if not isinstance(message, RuntimeChanged)]
-                pytest.fail(f"waited in vain for {what or fact}; was told {others}; thinks {self.described()}")
-            self.turn()
+
+        def _story() -> str:
+            others = [message for message in self.said if not isinstance(message, RuntimeChanged)]
+            return f"{what or fact}; was told {others}; thinks {self.described()}"
+
+        wait_until(fact, _story, meanwhile=self.turn)
 
 
 class BuilderStage:

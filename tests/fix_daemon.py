@@ -13,7 +13,8 @@ from slave.machine import Traits
 from slave.record import Record
 from slave.session import Timing
 from slave.state_directory import StateDirectory
-from tests.fix_slaves import PATIENCE, MasterClient
+from tests.fix_slaves import MasterClient
+from tests.waiting import PATIENCE
 
 TOKEN = "a-token-of-tests"
 ATTEMPT = "a0000000-0000-4000-8000-000000000000"

@@ -14,7 +14,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +50,7 @@ from storage.records import (
 from storage.series import Series
 from storage.sources import Sources
 from tests.fix_postgres import new_database
+from tests.waiting import wait_until
 
 PROJECT = Path(__file__).resolve().parent.parent
 PATIENCE = 45.0  #: seconds until a fact that does not come is a failure; a busy machine is no bug
@@ -229,11 +229,7 @@ class FarmUnderTest:
 
     def wait_until(self, fact: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
         """Poll `fact` until it is true."""
-        deadline = time.monotonic() + seconds
-        while not fact():
-            if time.monotonic() > deadline:
-                pytest.fail(f"after {seconds:g} s still not so: {what}\n{self._story()}")
-            time.sleep(0.01)
+        wait_until(fact, lambda: f"{what}\n{self._story()}", seconds=seconds)
 
     def wait_build(self, build: int, *states: BuildState, seconds: float = PATIENCE) -> Build:
         """Wait until a build is in one of `states`."""

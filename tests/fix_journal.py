@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import struct
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
+
+from tests.waiting import wait_until
 
 
 class FakeJournal:
@@ -92,6 +93,4 @@ class NotifySocket:
         self._wait(lambda lines: line in lines, line)
 
     def _wait(self, told: Callable[[list[str]], bool], what: str) -> None:
-        deadline = time.monotonic() + 45.0
-        while not told(self.next()):
-            assert time.monotonic() < deadline, f"{what} was not told"
+        wait_until(lambda: told(self.next()), f"{what} was told", meanwhile=lambda: None)

@@ -37,8 +37,9 @@ from storage.files.librarian import Librarian
 from storage.records import BuildOrder, NamedFile
 from tests.fix_builder import an_order
 from tests.fix_launchpad import HandedOut
-from tests.fix_slaves import FARM, PATIENCE, Gone, MasterClient, SlaveUnderContract, epochs
+from tests.fix_slaves import FARM, Gone, MasterClient, SlaveUnderContract, epochs
 from tests.fix_sources import SourcePackage
+from tests.waiting import wait_until
 
 
 class LinkClient(MasterClient):
@@ -79,10 +80,7 @@ class LinkClient(MasterClient):
             self.link.send(message)  # type: ignore[arg-type]
 
     def hear(self) -> Message:
-        deadline = time.monotonic() + PATIENCE
-        while not self._heard:
-            assert time.monotonic() < deadline, "the slave says nothing"
-            self._pump()
+        wait_until(lambda: self._heard, "the slave says something", meanwhile=self._pump)
         message = self._heard.pop(0)
         self._note(message)
         return message
@@ -102,9 +100,9 @@ class LinkClient(MasterClient):
         return ChunkAck(hashlib.sha256(content).hexdigest(), len(content))
 
     def _await(self, kind: type[Up]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not any(isinstance(one, kind) for one in self._turn()):
-            assert time.monotonic() < deadline, "no connection"
+        wait_until(
+            lambda: any(isinstance(one, kind) for one in self._turn()), "there is a connection", meanwhile=lambda: None
+        )
 
     def _pump(self) -> None:
         for happening in self._turn():

@@ -46,10 +46,10 @@ from protocol.transfer import Incoming, Push
 from simulation.slaves.buildd.host import SlaveHost
 from simulation.slaves.script import Conduct, Script
 from tests.fix_sources import FOREVER, SourcePackage, make_source
+from tests.waiting import PATIENCE
 
 FARM = "6f0d7c1e-6a0c-4d6e-9a52-5c9f5b7c0001"
 CHECKOUT = Path(__file__).parent.parent
-PATIENCE = 20.0  #: seconds until a fact that does not come is a failure
 
 M = TypeVar("M")
 
@@ -198,14 +198,6 @@ class MasterClient:
 
 def new_attempt() -> str:
     return str(uuid4())
-
-
-def wait_until(fact: Callable[[], object], what: str = "") -> None:
-    """Wait until `fact` is true."""
-    deadline = time.monotonic() + PATIENCE
-    while not fact():
-        assert time.monotonic() < deadline, f"waited in vain: {what or fact}"
-        time.sleep(0.005)
 
 
 @pytest.fixture

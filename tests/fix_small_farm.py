@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from cli.given import Given
 from console.obeying import Console
 from tests.fix_farm import PROJECT
 from tests.fix_postgres import new_database
+from tests.waiting import wait_until
 
 
 class SmallFarm:
@@ -68,13 +68,6 @@ class SmallFarm:
     def wait_generation(self, name: str, generation: int) -> None:
         """Wait until this life of an actor runs."""
         wait_until(lambda: (one := self.here(name)) is not None and one.generation == generation)
-
-
-def wait_until(fact: Callable[[], object], seconds: float = 45.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not fact():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from actors.wiring import Farm
 from storage.database.embedded import Embedded
 from tests.fix_farm import PROJECT, session_processes
 from tests.fix_journal import NotifySocket
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.fix_farm import FarmUnderTest
@@ -213,24 +214,22 @@ def test_an_embedded_database_that_is_killed_is_started_again_and_ends_with_the_
 
 def wait_queue_listens(server: Embedded, *, besides: int) -> None:
     """Wait until another server than `besides` answers, and the queue actor listens to it."""
-    deadline = time.monotonic() + 40
     leader = server.directory / "data" / "postmaster.pid"
-    while True:
-        if server.running and int(leader.read_text().split()[0]) != besides:
-            with psycopg.connect(server.dsn) as connection:
-                names = connection.execute("SELECT application_name FROM pg_stat_activity").fetchall()
-            if ("queue (listens)",) in names:
-                return
-        assert time.monotonic() < deadline, "no database, or nobody listens to it"
-        time.sleep(0.05)
+
+    def _listens() -> bool:
+        if not server.running or int(leader.read_text().split()[0]) == besides:
+            return False
+        with psycopg.connect(server.dsn) as connection:
+            names = connection.execute("SELECT application_name FROM pg_stat_activity").fetchall()
+        return ("queue (listens)",) in names
+
+    wait_until(_listens, "there is a database, and the queue actor listens to it")
 
 
 def wait_no_zombie_below(pid: int) -> None:
     """Wait until what the killed server left behind is buried."""
-    deadline = time.monotonic() + 20
-    while zombies := [one for one in psutil.Process(pid).children() if one.status() == psutil.STATUS_ZOMBIE]:
-        assert time.monotonic() < deadline, zombies
-        time.sleep(0.05)
+    below = psutil.Process(pid)
+    wait_until(lambda: all(one.status() != psutil.STATUS_ZOMBIE for one in below.children()), "none is a zombie")
 
 
 def test_the_embedded_database_never_runs_as_root(tmp_path: Path) -> None:

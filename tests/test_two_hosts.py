@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -31,10 +30,11 @@ from tests.fix_certificates import builder_of
 from tests.fix_farm import PROJECT
 from tests.fix_sources import MakeSource
 from tests.fix_two_hosts import Host
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="a chroot is entered as root")]
 
-PATIENCE = 120.0
+PATIENCE = 120.0  #: seconds, with a build in a real chroot
 PLAIN_SLAVE = """
 import asyncio, sys
 from pathlib import Path
@@ -166,10 +166,7 @@ class TwoHosts:
         return Builders(self.connection).get("bob")
 
     def _wait(self, fact: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not fact():
-            assert time.monotonic() < deadline, f"{self._bob}\n{self.log.read_text()}"
-            time.sleep(0.02)
+        wait_until(fact, lambda: f"{self._bob}\n{self.log.read_text()}", seconds=PATIENCE)
 
 
 @pytest.fixture(scope="module")

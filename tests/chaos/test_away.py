@@ -24,11 +24,11 @@ from tests.chaos.farm import CHECKOUT, ChaosFarm
 from tests.chaos.judge import judge, lost_and_double
 from tests.chaos.monkey import ENDED, fill
 from tests.chaos.proxy import Cables
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
 
 SLAVES, JOBS = 4, 24  #: jobs of each test
-PATIENCE = 60.0  #: seconds until a fact that does not come is a failure
 NEEDS_MOUNTS = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk")
 
 
@@ -52,11 +52,16 @@ class Loaded:
 
     def until(self, fact: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
         """Keep the farm running until a fact is there."""
-        deadline = time.monotonic() + seconds
-        while not fact():
-            assert time.monotonic() < deadline, f"{what}; {self.says('queue')}\n{self.farm.log.read_text()[-3000:]}"
-            self.farm.keep()
-            time.sleep(0.05)
+        wait_until(
+            fact,
+            lambda: f"{what}; {self.says('queue')}\n{self.farm.log.read_text()[-3000:]}",
+            seconds=seconds,
+            meanwhile=self._keep,
+        )
+
+    def _keep(self) -> None:
+        self.farm.keep()
+        time.sleep(0.05)
 
     def says(self, kind: str) -> dict[str, dict[str, str]]:
         """Return what actors of a kind say of themselves, by name; those that do not answer are left out."""

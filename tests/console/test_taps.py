@@ -27,7 +27,7 @@ from console.next_lives import NextLives
 from console.obeying import Console
 from protocol.transfer import Push
 from tests.fix_queue import a_builder
-from tests.fix_small_farm import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,8 +22,9 @@ from slave import leftovers
 from slave.backends.chroot import BUILDER_ID
 from slave.machine import RESTARTED
 from tests.fix_chroot import IN_BOTH_BACKENDS
-from tests.fix_slaves import ARCHITECTURE, RealSlave, SlaveUnderContract, wait_until
+from tests.fix_slaves import ARCHITECTURE, RealSlave, SlaveUnderContract
 from tests.fix_sources import FOREVER, SLEEP_FOREVER, TRY_THE_NETWORK, MakeSource, SourcePackage
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="a chroot is entered as root")]
 

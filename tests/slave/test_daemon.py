@@ -37,7 +37,8 @@ from slave.record import Record
 from slave.session import Timing
 from slave.state_directory import StateDirectory
 from tests.fix_daemon import ATTEMPT, TOKEN, DaemonThread
-from tests.fix_slaves import CHECKOUT, FARM, PATIENCE, MasterClient, wait_until
+from tests.fix_slaves import CHECKOUT, FARM, MasterClient
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
 

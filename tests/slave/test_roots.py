@@ -19,9 +19,10 @@ from cli.packages import host_apt
 from protocol.messages import Build, WireOutcome
 from slave import leftovers, roots
 from slave.roots import Kind
-from tests.fix_slaves import RealSlave, SlaveUnderContract, wait_until
+from tests.fix_slaves import RealSlave, SlaveUnderContract
 from tests.fix_sources import SLEEP_FOREVER, MakeSource
 from tests.slave.test_chroot_builds import build, start_sleeping, tarball
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="a chroot is entered as root")]
 

@@ -37,7 +37,7 @@ from storage.database.connection import acting, connect, farm_id
 from tests.fix_certificates import builder_of
 from tests.fix_farm import PROJECT
 from tests.fix_postgres import new_database
-from tests.fix_slaves import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
 

@@ -27,7 +27,7 @@ from storage.records import ArchivePurpose, BuildOrder, Limits, NamedFile, NewSo
 from storage.series import Series
 from storage.sources import Sources
 from tests.fix_postgres import new_database
-from tests.fix_slaves import wait_until
+from tests.waiting import wait_until
 
 CHROOT = b"a base system" * 100_000
 DSC = b"Source: foo\nVersion: 1.0-1\n"

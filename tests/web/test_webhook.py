@@ -21,8 +21,8 @@ from storage.records import Outcome
 from tests.fix_desk import Desk, finished, only
 from tests.fix_farm import FarmUnderTest
 from tests.fix_receiver import Receiver
-from tests.fix_slaves import wait_until
 from tests.fix_storage import Farm
+from tests.waiting import wait_until
 
 _WRITTEN = """SELECT 1 FROM webhook, (SELECT max(id) FROM event) AS newest
               WHERE newest.max > 0 AND (webhook.cursor >= newest.max OR newest.max = ANY (webhook.told))"""

@@ -30,6 +30,7 @@ from storage.records import NotOkKind, Outcome
 from tests.fix_builder_shell import StagedBuilder
 from tests.fix_launchpad import LaunchpadStage
 from tests.protocol.test_launchpad_buildd import BOMB
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
 
@@ -75,10 +76,7 @@ class Farm:
                     self.builder.said.append(message)
 
     def play_until(self, fact: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + 20
-        while not fact():
-            assert time.monotonic() < deadline, (what, self.builder.described())
-            self.turn()
+        wait_until(fact, lambda: f"{what}: {self.builder.described()}", meanwhile=self.turn)
 
 
 @pytest.mark.parametrize("method", METHODS)

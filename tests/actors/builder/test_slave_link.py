@@ -6,7 +6,6 @@ import select
 import socket
 import ssl
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -33,8 +32,8 @@ from protocol.messages import (
     Welcome,
 )
 from tests.fix_certificates import Papers
+from tests.waiting import PATIENCE, wait_until
 
-PATIENCE = 10.0
 ATTEMPT = "6c1d0f6e-3c53-4b62-9d5a-1f5bb1f1a001"
 FARM = "0b6f3d4c-6c9e-4a3e-9d1b-8f6f0a1d2c3e"
 WELCOME = Welcome(1, "bob", ("i386",), ("binarypackage",), "simulated", 1, Status(SlaveState.IDLE))
@@ -77,12 +76,13 @@ class Peer:
 def wait_happening(link: SlaveLink) -> Happening:
     """Pump whenever the watched descriptor is readable, as Thespian would, until something happens; return the first."""
     kept = _happened.setdefault(link, deque())
-    deadline = time.monotonic() + PATIENCE
-    while not kept:
-        assert time.monotonic() < deadline, "nothing happened"
+
+    def _pump() -> None:
         if not link.eager:
             assert select.select([link.fileno()], [], [], PATIENCE)[0], "nothing became readable"
         kept.extend(link.pump())
+
+    wait_until(lambda: kept, "something happened", meanwhile=_pump)
     return kept.popleft()
 
 
@@ -367,11 +367,12 @@ def test_every_address_of_a_name_is_tried(
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in (closed, ("127.0.0.1", peer.port))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     link.connect("slave.example", peer.port, tls=True)
-    deadline = time.monotonic() + PATIENCE
-    while not select.select([peer.listener], [], [], 0)[0]:
-        assert time.monotonic() < deadline
+
+    def _pump() -> None:
         assert select.select([link.fileno(), peer.listener.fileno()], [], [], PATIENCE)[0]
         assert list(link.pump()) == []
+
+    wait_until(lambda: select.select([peer.listener], [], [], 0)[0], "the peer is called", meanwhile=_pump)
     there = peer.accept()
     assert select.select([link.fileno()], [], [], PATIENCE)[0]
     assert list(link.pump()) == []

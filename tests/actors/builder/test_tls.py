@@ -22,7 +22,8 @@ from tests.fix_builder import bob
 from tests.fix_builder_shell import BuilderStage, StagedBuilder
 from tests.fix_certificates import FARM, Papers, builder_of, master_of
 from tests.fix_daemon import TOKEN, DaemonThread
-from tests.fix_slaves import MasterClient, wait_until
+from tests.fix_slaves import MasterClient
+from tests.waiting import wait_until
 
 
 @pytest.fixture

@@ -25,11 +25,11 @@ from storage.records import Attempt, BuildState, Job, Limits, Outcome, RuntimeSt
 from tests.actors.queue.farm import PassOn
 from tests.fix_postgres import new_database
 from tests.fix_storage import Farm, on_postgresql
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
 
 PROJECT = Path(__file__).resolve().parents[3]
-PATIENCE = 15.0  #: seconds
 
 _numbers = itertools.count(1)
 
@@ -74,13 +74,7 @@ class QueueFarm:
 
     def here(self, name: str) -> Here:
         """Wait until the actor runs."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            found = [here for here in self.attached.census().here if here.name == name]
-            if found:
-                return found[0]
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        return wait_until(lambda: [here for here in self.attached.census().here if here.name == name])[0]
 
     def say(self, *messages: object, by: str = "") -> None:
         """Have a stand-in say these to the queue actor."""
@@ -93,10 +87,8 @@ class QueueFarm:
 
     def wait_heard(self, kind: str, count: int = 1, by: str = "") -> list[tuple[float, str]]:
         """Wait until it heard so many; return for each when (wall clock), and what matters of it."""
-        deadline = time.monotonic() + PATIENCE
-        while len(found := self.heard(kind, by)) < count:
-            assert time.monotonic() < deadline, (kind, count, found)
-            time.sleep(0.01)
+        wait_until(lambda: len(self.heard(kind, by)) >= count, lambda: f"{kind} {count} times: {self.heard(kind, by)}")
+        found = self.heard(kind, by)
         return [(float(text.split(" ")[0]), text.split(" ")[1]) for text in found]
 
     def queue_says(self, name: str) -> str:
@@ -105,10 +97,7 @@ class QueueFarm:
         return dict(description.state).get(name, "") if description else ""
 
     def wait_queue_says(self, name: str, text: str) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while text not in (said := self.queue_says(name)):
-            assert time.monotonic() < deadline, said
-            time.sleep(0.01)
+        wait_until(lambda: text in self.queue_says(name), lambda: f"{name} is {text}: {self.queue_says(name)}")
 
 
 @pytest.fixture(scope="module")

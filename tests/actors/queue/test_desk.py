@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import itertools
 import select
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from storage.errors import DatabaseUnreachable
 from storage.records import BinaryPackage, BuildState, Limits, Outcome, RuntimeState, Settled
 from tests.fix_desk import NOW
 from tests.fix_storage import Farm
+from tests.waiting import wait_until
 
 TIMERS = Timers(batch=0.001, librarian_retry=10.0, deadlines=10.0, deadline_grace=1.0)
 NO_ROOM = "could not extend file: No space left on device"
@@ -132,11 +132,10 @@ def assigned(world: World, farm: Farm, name: str = "foo") -> Assign:
     farm.job(name)
     world.desk.receive(Ready("bob", 1, 1))
     world.pass_time(0.1)
-    deadline = time.monotonic() + 10.0  # a notification takes its own time from one connection to the other
-    while not (found := [message for message in world.letters if isinstance(message, Assign)]):
-        assert time.monotonic() < deadline
-        world.desk.notified()
-    return found[0]
+    # a notification takes its own time from one connection to the other
+    return wait_until(
+        lambda: [message for message in world.letters if isinstance(message, Assign)], meanwhile=world.desk.notified
+    )[0]
 
 
 def test_a_database_that_comes_back_takes_what_came_meanwhile_and_people_are_told_both_times(
@@ -255,12 +254,13 @@ def publish(farm: Farm, *packages: BinaryPackage) -> None:
 
 def hear_until(world: World, fact: Callable[[], bool]) -> None:
     """Let the desk hear what is on its way to it, until a fact; its own clock all but stands still."""
-    deadline = time.monotonic() + 10.0
-    while not fact():
-        assert time.monotonic() < deadline
+
+    def _hear() -> None:
         select.select(world.listening, [], [], 0.05)
         world.desk.notified()
         world.pass_time(0.001)
+
+    wait_until(fact, meanwhile=_hear)
 
 
 LIBFOO = BinaryPackage("libfoo", "1", "i386")

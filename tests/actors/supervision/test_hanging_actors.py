@@ -11,7 +11,7 @@ import pytest
 
 from actors.console.orders import Freeze, Held
 from tests.actors.supervision.small_farm import SLOW_DISK
-from tests.fix_small_farm import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.fix_small_farm import SmallFarm

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tests.fix_small_farm import wait_until
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.fix_small_farm import SmallFarm

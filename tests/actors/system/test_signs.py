@@ -13,8 +13,8 @@ import pytest
 from actors.core.supervision.hangs import Excuse
 from actors.queue.database import QueueDatabase
 from actors.system import signs
-from tests.fix_small_farm import wait_until
 from tests.fix_storage import Farm
+from tests.waiting import wait_until
 
 SLOT = 7
 

@@ -8,7 +8,6 @@ import select
 import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.system.transport import AuthenticPickle, NotAuthentic, read_key, write_key
+from tests.waiting import wait_until
 
 CHECKOUT = Path(__file__).parents[3]
 
@@ -197,11 +197,8 @@ def test_processes_of_the_actor_system_die_with_the_process_that_started_it(tmp_
         wait_until_gone(everybody)
 
 
-def wait_until_gone(pids: list[int], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while left := [pid for pid in pids if running_still(pid)]:
-        assert time.monotonic() < deadline, f"processes left: {left}"
-        time.sleep(0.01)
+def wait_until_gone(pids: list[int]) -> None:
+    wait_until(lambda: not any(map(running_still, pids)), lambda: f"gone: {[*filter(running_still, pids)]}")
 
 
 def test_the_key_file_is_private_new_each_time_and_read_back(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,10 +26,9 @@ from storage.files.librarian import Librarian
 from storage.records import Attempt, BuildState, Job, Limits, Outcome, Pick
 from tests.cli.chroots.test_commands import tarball
 from tests.fix_cli import Command, SourceMaker
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow  # with all their processes they take more of the machine than the fast suite may
-
-_DEADLINE = 60.0  #: seconds until a fact that does not come is a failure
 
 
 @dataclass
@@ -73,10 +71,7 @@ class PretendFarm:
             self.wait(lambda: bool(connection.execute(query).fetchone()[0]))  # type: ignore[index]
 
     def wait(self, fact: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + _DEADLINE
-        while not fact():
-            assert time.monotonic() < deadline, self.printed()
-            time.sleep(0.02)
+        wait_until(fact, self.printed)
 
     def claim(self, job: Job) -> Attempt:
         """Give the job to `bob`."""
@@ -139,7 +134,7 @@ def test_a_waiting_submit_shows_the_log_as_it_is_written_and_copies_the_results(
     farm.wait_printed("half a line\n")
     farm.log(attempt, b"without an end")
     farm.end(attempt, Outcome.OK, BuildState.FULLYBUILT, result=b"a package")
-    assert waiting.wait(_DEADLINE) == 0
+    assert waiting.wait(PATIENCE) == 0
     assert "first line\nhalf a line\nwithout an end\n" in farm.printed()
     copy = tmp_path / "results" / "tiny_1.0_all.deb"
     assert copy.read_bytes() == b"a package"
@@ -155,7 +150,7 @@ def test_a_failed_build_ends_with_exit_code_1_and_says_where_its_log_is(
     attempt = farm.claim(farm.wait_job())
     farm.log(attempt, b"make: *** [all] Error 2\n")
     farm.end(attempt, Outcome.PACKAGEFAIL, BuildState.FAILEDTOBUILD, "dpkg-buildpackage ended with exit code 2")
-    _, err = waiting.communicate(timeout=_DEADLINE)
+    _, err = waiting.communicate(timeout=PATIENCE)
     assert waiting.returncode == 1
     last = err.splitlines()[-1]
     assert last.startswith("buildd-master: build 1 tiny 1.0 amd64")
@@ -176,7 +171,7 @@ def test_a_build_that_is_tried_again_is_followed_to_its_end(farm: PretendFarm, s
     farm.log(second, b"two\n")
     farm.wait_printed("one\ntwo\n")
     farm.end(second, Outcome.OK, BuildState.FULLYBUILT, result=b"deb")
-    _, err = waiting.communicate(timeout=_DEADLINE)
+    _, err = waiting.communicate(timeout=PATIENCE)
     assert waiting.returncode == 0
     assert "is tried again (attempt 2)" in err
 
@@ -191,7 +186,7 @@ def test_a_log_that_nobody_saw_growing_is_read_from_the_librarian(farm: PretendF
     farm.log(attempt, b"all of it\n")
     farm.end(attempt, Outcome.OK, BuildState.FULLYBUILT, result=b"deb")
     waiting.send_signal(signal.SIGCONT)
-    assert waiting.wait(_DEADLINE) == 0
+    assert waiting.wait(PATIENCE) == 0
     assert farm.printed().startswith("all of it\n")
 
 
@@ -200,13 +195,13 @@ def test_a_build_that_waits_is_told_why(farm: PretendFarm, source: SourceMaker, 
     command("builder", "set", "bob", "--not-ok", "--notes", "on fire")
     waiting = farm.command("submit", source(), "--wait")
     assert waiting.stderr is not None
-    too_long = threading.Timer(_DEADLINE, waiting.kill)
+    too_long = threading.Timer(PATIENCE, waiting.kill)
     too_long.start()
     told = next((line for line in waiting.stderr if "waits: " in line), "nothing")
     too_long.cancel()
     assert "bob: not ok: on fire" in told
     command("build", "cancel", "1")
-    assert waiting.wait(_DEADLINE) == 1
+    assert waiting.wait(PATIENCE) == 1
 
 
 def test_ctrl_c_leaves_the_build_alone(farm: PretendFarm, source: SourceMaker, command: Command) -> None:
@@ -214,7 +209,7 @@ def test_ctrl_c_leaves_the_build_alone(farm: PretendFarm, source: SourceMaker, c
     farm.wait_job()
     farm.wait_listener()
     waiting.send_signal(signal.SIGINT)
-    _, err = waiting.communicate(timeout=_DEADLINE)
+    _, err = waiting.communicate(timeout=PATIENCE)
     assert waiting.returncode == 130
     assert "the build goes on: `buildd-master build log -f 1`" in err
     assert command("build", "show", "1", "--json").json["state"] == "NEEDSBUILD"
@@ -226,7 +221,7 @@ def test_json_is_all_that_a_waiting_submit_prints(farm: PretendFarm, source: Sou
     attempt = farm.claim(farm.wait_job())
     farm.log(attempt, b"not for stdout\n")
     farm.end(attempt, Outcome.OK, BuildState.FULLYBUILT, result=b"deb")
-    assert waiting.wait(_DEADLINE) == 0
+    assert waiting.wait(PATIENCE) == 0
     (build,) = json.loads(farm.printed())["builds"]
     assert (build["state"], [file["filename"] for file in build["files"]]) == ("FULLYBUILT", ["tiny_1.0_all.deb"])
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.fix_ordinary_user import OrdinaryUser
+from tests.waiting import wait_until
 
 PROJECT = Path(__file__).parents[3]
 
@@ -152,8 +152,5 @@ def test_up_that_is_killed_leaves_neither_master_nor_slave(machine: OneMachine) 
     machine.up.stdout.close()
     machine.up.kill()
     machine.up.wait()
-    deadline = time.monotonic() + 20
-    while left := [process for process in family if command_of(process)]:
-        assert time.monotonic() < deadline, [command_of(process) for process in left]
-        time.sleep(0.01)
+    wait_until(lambda: not any(map(command_of, family)), lambda: f"gone: {[*map(command_of, family)]}")
     machine.up = None

@@ -42,7 +42,8 @@ from simulation.slaves.buildd.host import TOKEN, SlaveHost
 from simulation.slaves.buildd.slave import SimulatedSlave
 from simulation.slaves.results import identity, tiny_deb
 from simulation.slaves.script import PHASES, Act, Conduct, Script, Twist
-from tests.fix_slaves import FARM, Gone, MasterClient, new_attempt, wait_until
+from tests.fix_slaves import FARM, Gone, MasterClient, new_attempt
+from tests.waiting import wait_until
 
 CHROOT = hashlib.sha256(b"chroot").hexdigest()
 DSC = b"Format: 3.0 (native)\nSource: foo\nVersion: 1:1.0-2\n"
