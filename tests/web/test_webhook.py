@@ -181,7 +181,10 @@ def test_a_database_that_drops_its_connections_is_found_again(farm: Farm, teller
     pause(farm, "one")
     wait_until(told(receiver, "one"))
     before = teller.process.pid
-    farm.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ~ '^webhook'")
+    farm.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name ~ '^webhook'"
+    )
     pause(farm, "two")
     wait_until(told(receiver, "one", "two"))
     assert teller.process.pid == before

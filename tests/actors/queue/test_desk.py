@@ -82,7 +82,8 @@ class World:
         self.away = True
         with psycopg.connect(self.dsn, autocommit=True) as server:
             server.execute(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name ~ '^queue'"
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name ~ '^queue'"
             )
         self.pass_time(1.0)
 

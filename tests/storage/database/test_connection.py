@@ -23,7 +23,9 @@ def end_session_of(dsn: str, application: str) -> None:
     """Break the connections of `application`, as a restart of the server would."""
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", [application]
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = %s",
+            [application],
         )
 
 
