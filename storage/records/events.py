@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from storage.records.builders import NotOkKind
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -31,3 +33,4 @@ class Relatives:
     attempts: tuple[str, ...]  #: all at the build, oldest first
     jobs: tuple[int, ...]  #: of the build
     last_attempts: tuple[str, ...]  #: the builder's latest, if it is the subject
+    notok_kind: NotOkKind | None = None  #: how the builder was marked then, if it is the subject

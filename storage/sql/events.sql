@@ -97,5 +97,10 @@ SELECT build,
        ARRAY(SELECT job FROM attempt WHERE build = named.build AND job IS NOT NULL
              UNION SELECT id FROM buildqueue WHERE build = named.build) AS jobs,
        ARRAY(SELECT id::text FROM attempt WHERE builder = named.name AND named.kind = 'builder'
-             ORDER BY started DESC LIMIT 1) AS last_attempts
+             ORDER BY started DESC LIMIT 1) AS last_attempts,
+       (SELECT marked.after ->> 'notok_kind'
+        FROM event AS marked
+        WHERE marked.subject = 'builder:' || named.name AND named.kind = 'builder'
+          AND marked.id <= named.id AND marked.after ? 'notok_kind'
+        ORDER BY marked.id DESC LIMIT 1) AS notok_kind
 FROM named;

@@ -30,7 +30,7 @@ class Sought:
 
 def sought(event: Event, kin: Relatives) -> Sought | None:
     """Return where the cause of `event` is to be sought; None: it has none."""
-    deed = _deed(event)
+    deed = _deed(event, kin)
     if deed:
         return Sought((event.subject,), same_transaction=False, what=deed, since=event.at - _SOON)
     subjects = tuple(one for one in _subjects(event, kin) if one)
@@ -62,12 +62,12 @@ def _subjects(event: Event, kin: Relatives) -> tuple[str, ...]:
             return ()
 
 
-def _deed(event: Event) -> str:
+def _deed(event: Event, kin: Relatives) -> str:
     """Return how the deed of a debug console is noted that may have ended this builder's actor; empty: none has."""
-    after = event.after or {}
-    if not event.subject.startswith("builder:") or after.get("notok_kind") != NotOkKind.CRASH:
+    failnotes = (event.after or {}).get("failnotes")
+    if failnotes is None or kin.notok_kind is not NotOkKind.CRASH:
         return ""
-    return "console: crash" if "InjectedCrash" in str(after.get("failnotes")) else "console: kill"
+    return "console: crash" if "InjectedCrash" in str(failnotes) else "console: kill"
 
 
 def _blamed(event: Event) -> bool:

@@ -139,6 +139,22 @@ def test_an_actor_was_killed_because_of_the_deed_that_does_so_and_of_no_other(
     assert chain(command, last(command, "--builder", "bob")) == [("builder", "queue")]
 
 
+def test_an_actor_that_was_marked_already_was_killed_because_of_the_deed_too(command: Command, farm: StageFarm) -> None:
+    note = 0
+    for deed in ("console: kill -9 4711", "console: kill -9 4712"):
+        with farm.acting("anna", "to look at it"):
+            note = farm.events.note("builder:bob", deed)
+        with farm.acting("queue"):
+            farm.builders.mark_not_ok("bob", f"ended without a word after {deed}", NotOkKind.CRASH)
+    event = last(command, "--builder", "bob")
+    told = command("events", "--because", str(event), "--json").json["events"]
+    assert [one["id"] for one in told] == [event, note]
+    with farm.acting("queue"):
+        farm.builders.mark_not_ok("bob", "connection refused", NotOkKind.UNREACHABLE)
+        farm.builders.mark_not_ok("bob", "no route to host", NotOkKind.UNREACHABLE)
+    assert chain(command, last(command, "--builder", "bob")) == [("builder", "queue")]
+
+
 def test_what_a_console_did_long_ago_has_killed_nobody_now(command: Command, farm: StageFarm) -> None:
     farm.conn.execute(
         "INSERT INTO event (at, who, why, subject, what)"
