@@ -11,7 +11,7 @@ export PYTHONPYCACHEPREFIX := $(STATE)/cache/pycache
 fast := -n 2 --dist loadfile -m 'not slow and not deb'
 long := -m '(slow or hypothesis) and not deb'
 # They look at the whole machine, or at how fast it is: one at a time.  Of the other long ones three at a time: they wait a lot.
-alone := tests/slave/test_chroot_builds.py tests/slave/test_limits.py tests/slave/test_roots.py tests/chaos tests/test_two_hosts.py \
+alone := tests/slave/building/test_chroot_builds.py tests/slave/isolation/test_limits.py tests/slave/disk/test_roots.py tests/chaos tests/test_two_hosts.py \
 	tests/test_real_farm.py tests/test_run_master.py tests/test_services.py tests/actors/test_farm_survives.py \
 	tests/actors/supervision/test_hanging_actors.py tests/cli/whole_farm/test_up.py tests/cli/chroots/test_making.py \
 	tests/cli/chroots/test_update.py

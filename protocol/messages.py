@@ -26,7 +26,7 @@ Arg = str | int | bool | tuple[str, ...]  #: a value in `Build.args`
 
 
 class SlaveState(StrEnum):
-    """What the slave is doing; the transitions stand in `slave.machine`."""
+    """What the slave is doing; the transitions stand in `slave.core.machine`."""
 
     IDLE = "IDLE"
     BUILDING = "BUILDING"
@@ -210,7 +210,7 @@ class Build:
     build_type: str  #: `binarypackage`
     chroot: str  #: sha256 of the chroot tarball; empty for the backend `host`
     files: dict[str, str]  #: name → sha256
-    args: dict[str, Arg]  #: see `slave.binarypackage`
+    args: dict[str, Arg]  #: see `slave.building.binarypackage`
 
 
 @dataclass(frozen=True, slots=True)

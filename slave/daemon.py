@@ -1,4 +1,4 @@
-"""The slave on a real machine: obeys `slave.machine` with sockets, files and processes.
+"""The slave on a real machine: obeys `slave.core.machine` with sockets, files and processes.
 
 One asyncio loop.  What takes time goes to threads (cache, removal of trees) or to processes (builds); a bug in a build
 ends the daemon, whose next start reports the build as lost and cleans up: nothing is hidden.
@@ -18,13 +18,9 @@ from typing import assert_never
 
 from certificates.files import NoCertificate
 from protocol.messages import Build, Hello, MasterMessage, Phase, PushFailed, PutChunk
-from slave import leftovers
-from slave.backends import Task
-from slave.binarypackage import BACKENDS, build, processors
-from slave.build_log import BuildLog
-from slave.cache import FileCache
-from slave.credentials import Credentials
-from slave.events import (
+from slave.building.backend import Task
+from slave.building.binarypackage import BACKENDS, build, processors
+from slave.core.events import (
     BuildEnded,
     CloseSession,
     Event,
@@ -44,11 +40,15 @@ from slave.events import (
     StartBuild,
     StoreChunk,
 )
-from slave.machine import Machine, Traits
-from slave.outcomes import Ending, builderfail
-from slave.roots import UNMEASURED, Choice, Roots
+from slave.core.machine import Machine, Traits
+from slave.core.outcomes import Ending, builderfail
+from slave.disk.build_log import BuildLog
+from slave.disk.cache import FileCache
+from slave.disk.roots import UNMEASURED, Choice, Roots
+from slave.disk.state_directory import StateDirectory, removal
+from slave.isolation import leftovers
+from slave.joining.credentials import Credentials
 from slave.session import Secrecy, Session, Timing
-from slave.state_directory import StateDirectory, removal
 
 log = logging.getLogger("buildd-slave")
 

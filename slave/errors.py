@@ -6,7 +6,7 @@ SlaveError
 ├── CorruptRecord        the disk's: what was saved can't be read back
 └── SandboxBroken        this machine's: namespaces or mounts could not be set up; no build ever ran
 
-A failed build is none of these: it is a `slave.outcomes.Ending`, a value.
+A failed build is none of these: it is a `slave.core.outcomes.Ending`, a value.
 """
 
 from __future__ import annotations

@@ -21,13 +21,13 @@ import typer
 from host.journal import log_to_journal_or_stderr
 from host.service import Terminal, notify, notify_reloading, watchdog_seconds
 from protocol.messages import LOG_BYTES
-from slave.credentials import Credentials
+from slave.core.machine import Traits
 from slave.daemon import Daemon, Limits
+from slave.disk.roots import UNMEASURED, choose
+from slave.disk.state_directory import StateDirectory
 from slave.errors import CannotStart
-from slave.machine import Traits
-from slave.preconditions import check_machine, check_namespaces, listen_address, own_architecture, read_token
-from slave.roots import UNMEASURED, choose
-from slave.state_directory import StateDirectory
+from slave.joining.credentials import Credentials
+from slave.readiness.preconditions import check_machine, check_namespaces, listen_address, own_architecture, read_token
 
 log = logging.getLogger("buildd-slave")
 
@@ -148,7 +148,7 @@ def enroll(
 
     With --again and no URL it only leaves its farm: the next one whose master has its token owns it.
     """
-    from slave import enrolment  # noqa: PLC0415 - loads a library that a running slave does not need
+    from slave.joining import enrolment  # noqa: PLC0415 - loads a library that a running slave does not need
 
     if not url and files is None and not again:
         raise SystemExit(
@@ -182,7 +182,7 @@ def doctor(  # noqa: PLR0917 - typer calls it, by name
     The exit code is 1 if something is broken; warnings are none.
     """
     from host.findings import examine, report  # noqa: PLC0415 - loads what a running slave does not need
-    from slave.doctor import Wish, every_check  # noqa: PLC0415
+    from slave.readiness.doctor import Wish, every_check  # noqa: PLC0415
 
     wish = Wish(state_directory or context.obj, token_file, listen, backend)
     raise SystemExit(report(tuple(examine(every_check(wish))), as_json=as_json))

@@ -20,7 +20,7 @@ KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 DAY: Final = 24 * 3600
 
-#: The least and the most of each.  The slave knows them too (`slave.build_args`), and so does the database.
+#: The least and the most of each.  The slave knows them too (`slave.core.build_args`), and so does the database.
 RANGES: Final[Mapping[str, tuple[int, int]]] = {
     "wall_seconds": (1, 30 * DAY),
     "silent_seconds": (1, 30 * DAY),

@@ -7,12 +7,12 @@ import threading
 from pathlib import Path
 
 from protocol.messages import Welcome
-from slave.credentials import Credentials
+from slave.core.machine import Traits
+from slave.core.record import Record
 from slave.daemon import Daemon
-from slave.machine import Traits
-from slave.record import Record
+from slave.disk.state_directory import StateDirectory
+from slave.joining.credentials import Credentials
 from slave.session import Timing
-from slave.state_directory import StateDirectory
 from tests.fix_slaves import MasterClient
 from tests.waiting import PATIENCE
 

@@ -39,8 +39,8 @@ PLAIN_SLAVE = """
 import asyncio, sys
 from pathlib import Path
 from slave.daemon import Daemon
-from slave.machine import Traits
-from slave.state_directory import StateDirectory
+from slave.core.machine import Traits
+from slave.disk.state_directory import StateDirectory
 import logging; logging.basicConfig(level=logging.INFO)
 async def serve():
     daemon = Daemon(Traits("plain", (sys.argv[3],), "host"), StateDirectory(Path(sys.argv[1])), "a-token")

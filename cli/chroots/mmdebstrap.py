@@ -19,7 +19,8 @@ from typing import BinaryIO
 
 from cli.errors import NotReachable
 from cli.packages.private_apt import dying, in_private_view, private_place
-from slave import ordinary_user, subordinate_ids
+from slave.isolation import subordinate_ids
+from slave.readiness import ordinary_user
 
 #: mmdebstrap's steps that take time, and what share of the whole they take; what else it says goes to its log only.
 #: Measured with the variant `buildd`; an update has two of them, and counts its own.

@@ -199,7 +199,7 @@ def in_private_view(
 ) -> list[str]:
     """Return the argv that runs `command` where `directory` is seen as `inside`, in the directory `where`.
 
-    `entering` makes an ordinary user root of a user namespace (`slave.subordinate_ids`).
+    `entering` makes an ordinary user root of a user namespace (`slave.isolation.subordinate_ids`).
     """
     if inside == directory:
         return command if where is None else ["env", f"--chdir={where}", *command]

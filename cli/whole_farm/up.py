@@ -30,7 +30,7 @@ from cli.errors import Failed, NotReachable
 from cli.given import Given, given, operators_only, settings_of
 from cli.terminal.output import say
 from host.unprivileged import command_as
-from slave import ordinary_user
+from slave.readiness import ordinary_user
 
 _MASTER_SECONDS = 120.0  #: to be ready; making the embedded database takes some, the first time
 _SLAVE_SECONDS = 60.0  #: to be ready; cleaning up after a crash takes some

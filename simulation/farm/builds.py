@@ -15,7 +15,7 @@ from simulation.environment.ground import Ground
 from simulation.observers.witnesses import Witnesses
 from simulation.scenario.chance import share
 from simulation.scenario.plan import PlannedBuilder, PlannedJob, Trouble
-from slave.events import BuildEnded, LogGrew, StartBuild
+from slave.core.events import BuildEnded, LogGrew, StartBuild
 
 KILLING: Final = 0.3  #: seconds that killing a build takes
 BROKEN_AFTER: Final = 20.0  #: seconds until a broken machine breaks a build

@@ -1,4 +1,4 @@
-"""A slave on the virtual network: the real machine of the daemon (`slave.machine`), around it a little of its shell.
+"""A slave on the virtual network: the real machine of the daemon (`slave.core.machine`), around it a little of its shell.
 
 What it builds is in `simulation.farm.builds`, what was pushed to it in `simulation.farm.cache`.
 """
@@ -28,7 +28,7 @@ from simulation.farm.cache import Cache
 from simulation.observers.witnesses import Witnesses
 from simulation.scenario.chance import share
 from simulation.scenario.plan import PlannedBuilder, Trouble
-from slave.events import (
+from slave.core.events import (
     BuildEnded,
     CloseSession,
     Event,
@@ -48,8 +48,8 @@ from slave.events import (
     StartBuild,
     StoreChunk,
 )
-from slave.machine import Machine, Traits
-from slave.record import Record
+from slave.core.machine import Machine, Traits
+from slave.core.record import Record
 
 SILENCE: Final = 45.0  #: seconds without a word of the master, after which its session is over
 RISES_AFTER: Final = 90.0  #: seconds that a machine which died in a build takes to come back

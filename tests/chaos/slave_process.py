@@ -18,9 +18,9 @@ from typing import Final
 from protocol.messages import WireOutcome
 from simulation.slaves.buildd.slave import SimulatedSlave
 from simulation.slaves.script import Conduct, Script
-from slave.events import RemoveBuild, SaveState, StartBuild
-from slave.machine import Machine
-from slave.record import Record
+from slave.core.events import RemoveBuild, SaveState, StartBuild
+from slave.core.machine import Machine
+from slave.core.record import Record
 from storage.records import BuildState
 
 #: what a source is called → how its build ends, and what the build then is

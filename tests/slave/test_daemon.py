@@ -29,13 +29,13 @@ from protocol.messages import (
     SlaveState,
     WireOutcome,
 )
+from slave.core.events import BuildEnded
+from slave.core.record import Record
 from slave.daemon import MOST_STRANGERS
+from slave.disk.state_directory import StateDirectory
 from slave.errors import CannotStart, ImpossibleMove
-from slave.events import BuildEnded
-from slave.preconditions import listen_address, read_token
-from slave.record import Record
+from slave.readiness.preconditions import listen_address, read_token
 from slave.session import Timing
-from slave.state_directory import StateDirectory
 from tests.fix_daemon import ATTEMPT, TOKEN, DaemonThread
 from tests.fix_slaves import CHECKOUT, FARM, MasterClient
 from tests.waiting import PATIENCE, wait_until

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
-from slave.build_args import LIMITS
+from slave.core.build_args import LIMITS
 from storage.errors import BadValue, UnknownArchive, UnknownBuild
 from storage.limits import RANGES, changed, check_limits, in_force, parse, said, shown
 from storage.records import Limits, Pick

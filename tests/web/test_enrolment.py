@@ -26,10 +26,10 @@ from actors.settings import Settings, place_of
 from certificates.files import CertificateFiles
 from certificates.making import fingerprint, new_authority, new_key, new_request, read_shown
 from certificates.token import new_token, read_token, secret_hash
-from slave.credentials import Credentials
-from slave.enrolment import enroll, take
+from slave.disk.state_directory import StateDirectory
 from slave.errors import CannotStart
-from slave.state_directory import StateDirectory
+from slave.joining.credentials import Credentials
+from slave.joining.enrolment import enroll, take
 from storage.access.authority import FarmAuthority
 from storage.access.certificates import Certificates
 from storage.builders import Builders

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from protocol.messages import ResultFile, WireOutcome
 from simulation.slaves.results import built_package, identity
 from simulation.slaves.script import Conduct, Script
-from slave.events import BuildEnded, Event, LogGrew, PhaseEntered, StartBuild
+from slave.core.events import BuildEnded, Event, LogGrew, PhaseEntered, StartBuild
 
 
 class Builds:

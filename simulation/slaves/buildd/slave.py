@@ -34,7 +34,7 @@ from simulation.slaves.buildd.builds import Builds
 from simulation.slaves.buildd.cache import Cache
 from simulation.slaves.buildd.session import Session
 from simulation.slaves.script import Act, Script
-from slave.events import (
+from slave.core.events import (
     CloseSession,
     Event,
     HelloArrived,
@@ -52,8 +52,8 @@ from slave.events import (
     StartBuild,
     StoreChunk,
 )
-from slave.machine import Machine, Traits
-from slave.record import Record
+from slave.core.machine import Machine, Traits
+from slave.core.record import Record
 
 RECORD_LENGTH = 20_000  #: messages that `heard` and `said` keep
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli.packages import host_apt
-from slave.subordinate_ids import FILES, owned
+from slave.isolation.subordinate_ids import FILES, owned
 from tests.fix_ordinary_user import OrdinaryUser
 from tests.fix_slaves import CHECKOUT
 

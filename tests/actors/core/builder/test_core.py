@@ -51,7 +51,7 @@ from protocol.messages import (
     Status,
     WireOutcome,
 )
-from slave.build_args import BinaryPackage
+from slave.core.build_args import BinaryPackage
 from storage import records
 from storage.records import BuildOrder, Limits, NamedFile, NotOkKind, Outcome, RuntimeState
 from tests.fix_builder import (

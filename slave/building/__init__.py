@@ -1,0 +1,1 @@
+"""How a build is done: build type `binarypackage`, over a chroot, a user namespace or the host."""

@@ -1,0 +1,1 @@
+"""One command of a build in namespaces of its own: its rights, its limits, its end."""
