@@ -33,7 +33,8 @@ from actors.core.launchpad.events import (
     Replied,
 )
 from protocol.errors import LocalProtocolError, RemoteProtocolError
-from protocol.launchpad_buildd import BODY_BYTES, RPC, decode, encode
+from protocol.launchpad_buildd.calls import RPC
+from protocol.launchpad_buildd.codec import BODY_BYTES, decode, encode
 from protocol.messages import CHUNK
 from storage.files.credentials import FILES_HEADER
 

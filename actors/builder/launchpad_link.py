@@ -35,7 +35,7 @@ from actors.core.launchpad.events import (
 )
 from actors.core.launchpad.link import LaunchpadLink
 from actors.core.timers import Timers
-from protocol.launchpad_buildd import HaveFetched
+from protocol.launchpad_buildd.calls import HaveFetched
 from protocol.messages import Build, MasterMessage
 from storage.errors import StorageError
 from storage.files.credentials import FilesPlace

@@ -10,29 +10,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import LocalProtocolError, RemoteProtocolError
-from protocol.launchpad_buildd import (
-    BODY_BYTES,
+from protocol.launchpad_buildd.answers import (
     Answered,
-    AskInfo,
-    AskStatus,
     Begun,
-    Call,
     Echoed,
     Fault,
     Fetched,
-    HaveAborted,
-    HaveBuilt,
-    HaveCleaned,
-    HaveFetched,
     Info,
     Obeyed,
     Reply,
     Said,
-    SayEcho,
     SlaveStatus,
-    decode,
-    encode,
 )
+from protocol.launchpad_buildd.calls import (
+    AskInfo,
+    AskStatus,
+    Call,
+    HaveAborted,
+    HaveBuilt,
+    HaveCleaned,
+    HaveFetched,
+    SayEcho,
+)
+from protocol.launchpad_buildd.codec import BODY_BYTES, decode, encode
 from protocol.messages import WireOutcome
 
 SHA1 = "a" * 40

@@ -13,7 +13,8 @@ from actors.core.launchpad.calls import Calls, Pending, Purpose
 from actors.core.launchpad.events import LinkOrder, Say
 from actors.core.launchpad.fetching import named
 from actors.core.launchpad.heard import Heard
-from protocol.launchpad_buildd import Answered, AskStatus, Begun, Fault, Said, SlaveStatus
+from protocol.launchpad_buildd.answers import Answered, Begun, Fault, Said, SlaveStatus
+from protocol.launchpad_buildd.calls import AskStatus
 from protocol.messages import Accepted, Build, Rejected, RejectionCode, SlaveState, Status, WireOutcome
 from storage.records import BuildOrder
 

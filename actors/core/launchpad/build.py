@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from debian.deb822 import Dsc
 
-from protocol.launchpad_buildd import HaveBuilt
+from protocol.launchpad_buildd.calls import HaveBuilt
 from storage.records import BuildOrder
 
 DSC_LIMIT: Final = 1 << 20  #: bytes of a `.dsc` that are read

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from actors.core.launchpad.events import LookAtFiles, MakeCall
-from protocol.launchpad_buildd import Call
+from protocol.launchpad_buildd.calls import Call
 from storage.records import BuildOrder
 
 

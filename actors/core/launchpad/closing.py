@@ -8,7 +8,8 @@ from __future__ import annotations
 from actors.core.launchpad.calls import Calls, Pending, Purpose
 from actors.core.launchpad.events import LinkOrder, Say
 from actors.core.launchpad.heard import Heard
-from protocol.launchpad_buildd import HaveAborted, HaveCleaned, SlaveStatus
+from protocol.launchpad_buildd.answers import SlaveStatus
+from protocol.launchpad_buildd.calls import HaveAborted, HaveCleaned
 from protocol.messages import Accepted, Rejected, RejectionCode, SlaveState, Status
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from actors.core.launchpad.build import scrub
 from actors.core.launchpad.calls import Numbers
 from actors.core.launchpad.events import Download, DropCall, FileEnded, LinkOrder, Say
-from protocol.launchpad_buildd import LOG, Said
+from protocol.launchpad_buildd.answers import Said
+from protocol.launchpad_buildd.calls import LOG
 from protocol.messages import CHUNK, LOG_BYTES, FetchData, Log, Rejected, RejectionCode, WireOutcome
 
 LOG_AT_ONCE = 4 * CHUNK  #: bytes of a log in one download

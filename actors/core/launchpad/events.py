@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from protocol.launchpad_buildd import Call, Reply
+from protocol.launchpad_buildd.answers import Reply
+from protocol.launchpad_buildd.calls import Call
 from protocol.messages import MasterMessage, SlaveMessage
 from storage.records import BuildOrder
 

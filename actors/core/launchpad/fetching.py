@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from actors.core.launchpad.calls import Calls, Pending, Purpose
 from actors.core.launchpad.events import LinkOrder, OwnFault, Say
-from protocol.launchpad_buildd import Fetched, HaveFetched
+from protocol.launchpad_buildd.answers import Fetched
+from protocol.launchpad_buildd.calls import HaveFetched
 from protocol.messages import Present, Rejected, RejectionCode
 from storage.files.credentials import FilesPlace
 from storage.records import BuildOrder

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from actors.core.launchpad.build import BuildId, read_build_id
 from actors.core.launchpad.downloads import Downloads
-from protocol.launchpad_buildd import Info, Said, SlaveStatus
+from protocol.launchpad_buildd.answers import Info, Said, SlaveStatus
 from protocol.messages import VERSION, Phase, RejectionCode, ResultFile, SlaveState, Status, Welcome, WireOutcome
 
 BACKEND = "launchpad-buildd"  #: what such a slave calls its backend, as far as anybody asks

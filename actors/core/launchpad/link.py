@@ -40,21 +40,8 @@ from actors.core.launchpad.events import (
 from actors.core.launchpad.fetching import Fetching
 from actors.core.launchpad.heard import Heard, welcome
 from actors.core.timers import Timers
-from protocol.launchpad_buildd import (
-    Answered,
-    AskInfo,
-    AskStatus,
-    Call,
-    Echoed,
-    Fault,
-    Fetched,
-    Info,
-    Obeyed,
-    Reply,
-    Said,
-    SayEcho,
-    SlaveStatus,
-)
+from protocol.launchpad_buildd.answers import Answered, Echoed, Fault, Fetched, Info, Obeyed, Reply, Said, SlaveStatus
+from protocol.launchpad_buildd.calls import AskInfo, AskStatus, Call, SayEcho
 from protocol.messages import (
     Abort,
     Accepted,

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.error import URLError
 
-from protocol.launchpad_buildd import Begun, SlaveStatus
+from protocol.launchpad_buildd.answers import Begun, SlaveStatus
 from protocol.messages import WireOutcome
 from simulation.slaves.launchpad.hazards import Hazards
 from simulation.slaves.launchpad.server import Refusal, Server

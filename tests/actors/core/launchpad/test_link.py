@@ -37,25 +37,27 @@ from actors.core.launchpad.events import (
 from actors.core.launchpad.link import LaunchpadLink
 from actors.core.timers import Timers
 from actors.messages import Assign, Cancel, Disown, FencedOff, Finished, Recorded, SessionWanted
-from protocol.launchpad_buildd import (
+from protocol.launchpad_buildd.answers import (
     Answered,
-    AskInfo,
-    AskStatus,
     Begun,
-    Call,
     Echoed,
     Fault,
     Fetched,
-    HaveAborted,
-    HaveBuilt,
-    HaveCleaned,
-    HaveFetched,
     Info,
     Obeyed,
     Reply,
     Said,
-    SayEcho,
     SlaveStatus,
+)
+from protocol.launchpad_buildd.calls import (
+    AskInfo,
+    AskStatus,
+    Call,
+    HaveAborted,
+    HaveBuilt,
+    HaveCleaned,
+    HaveFetched,
+    SayEcho,
 )
 from protocol.messages import (
     Abort,
