@@ -176,7 +176,6 @@ class People:
 
     def _pause(self, deed: Deed) -> dict[str, object] | None:
         self._server.farm_states.pause("an operator thinks")
-        self._ground.troubled_at = self._ground.agenda.now + deed.seconds
         self._later(deed, self._server.farm_states.resume)
         return {"seconds": deed.seconds}
 

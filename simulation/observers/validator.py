@@ -19,6 +19,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from actors.core.attempts.own_disk import is_own
 from actors.core.dispatch.candidates import waits
 from actors.core.dispatch.explain import Snapshot, ready, views
 from actors.core.dispatch.job_rules import held
@@ -205,10 +206,11 @@ class Validator:
 
     def _look_for_forgotten(self) -> None:
         server = self._ground.server
-        if not self._ground.dispatching_since(_FORGOTTEN):
+        jobs, farm, now = server.queue.jobs(), server.farm_states.get(), self._agenda.now
+        by_a_person = farm.paused and not is_own(farm.paused)  # the farm's own pause has to end with its cause
+        if by_a_person or not self._ground.dispatching_since(_FORGOTTEN):
             self._could.clear()
             return
-        jobs, farm, now = server.queue.jobs(), server.farm_states.get(), self._agenda.now
         seen = Snapshot(jobs, views(server.builders.all(), server.builders.runtimes(), jobs), farm)
         alike: dict[tuple[Kind, tuple[Exclusion, ...]], Job] = {}
         for job in jobs:

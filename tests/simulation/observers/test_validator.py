@@ -12,7 +12,7 @@ import pytest
 from actors.core.dispatch.matcher import Dispatch
 from simulation.observers.validator import Broken
 from storage.records import Outcome
-from tests.fix_simulation import BuildState, Tale
+from tests.fix_simulation import Act, BuildState, Tale, Trouble
 
 
 def open_attempt(tale: Tale) -> Any:
@@ -116,6 +116,27 @@ def test_a_job_that_the_matcher_forgets_is_seen(monkeypatch: pytest.MonkeyPatch)
         tale.world.run()
     assert broken.value.number == 5
     assert broken.value.at - 120.0 < 500.0
+
+
+def test_a_job_that_waits_because_a_person_has_paused_dispatch_is_not_forgotten() -> None:
+    tale = Tale(hours=1.0)
+    tale.builder("a", "b")
+    tale.deed(100.0, Act.PAUSE, seconds=1500.0)
+    tale.fault(150.0, Trouble.QUEUE_CRASH)
+    tale.job("comes", at=200.0, seconds=10.0)
+    tale.run()
+    assert tale.first("dispatched", build=tale.build("comes")) > 1600.0
+
+
+def test_a_deadline_that_is_missed_while_dispatch_is_paused_is_seen() -> None:
+    tale = Tale(hours=1.0)
+    tale.builder("a", "b")
+    tale.job("runs", at=50.0, seconds=1000.0)
+    tale.deed(80.0, Act.PAUSE, seconds=1500.0)
+    tale.world.ground.agenda.at(100.0, past_deadline, tale)
+    with pytest.raises(Broken) as broken:
+        tale.world.run()
+    assert (broken.value.number, broken.value.at < 1500.0) == (4, True)
 
 
 def test_a_slave_that_is_cleaned_of_an_open_attempt_is_seen() -> None:
