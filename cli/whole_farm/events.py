@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -21,16 +22,17 @@ from cli.farm import Farm, open_farm
 from cli.options import completing
 from cli.options.finding import find_build
 from cli.terminal.output import AsJson, plain, print_json, read_time, say
-from cli.terminal.stories import line, print_events
+from cli.terminal.stories import line, print_chain, print_events
 from storage.builders import Builders
 from storage.errors import BadValue
-from storage.events.log import Events
+from storage.events.log import KINDS, Events
 from storage.limits import parse
 from storage.records import Event
 
 _BEHIND = 1000  #: events, at the beginning, behind which none is thought to turn up
 _AT_ONCE = 10_000  #: events that are shown at a time while following
 _CHAIN = 50  #: causes that are followed, at most
+_HEX: Final = re.compile(r"[0-9a-f]{1,32}")
 
 
 def events(
@@ -50,7 +52,13 @@ def events(
         typer.Option(metavar="KIND:NAME", help="About this, as archive:3 or team:admins.", show_default=False),
     ] = None,
     who: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What this person or actor did.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What this person or actor did.",
+            autocompletion=completing.persons,
+            show_default=False,
+        ),
     ] = None,
     since: Annotated[
         str | None,
@@ -126,7 +134,23 @@ class _Chosen:
             return log.about_build(self.build)
         if self.builder is not None:
             return [f"{kind}:{self.builder}" for kind in ("builder", "certificate", "enrolment")]
-        return None if self.subject is None else [self.subject]
+        return None if self.subject is None else _subjects(log, self.subject)
+
+
+def _subjects(log: Events, text: str) -> Sequence[str]:
+    """Return the subjects that a person means; an attempt may be named by the digits that tables show.
+
+    Raises:
+        BadInput: the log has no such subjects.
+    """
+    kind, _, name = text.partition(":")
+    if kind not in KINDS:
+        raise BadInput(f"--subject {text}: write KIND:NAME, with one of {', '.join(KINDS)}")
+    named = KINDS[kind]
+    digits = name.replace("-", "").lower()
+    if not name or (named == "NUMBER" and not name.isdecimal()) or (kind == "attempt" and not _HEX.fullmatch(digits)):
+        raise BadInput(f"--subject {text}: write {kind}:{named}, as `buildd-master events` shows it")
+    return [f"attempt:{one}" for one in log.attempts_like(digits)] if kind == "attempt" else [text]
 
 
 def _follow(farm: Farm, chosen: _Chosen, limit: int, *, as_json: bool) -> None:
@@ -168,8 +192,7 @@ def _print_chain(farm: Farm, number: int, *, as_json: bool) -> None:
     if as_json:
         print_json({"events": [plain(one) for one in chain]})
         return
-    for place, one in enumerate(chain):
-        say(f"{'        ' if place == 0 else 'because '}{line(one)}")
+    print_chain(chain)
 
 
 def _cause(log: Events, event: Event) -> Event | None:

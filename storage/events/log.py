@@ -5,14 +5,42 @@ Written by triggers in the transaction of the change; what is done to a running 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
+from uuid import UUID
 
 from storage.database.queries import load
 from storage.database.repository import Repository, in_words, possible
 from storage.records import Event, Relatives
 
 _SQL = load("events")
+
+#: Kind of subject → how one is named in the log; the triggers write them, the debug console those of actors.
+KINDS: Final[Mapping[str, str]] = {
+    "actor": "NAME",
+    "alias": "NUMBER",
+    "archive": "NUMBER",
+    "attempt": "ID",
+    "build": "NUMBER",
+    "build_file": "NUMBER",
+    "builder": "NAME",
+    "certificate": "NAME",
+    "chroot": "NUMBER",
+    "component": "NAME",
+    "distribution": "NAME",
+    "distroarchseries": "NUMBER",
+    "distroseries": "NUMBER",
+    "enrolment": "NAME",
+    "family": "NAME",
+    "farm": "ID",
+    "job": "NUMBER",
+    "person": "NAME",
+    "publication": "NUMBER",
+    "source": "NUMBER",
+    "team": "NAME",
+    "token": "NUMBER",
+}
 
 
 class Events(Repository):
@@ -96,6 +124,17 @@ class Events(Repository):
         with in_words():
             rows = self._conn.execute(_SQL["about_build"], {"build": build}).fetchall()
         return tuple(subject for (subject,) in rows)
+
+    def attempts_like(self, digits: str) -> tuple[str, ...]:
+        """Return the ids of attempts that begin so.
+
+        Args:
+            digits: 1 to 32 hexadecimal ones, without dashes.
+        """
+        first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+        with in_words():
+            rows = self._conn.execute(_SQL["attempts_like"], {"first": first, "last": last}).fetchall()
+        return tuple(attempt for (attempt,) in rows)
 
     def get(self, event: int) -> Event | None:
         """Return the event of this number; None: there is none (any more)."""

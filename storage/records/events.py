@@ -32,5 +32,6 @@ class Relatives:
     builder: str | None
     attempts: tuple[str, ...]  #: all at the build, oldest first
     jobs: tuple[int, ...]  #: of the build
-    last_attempts: tuple[str, ...]  #: the builder's latest, if it is the subject
+    last_attempts: tuple[str, ...]  #: the builder's latest before the event, if it is the subject
     notok_kind: NotOkKind | None = None  #: how the builder was marked then, if it is the subject
+    archives: tuple[int, ...] = ()  #: whose packages the build sees

@@ -57,17 +57,23 @@ ORDER BY id DESC
 LIMIT %(limit)s;
 
 -- about_build --
--- A build, all attempts at it, and its jobs as far as rows tell of them.
+-- A build, all attempts at it, and all its jobs: of one that is gone, only the event that made it tells (index event_job_of_build).
 SELECT 'build:' || %(build)s::bigint
 UNION SELECT 'build_file:' || %(build)s::bigint
 UNION SELECT 'attempt:' || id FROM attempt WHERE build = %(build)s
 UNION SELECT 'job:' || job FROM attempt WHERE build = %(build)s
-UNION SELECT 'job:' || id FROM buildqueue WHERE build = %(build)s;
+UNION SELECT 'job:' || id FROM buildqueue WHERE build = %(build)s
+UNION SELECT subject FROM event
+WHERE what = 'insert' AND starts_with(subject, 'job:') AND after ->> 'build' = (%(build)s::bigint)::text;
+
+-- attempts_like --
+-- Attempts whose id is of this range: what begins with the digits that tables show.
+SELECT id::text FROM attempt WHERE id BETWEEN %(first)s AND %(last)s;
 
 -- relatives --
 -- What the subject of an event hangs together with, by the rows, or where those are gone by the event that made them.
 WITH this AS (
-    SELECT id, split_part(subject, ':', 1) AS kind, substr(subject, strpos(subject, ':') + 1) AS name, after
+    SELECT id, at, split_part(subject, ':', 1) AS kind, substr(subject, strpos(subject, ':') + 1) AS name, after
     FROM event
     WHERE id = %(event)s
 ), named AS (
@@ -76,6 +82,7 @@ WITH this AS (
                WHEN 'build' THEN name::bigint
                WHEN 'build_file' THEN name::bigint
                WHEN 'attempt' THEN (SELECT build FROM attempt WHERE attempt.id = name::uuid)
+               WHEN 'archive' THEN (SELECT max(build) FROM binary_package WHERE archive = this.name::bigint AND created = this.at)
                WHEN 'job' THEN coalesce(
                    (SELECT build FROM buildqueue WHERE buildqueue.id = name::bigint),
                    (SELECT (made.after ->> 'build')::bigint
@@ -96,11 +103,12 @@ SELECT build,
        ARRAY(SELECT id::text FROM attempt WHERE build = named.build ORDER BY started) AS attempts,
        ARRAY(SELECT job FROM attempt WHERE build = named.build AND job IS NOT NULL
              UNION SELECT id FROM buildqueue WHERE build = named.build) AS jobs,
-       ARRAY(SELECT id::text FROM attempt WHERE builder = named.name AND named.kind = 'builder'
+       ARRAY(SELECT id::text FROM attempt WHERE builder = named.name AND named.kind = 'builder' AND started <= named.at
              ORDER BY started DESC LIMIT 1) AS last_attempts,
        (SELECT marked.after ->> 'notok_kind'
         FROM event AS marked
         WHERE marked.subject = 'builder:' || named.name AND named.kind = 'builder'
           AND marked.id <= named.id AND marked.after ? 'notok_kind'
-        ORDER BY marked.id DESC LIMIT 1) AS notok_kind
+        ORDER BY marked.id DESC LIMIT 1) AS notok_kind,
+       coalesce((SELECT archives_seen(archive) FROM build WHERE id = named.build), '{}') AS archives
 FROM named;

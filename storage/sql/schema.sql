@@ -1244,6 +1244,8 @@ CREATE INDEX buildqueue_builder ON public.buildqueue USING btree (builder) WHERE
 
 CREATE INDEX certificate_name_idx ON public.certificate USING btree (name);
 
+CREATE INDEX event_job_of_build ON public.event USING btree (((after ->> 'build'::text))) WHERE ((what = 'insert'::text) AND starts_with(subject, 'job:'::text));
+
 CREATE INDEX event_subject ON public.event USING btree (subject, id);
 
 CREATE INDEX publication_archive ON public.publication USING btree (archive, distroseries);

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from storage.records import Event, NotOkKind, Relatives
+from storage.records import BuildState, Event, NotOkKind, Relatives
 
 #: Who of the event log is the farm itself, and acts because of something.
 FARM: Final = frozenset({"queue", "enrolment", "webhook"})
+_PUBLISHED: Final = "packages: insert"  #: what of the events that packages are published by
 _SOON: Final = timedelta(minutes=1)  #: in which what a console does to an actor is seen in the rows
 
 
@@ -33,6 +34,8 @@ def sought(event: Event, kin: Relatives) -> Sought | None:
     deed = _deed(event, kin)
     if deed:
         return Sought((event.subject,), same_transaction=False, what=deed, since=event.at - _SOON)
+    if _released(event) and kin.archives:
+        return Sought(tuple(f"archive:{one}" for one in kin.archives), same_transaction=False, what=_PUBLISHED)
     subjects = tuple(one for one in _subjects(event, kin) if one)
     return Sought(subjects, event.who not in FARM) if subjects else None
 
@@ -56,10 +59,18 @@ def _subjects(event: Event, kin: Relatives) -> tuple[str, ...]:
             return (event.subject, build, "" if kin.builder is None else f"builder:{kin.builder}", *jobs)
         case "build_file", _:
             return attempts
+        case "archive", what if what.startswith(_PUBLISHED):
+            return (build,)
         case "builder", what if "failures_in_row" in what or "quarantine" in what or _blamed(event):
             return tuple(f"attempt:{one}" for one in kin.last_attempts)
         case _:
             return ()
+
+
+def _released(event: Event) -> bool:
+    """Return whether a build was queued because a package came that it lacked (`actors.core.dependencies.waits`)."""
+    after = event.after or {}
+    return event.who in FARM and after.get("state") == BuildState.NEEDSBUILD and event.why.endswith(" there now")
 
 
 def _deed(event: Event, kin: Relatives) -> str:

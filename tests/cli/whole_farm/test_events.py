@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from datetime import UTC
 
 import pytest
 from rich.console import Console
 
-from storage.records import Attempt, BuildState, Limits, NotOkKind, Outcome, Pick
+from storage.events.log import KINDS
+from storage.records import Attempt, BinaryPackage, BuildState, Limits, NotOkKind, Outcome, Pick, Settlement
 from tests.fix_cli import Command
 from tests.fix_storage import Farm as StageFarm
 from tests.fix_storage import left
@@ -17,13 +19,15 @@ from tests.fix_storage import left
 
 def test_events_on_a_narrow_terminal_are_lines_that_it_wraps(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     command("builder", "add", "frog", "buildd://frog:8221", "--family", "amd64")
-    for columns, lines in ((60, 1), (120, 2)):  # a table has its headings
+    for columns, lines in ((60, 1), (80, 2), (120, 2)):  # a table has its headings
         monkeypatch.setattr(
             "cli.terminal.stories.console", lambda width=columns: Console(width=width, force_terminal=True)
         )
         shown = command("events", "--builder", "frog").out
-        assert shown.count("\n") == lines
-        assert ("insert url=buildd://frog:8221  (builder add frog)" in shown) == (lines == 1)
+        assert len(re.findall(r"^ *\d+  |^.*EVENT", shown, re.MULTILINE)) == lines
+        assert ("insert url=buildd://frog:8221  (builder add frog)" in shown) == (columns < 110)
+        number = str(last(command, "--builder", "frog"))
+        assert number in shown.split(), "`events --because` wants it"
 
 
 def dispatch(farm: StageFarm, build: int, builder: str = "bob") -> Attempt:
@@ -72,13 +76,50 @@ def test_what_happened_to_a_build_is_one_command_from_the_upload_to_the_end(comm
     assert command("events", "--build", "99").code == 2
 
 
+def test_what_happened_to_a_build_tells_of_jobs_that_no_builder_ever_had(command: Command, farm: StageFarm) -> None:
+    job = farm.job()
+    with farm.acting("anna", "not now"):
+        farm.builds.rescore(job.build, 5)
+        farm.builds.cancel(job.build)
+    with farm.acting("anna"):
+        farm.builds.retry(job.build)
+    told = command("events", "--build", str(job.build), "--json").json["events"]
+    mine = [(one["who"], one["what"]) for one in told if one["subject"] == f"job:{job.id}"]
+    assert mine == [("stage", "insert"), ("anna", "manual_score"), ("anna", "delete")]
+
+
+def test_the_log_names_its_subjects_as_the_database_does(farm: StageFarm) -> None:
+    rows = farm.conn.execute("SELECT encode(tgargs, 'escape') FROM pg_trigger WHERE tgfoid = 'record_event'::regproc")
+    written = {str(arguments).partition("\\000")[0] for (arguments,) in rows}
+    assert {*KINDS} == written | {"actor"}
+
+
+def test_an_attempt_is_meant_by_the_digits_that_tables_show(command: Command, farm: StageFarm) -> None:
+    build = farm.job().build
+    attempt = dispatch(farm, build)
+    shown = command("events", "--build", str(build)).out
+    short = f"attempt:{str(attempt.id)[:8]}"
+    assert short in shown
+    told = command("events", "--subject", short, "--json").json["events"]
+    assert told
+    assert {one["subject"] for one in told} == {f"attempt:{attempt.id}"}
+
+
+def test_times_in_what_changed_are_those_of_the_reader(command: Command, farm: StageFarm) -> None:
+    with farm.acting("anna", "hot"):
+        until = farm.builders.quarantine("bob", 600, "hot").quarantined_until
+    assert until is not None
+    told = command("--utc", "events", "--builder", "bob").out
+    assert f"quarantined_until = {until.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z" in told
+
+
 def test_a_dispatch_goes_back_to_who_queued_the_build(command: Command, farm: StageFarm) -> None:
     build = farm.job().build
     attempt = dispatch(farm, build)
     event = last(command, "--subject", f"attempt:{attempt.id}")
     assert chain(command, event) == [("attempt", "queue"), ("job", "stage")]
     told = command("events", "--because", str(event)).out.splitlines()
-    assert [one.startswith("because ") for one in told] == [False, True]
+    assert [one.startswith("because ") for one in told] == [False, False, True]  # the first line are the headings
 
 
 def test_what_ended_a_build_is_its_attempts_end_and_that_its_builders_lost_trust(
@@ -115,11 +156,66 @@ def test_who_marked_a_builder_and_for_what_is_one_command(command: Command, farm
 def test_a_builder_that_failed_too_often_was_marked_because_of_its_last_attempt(
     command: Command, farm: StageFarm
 ) -> None:
-    attempt = dispatch(farm, farm.job().build)
+    build = farm.job().build
+    attempt = dispatch(farm, build)
     with farm.acting("queue"):
         farm.queue.fence(attempt.id, "")
         farm.builders.mark_not_ok("bob", "five failures in a row", NotOkKind.FAILURES)
-    assert chain(command, last(command, "--builder", "bob"))[:2] == [("builder", "queue"), ("attempt", "queue")]
+    marked = last(command, "--builder", "bob")
+    told = chain(command, marked)
+    assert told[:2] == [("builder", "queue"), ("attempt", "queue")]
+    with farm.acting("queue"):
+        farm.builders.set_ok("bob", ok=True)
+    dispatch(farm, build)
+    assert chain(command, marked) == told, "what comes later changes no cause"
+
+
+def lacking(farm: StageFarm, name: str) -> int:
+    """Let a build end because it lacks a package; return it."""
+    attempt = farm.claim(farm.job())
+    with farm.acting("queue"):
+        farm.queue.record(
+            attempt.id,
+            Outcome.DEPFAIL,
+            "it lacks something",
+            build_state=BuildState.MANUALDEPWAIT,
+            keep_job=False,
+            dependencies=(name,),
+        )
+    return attempt.build
+
+
+def test_a_build_waited_no_longer_because_of_who_published_what_it_lacked(command: Command, farm: StageFarm) -> None:
+    build = lacking(farm, "libfoo")
+    with farm.acting("anna", "from the mirror"):
+        primary = farm.archives.get("ubuntu", "primary")
+        farm.packages.import_index(primary, "hoary", "i386", (BinaryPackage("libfoo", "1", "i386"),))
+    with farm.acting("queue", "libfoo 1 is there now"):
+        farm.waits.settle((Settlement(build, ("libfoo",), (), "libfoo 1 is there now"),))
+    attempt = dispatch(farm, build)
+    event = last(command, "--subject", f"attempt:{attempt.id}")
+    assert chain(command, event) == [("attempt", "queue"), ("job", "queue"), ("build", "queue"), ("archive", "anna")]
+
+
+def test_what_a_build_published_is_because_of_that_build(command: Command, farm: StageFarm) -> None:
+    build = farm.job().build
+    attempt = dispatch(farm, build)
+    with farm.acting("queue"):
+        farm.queue.gathering(attempt.id)
+        farm.queue.record(
+            attempt.id,
+            Outcome.OK,
+            "",
+            build_state=BuildState.FULLYBUILT,
+            keep_job=False,
+            results=(left("foo_1_i386.deb"),),
+        )
+        place = farm.packages.place(attempt.id)
+        assert place is not None
+        farm.packages.publish(place, (BinaryPackage("foo", "1", "i386"),))
+    told = command("events", "-n", "100", "--json").json["events"]
+    published = next(one["id"] for one in told if one["what"].startswith("packages: "))
+    assert chain(command, published)[:2] == [("archive", "queue"), ("build", "queue")]
 
 
 def test_an_actor_was_killed_because_of_the_deed_that_does_so_and_of_no_other(
@@ -185,6 +281,11 @@ def test_times_are_given_as_long_ago_or_as_the_clock_says(command: Command, farm
         ("--because", "4711"),
         ("--because", "9" * 30),
         ("--build", "9" * 30),
+        ("--subject", "bob"),
+        ("--subject", "bulider:bob"),
+        ("--subject", "archive:ubuntu/primary"),
+        ("--subject", "attempt:nonesuch"),
+        ("--subject", "attempt:"),
     ],
 )
 def test_what_can_not_be_asked_is_refused(command: Command, farm: StageFarm, options: tuple[str, ...]) -> None:
