@@ -7,6 +7,7 @@ from dataclasses import replace
 from actors.core.dispatch.explain import Explanation, Snapshot, views
 from actors.core.people.private import seen_jobs
 from cli.farm import Farm, waiting_master
+from cli.terminal.output import in_local_time
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
 from storage.farm import FarmStates
@@ -34,12 +35,12 @@ def in_short(explanation: Explanation) -> str:
     if explanation.position is None:
         return ""
     if explanation.job_reason is not None:
-        return f"{explanation.job_reason.words} ({explanation.job_reason.code})"
+        return f"{in_local_time(explanation.job_reason.words)} ({explanation.job_reason.code})"
     if explanation.eligible_now is not None:
         return f"next for {explanation.eligible_now}"
     job = explanation.job
     reasons = [
-        f"{answer.builder}: {answer.reason.words}"
+        f"{answer.builder}: {in_local_time(answer.reason.words)}"
         for answer in explanation.builders
         if answer.reason is not None and answer.capable
     ]

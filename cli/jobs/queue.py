@@ -10,12 +10,12 @@ from rich.text import Text
 from actors.core.dispatch.explain import BuilderExplanation, Explanation
 from actors.core.dispatch.reasons import Reason
 from actors.core.people.private import seen_explanation
-from cli.errors import BadInput, Failed
+from cli.errors import BadInput
 from cli.farm import open_farm
 from cli.jobs.explaining import in_short, snapshot
 from cli.jobs.lacking import Lack, lack_behind, show_lack
 from cli.options import completing
-from cli.terminal.output import AsJson, console, note, print_json, say, since, state
+from cli.terminal.output import AsJson, console, in_local_time, note, print_json, say, since, state
 from cli.terminal.tables import Rows
 from storage.errors import UnknownBuilder, UnknownJob
 from storage.records import Job
@@ -134,13 +134,14 @@ def _show_job(found: Explanation, *, as_json: bool) -> None:
         return
     say(f"position {found.position} of {found.queue_length} for {it.family}")
     if found.job_reason is not None:
-        say(f"not dispatched to anybody: {found.job_reason.words} ({found.job_reason.code})")
+        say(f"not dispatched to anybody: {in_local_time(found.job_reason.words)} ({found.job_reason.code})")
     elif found.eligible_now is not None:
         say(f"goes to {found.eligible_now} now")
     rows = Rows("BUILDER", "REASON", "IN WORDS", fold=("IN WORDS",))
     for answer in found.builders:
         why = answer.reason
-        rows.add(answer.builder, why.code.value if why else "none", why.words if why else "would take it now")
+        words = in_local_time(why.words) if why else "would take it now"
+        rows.add(answer.builder, why.code.value if why else "none", words)
     rows.show("no builders are registered")
 
 
@@ -170,7 +171,7 @@ def _show_builder(idle: BuilderExplanation, *, as_json: bool) -> None:
     if idle.gets is not None:
         say(f"gets job {idle.gets.id} now: {idle.gets.source} {idle.gets.version}".rstrip())
     elif idle.reason is not None:
-        say(f"gets nothing: {idle.reason.words} ({idle.reason.code})")
+        say(f"gets nothing: {in_local_time(idle.reason.words)} ({idle.reason.code})")
     elif idle.could_take:
         say("is ready")
     else:
@@ -189,11 +190,11 @@ def _jobs(number: int) -> str:
     return f"{number} waiting job{'' if number == 1 else 's'}"
 
 
-def _gone(jobs: tuple[Job, ...], job: int) -> UnknownJob | Failed:
+def _gone(jobs: tuple[Job, ...], job: int) -> UnknownJob | BadInput:
     """Return the error for a job that is not in the queue; it may be a build's number."""
     mine = next((one for one in jobs if one.build == job), None)
     if mine is not None:
-        return Failed(f"no job {job}, but build {job} has job {mine.id}: `buildd-master explain {mine.id}`")
+        return BadInput(f"no job {job}, but build {job} has job {mine.id}: `buildd-master explain {mine.id}`")
     return UnknownJob(job)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -56,6 +57,9 @@ STATES: Mapping[str, tuple[str, str]] = {
 
 #: time zone of what people read; None: this machine's
 _ZONE: ContextVar[tzinfo | None] = ContextVar("_ZONE", default=None)
+
+#: A time as reasons of the cores have it (`actors.core.dispatch.reasons.moment`).
+_UTC_TIME: Final = re.compile(r"\b(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC\b")
 
 _WIDE = 100_000  #: columns: into a pipe nothing is cut or folded
 
@@ -132,6 +136,11 @@ def when(moment: datetime | None) -> str:
     if moment is None:
         return ""
     return moment.astimezone(_ZONE.get()).strftime("%Y-%m-%d %H:%M:%S") + ("Z" if _ZONE.get() is UTC else "")
+
+
+def in_local_time(words: str) -> str:
+    """Return what the cores say, their times as `when` shows them."""
+    return _UTC_TIME.sub(lambda found: when(datetime.fromisoformat(f"{found[1]}+00:00")), words)
 
 
 def read_time(text: str) -> datetime:

@@ -199,6 +199,16 @@ def test_explain_says_what_keeps_a_job_from_every_builder(ready: Command, source
     assert "not ok: no power" in ready("explain", str(job["job"])).out
 
 
+def test_explain_of_a_builds_number_is_bad_input_and_names_its_job(ready: Command, source: SourceMaker) -> None:
+    ready("submit", source(version="1.0"))
+    ready("submit", source(version="2.0"), "--again")
+    ready("build", "cancel", "2")
+    ready("build", "retry", "2")
+    ran = ready("explain", "2")
+    assert ran.code == 2
+    assert "no job 2, but build 2 has job 3: `buildd-master explain 3`" in ran.err
+
+
 def test_explain_of_no_job_points_to_the_queue(ready: Command) -> None:
     ran = ready("explain", "99")
     assert ran.code == 2
