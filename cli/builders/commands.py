@@ -12,6 +12,7 @@ from cli.builders import quarantine
 from cli.errors import BadInput
 from cli.farm import open_farm
 from cli.options import completing
+from cli.options.saying_why import Why
 from cli.options.tags import HadTags, NoRestrictedTags, NoTags, RestrictedTags, had
 from cli.packages import host_apt
 from cli.terminal.output import AsJson, plain, print_json, say, since, state, when
@@ -27,7 +28,8 @@ app.add_typer(quarantine.app)
 
 NewName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the builder.", show_default=False)]
 Name = Annotated[
-    str, typer.Argument(help="Name of the builder.", autocompletion=completing.builders, show_default=False)
+    str,
+    typer.Argument(metavar="NAME", help="Name of the builder.", autocompletion=completing.builders, show_default=False),
 ]
 Families = Annotated[
     list[str] | None,
@@ -203,6 +205,7 @@ def set_builder(
     no_tags: NoTags = False,
     restricted_tag: RestrictedTags = None,
     no_restricted_tags: NoRestrictedTags = False,
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Change a builder.
@@ -218,7 +221,7 @@ def set_builder(
         raise BadInput(
             f"nothing to change: see `buildd-master builder set --help`; `builder show {name}` shows what is set"
         )
-    with open_farm(context) as farm, farm.acting(notes or f"builder set {name}", Action.CHANGE_BUILDERS):
+    with open_farm(context) as farm, farm.acting(why or notes or f"builder set {name}", Action.CHANGE_BUILDERS):
         builders = Builders(farm.connection)
         builder = builders.change(name, **given) if given else builders.get(name)  # type: ignore[arg-type]
         if ok is not None:
@@ -235,12 +238,12 @@ def set_builder(
 
 
 @app.command("remove")
-def remove_builder(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+def remove_builder(context: typer.Context, name: Name, why: Why = None, as_json: AsJson = False) -> None:
     """Forget a builder.
 
     A build that runs there goes back into the queue, with its place.
     """
-    with open_farm(context) as farm, farm.acting(f"builder remove {name}", Action.CHANGE_BUILDERS):
+    with open_farm(context) as farm, farm.acting(why or f"builder remove {name}", Action.CHANGE_BUILDERS):
         Builders(farm.connection).remove(name)
     if as_json:
         print_json({"removed": name})

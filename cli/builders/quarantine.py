@@ -13,14 +13,15 @@ import typer
 from actors.core.people.roles import Action
 from cli.farm import open_farm
 from cli.options import completing
-from cli.options.saying_why import one_line
+from cli.options.saying_why import Why, one_line
 from cli.terminal.output import AsJson, print_json, say, when
 from storage.builders import Builders
 
 app = typer.Typer()
 
 Name = Annotated[
-    str, typer.Argument(help="Name of the builder.", autocompletion=completing.builders, show_default=False)
+    str,
+    typer.Argument(metavar="NAME", help="Name of the builder.", autocompletion=completing.builders, show_default=False),
 ]
 _MOST_MINUTES = 7 * 24 * 60
 
@@ -51,11 +52,11 @@ def quarantine_builder(
 
 
 @app.command("release")
-def release_builder(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+def release_builder(context: typer.Context, name: Name, why: Why = None, as_json: AsJson = False) -> None:
     """End the quarantine of a builder, whoever began it."""
     with open_farm(context) as farm:
         before = Builders(farm.connection).get(name)
-        with farm.acting(f"builder release {name}", Action.CHANGE_BUILDERS):
+        with farm.acting(why or f"builder release {name}", Action.CHANGE_BUILDERS):
             Builders(farm.connection).release(name)
     if as_json:
         print_json({"builder": name, "released": before.quarantined_until is not None})

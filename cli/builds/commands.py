@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -34,9 +34,12 @@ from storage.builds import Builds
 from storage.errors import NotQueued
 from storage.events.log import Events
 from storage.files.library import Library
-from storage.records import Build, BuildState, Limits
+from storage.records import Build, BuildState, Event, Limits
 
 app = typer.Typer(help="What is to be built, is being built, and was.", no_args_is_help=True)
+
+_SAID: Final = frozenset({"assigned", "manual_score"})  #: columns of a job that only people set
+_MOST_SAID: Final = 1000  #: events of a build's jobs that are looked through for these
 for verbs in (build_verbs, job_verbs):
     app.add_typer(verbs.app)
 
@@ -51,7 +54,10 @@ Output = Annotated[
 def list_builds(
     context: typer.Context,
     in_state: Annotated[
-        BuildState | None, typer.Option("--state", case_sensitive=False, help="Only these.", show_default=False)
+        BuildState | None,
+        typer.Option(
+            "--state", metavar="STATE", case_sensitive=False, help="Only these, as FAILEDTOBUILD.", show_default=False
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
     as_json: AsJson = False,
@@ -97,7 +103,7 @@ def show_build(context: typer.Context, build: Id, as_json: AsJson = False) -> No
         one, attempts = seen_build(farm.caller, whole), seen_attempts(farm.caller, whole, builds.attempts(build))
         open_to = readable(farm.caller, whole)
         files = builds.files(build) if open_to else ()
-        story = Events(farm.connection).story(f"build:{build}")[-LAST:] if open_to else ()
+        story = _story(Events(farm.connection), build) if open_to else ()
         lack = lack_of(farm, whole)
         job = None
         with suppress(NotQueued):
@@ -140,6 +146,13 @@ def show_build(context: typer.Context, build: Id, as_json: AsJson = False) -> No
         console().print()
         print_files(files, None)
     print_story(story)
+
+
+def _story(log: Events, build: int) -> tuple[Event, ...]:
+    """Return what happened to a build last, what people said of its jobs (score, assignment) included."""
+    jobs = [one for one in log.about_build(build) if one.startswith("job:")]
+    said = (one for one in log.latest(_MOST_SAID, subjects=jobs) if _SAID.intersection(one.what.split(", ")))
+    return tuple(sorted((*log.story(f"build:{build}"), *said), key=lambda one: one.id))[-LAST:]
 
 
 @app.command("log")

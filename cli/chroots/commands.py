@@ -61,7 +61,7 @@ def add_chroot(
             show_default=False,
         ),
     ],
-    file: Annotated[Path, typer.Argument(help="Tarball of a base system.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Tarball of a base system.", show_default=False)],
     pocket: PocketOption = Pocket.RELEASE,
     as_json: AsJson = False,
 ) -> None:

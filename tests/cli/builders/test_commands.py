@@ -5,6 +5,7 @@ from __future__ import annotations
 from cli.given import login_name
 from cli.packages import host_apt
 from tests.fix_cli import Command
+from tests.fix_storage import Farm
 
 URL = "buildd://127.0.0.1:8221"
 
@@ -112,3 +113,12 @@ def test_an_error_is_json_too_where_json_was_asked_for(command: Command) -> None
     ran = command("builder", "show", "nobody", "--json")
     assert ran.json["error"]["exit"] == ran.code == 2
     assert "no builder 'nobody'" in ran.json["error"]["text"]
+
+
+def test_why_a_builder_was_changed_and_removed_is_in_the_event_log(command: Command, laid_out: Farm) -> None:
+    laid_out.builder("bob")
+    command("builder", "set", "bob", "--manual", "--why", "for the rebuild")
+    command("builder", "set", "bob", "--not-ok", "--notes", "no disk", "--why", "waits for the shop")
+    command("builder", "remove", "bob", "--why", "sold")
+    told = laid_out.events.story("builder:bob")
+    assert [one.why for one in told[-3:]] == ["for the rebuild", "waits for the shop", "sold"]

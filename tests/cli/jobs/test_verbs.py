@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from storage.records import BuildState
 from tests.fix_cli import Command
 from tests.fix_storage import Farm
@@ -15,6 +17,7 @@ def test_a_job_is_given_another_score_and_its_own_again(command: Command, laid_o
     assert ran.out == f"build {job.build} (job {job.id}) has score -500 instead of its own ({own})\n"
     assert laid_out.queue.job(job.id).manual_score == -500
     assert laid_out.events.story(f"job:{job.id}")[-1].why == "it can wait"
+    assert re.search(r"manual_score = -500 +it can wait\n", command("build", "show", job.build).out)
     ran = command("build", "rescore", job.build, "--default")
     assert ran.out == f"build {job.build} (job {job.id}) has its own score again: {own}\n"
     assert laid_out.queue.job(job.id).manual_score is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 from cli.given import login_name
 from tests.fix_cli import Command
 from tests.fix_storage import Farm
@@ -72,10 +74,16 @@ def test_a_builder_is_quarantined_for_a_while_and_released(command: Command, lai
     assert "builder bob gets no work until " in ran.out
     assert "smells of smoke" in command("builder", "list").out
     assert "`buildd-master builder release bob` ends it" in command("builder", "show", "bob").out
+    until = laid_out.builders.get("bob").quarantined_until
+    assert until is not None
+    for asked in (("explain", job.id), ("explain", "--builder", "bob"), ("queue",)):
+        shown = command("--utc", *asked).out
+        assert f"quarantined until {until.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z: smells of smoke" in shown
     assert "builder_quarantined" in command("explain", job.id).out
     shown = command("builder", "show", "bob", "--json").json
     assert (shown["quarantine_why"], shown["events"][-1]["why"]) == ("smells of smoke", "smells of smoke")
-    assert command("builder", "release", "bob").out == "builder bob gets work again\n"
+    assert command("builder", "release", "bob", "--why", "aired").out == "builder bob gets work again\n"
+    assert command("builder", "show", "bob", "--json").json["events"][-1]["why"] == "aired"
     assert command("builder", "release", "bob", "--json").json == {"builder": "bob", "released": False}
     assert command("builder", "show", "bob", "--json").json["quarantined_until"] is None
 
