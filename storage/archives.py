@@ -15,7 +15,7 @@ from storage.database.queries import load
 from storage.database.repository import Repository
 from storage.errors import (
     ArchiveExists,
-    UnknownSeries,
+    UnknownDistribution,
 )
 from storage.limits import LimitChanges, check_limits
 from storage.records import (
@@ -57,7 +57,7 @@ class Archives(Repository):
             tags: resource tags that each of its builds asks for.
 
         Raises:
-            UnknownSeries: no such distribution.
+            UnknownDistribution: no such row.
             ArchiveExists: the name is taken.
             BadValue: a name, tag or limit can't be; a PPA without owner.
         """
@@ -68,9 +68,9 @@ class Archives(Repository):
         full, owner = archive_name(name, purpose, owner)
         found = self._values(_SQL["distribution"], distribution=distribution)
         if not found:
-            raise UnknownSeries(distribution)
+            raise UnknownDistribution(distribution)
         if any(one.name == full and one.distribution == distribution for one in self.all()):
-            raise ArchiveExists(f"{distribution} has an archive {full!r} already")
+            raise ArchiveExists(distribution, full)
         if owner is not None:
             People(self._conn).add(owner)
         added = self._values(
@@ -85,7 +85,7 @@ class Archives(Repository):
             tags=sorted({*tags}),
         )
         if not added:
-            raise ArchiveExists(f"{distribution} has an archive {full!r} already")
+            raise ArchiveExists(distribution, full)
         return self.get(distribution, full)
 
     def all(self) -> tuple[Archive, ...]:

@@ -2,7 +2,7 @@
 
     StorageError
     ├── Unknown                 the thing named does not exist; nothing was written
-    │   ├── UnknownBuilder  UnknownFamily  UnknownSeries  UnknownArchive  UnknownSource
+    │   ├── UnknownBuilder  UnknownFamily  UnknownSeries  UnknownDistribution  UnknownArchive  UnknownSource
     │   ├── UnknownBuild  UnknownJob  UnknownAttempt  UnknownFile  UnknownComponent
     │   ├── UnknownPerson  UnknownTeam  UnknownToken
     │   └── UnknownCertificate
@@ -84,6 +84,12 @@ class UnknownSeries(Unknown):
     hint = "`buildd-master series list` shows all"
 
 
+class UnknownDistribution(UnknownSeries):
+    """No such row in `distribution`."""
+
+    what = "distribution"
+
+
 class UnknownArchive(Unknown):
     """No such row in `archive`."""
 
@@ -108,6 +114,7 @@ class UnknownSource(Unknown):
     """No such source package release."""
 
     what = "source package release"
+    hint = "`buildd-master archive publications DISTRIBUTION/ARCHIVE` lists what is published"
 
 
 class UnknownBuild(Unknown):
@@ -170,6 +177,12 @@ class SlaveTaken(Exists):
 
 class ArchiveExists(Exists):
     """The distribution has an archive of this name."""
+
+    def __init__(self, distribution: str, name: str) -> None:
+        """Name it, and how it is changed."""
+        super().__init__(
+            f"{distribution} has an archive {name!r} already; `buildd-master archive set {distribution}/{name}` changes it"
+        )
 
 
 class BuildExists(Exists):

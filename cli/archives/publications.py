@@ -13,6 +13,7 @@ import typer
 from actors.core.people.roles import Action
 from cli.archives.submitted import places, publication_document, waiting
 from cli.farm import open_farm
+from cli.options import completing
 from cli.options.finding import find_archive
 from cli.options.names import ArchiveName, split_archive
 from cli.terminal.output import AsJson, print_json, say, when
@@ -50,7 +51,12 @@ def list_publications(
         rows.add(
             one.source, one.version, one.series, one.pocket.value, one.component, one.status.value, when(one.created)
         )
-    rows.show(f"nothing is published in {name}: `buildd-master submit PACKAGE --archive {name}` does that")
+    if source is not None:
+        rows.show(
+            f"no source {source!r} in {name}: `buildd-master archive publications {name} --all` lists what there is and was"
+        )
+    else:
+        rows.show(f"nothing is published in {name}: `buildd-master submit PACKAGE --archive {name}` does that")
 
 
 @app.command("unpublish")
@@ -63,7 +69,12 @@ def unpublish_source(
     ] = None,
     series: Annotated[
         list[str] | None,
-        typer.Option(metavar="SERIES", help="Only in this series, as bookworm; may be repeated.", show_default=False),
+        typer.Option(
+            metavar="SERIES",
+            help="Only in this series, as bookworm; may be repeated.",
+            autocompletion=completing.series_alone,
+            show_default=False,
+        ),
     ] = None,
     pocket: Annotated[
         Pocket | None, typer.Option(case_sensitive=False, help="Only in this pocket.", show_default=False)

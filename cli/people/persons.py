@@ -87,11 +87,13 @@ def show_person(
 def add_person(context: typer.Context, name: NewName, as_json: AsJson = False) -> None:
     """Register a person; one that is there stays as they are."""
     with open_farm(context) as farm, farm.acting(f"person add {name}", Action.CHANGE_PEOPLE):
-        person = People(farm.connection).add(name)
+        people = People(farm.connection)
+        known = any(one.name == name for one in people.all())
+        person = people.add(name)
     if as_json:
         print_json(_document(person))
     else:
-        say(f"registered person {person.name}")
+        say(f"person {person.name} is registered already" if known else f"registered person {person.name}")
 
 
 @app.command("remove")

@@ -47,11 +47,13 @@ def add_team(context: typer.Context, name: NewName, as_json: AsJson = False) -> 
     Its members count as owners of the archives whose owner has its name: kernel, of ubuntu/kernel/ppa.
     """
     with open_farm(context) as farm, farm.acting(f"team add {name}", Action.CHANGE_PEOPLE):
-        team = People(farm.connection).add_team(name)
+        people = People(farm.connection)
+        known = any(one.name == name for one in people.teams())
+        team = people.add_team(name)
     if as_json:
         print_json(_document(team))
     else:
-        say(f"registered team {team.name}")
+        say(f"team {team.name} is registered already" if known else f"registered team {team.name}")
 
 
 @app.command("remove")

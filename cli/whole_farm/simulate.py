@@ -24,7 +24,9 @@ from cli.terminal.progress import percent
 from cli.terminal.tables import Rows
 from storage.build_queue import BuildQueue
 from storage.builders import Builders
+from storage.errors import UnknownFamily
 from storage.history import History
+from storage.series import Series
 
 if TYPE_CHECKING:
     from simulation.run import Run
@@ -82,15 +84,20 @@ def simulate(
     exit code 1 and the shortest story that was found.
     """
     from simulation.run import draw, run  # noqa: PLC0415 - for nobody else
+    from simulation.scenario.workload import FAMILIES  # noqa: PLC0415
 
     added = tuple(_added(one) for one in add or ())
     if from_database:
         if faults is not Faults.NONE:
             raise BadInput("--from-database looks ahead from a farm in which nothing goes wrong: leave --faults out")
         operators_only(context, "simulate --from-database")
-        plan = _plan_of_real(context, seed, hours)
+        plan, families = _plan_of_real(context, seed, hours)
     else:
+        families = sorted(FAMILIES)
         plan = draw(seed=seed, builders=builders, jobs=jobs, hours=hours, faults=faults.value, minutes=minutes)
+    for more in added:
+        if more.family not in families:
+            raise UnknownFamily(more.family, known=families)
     if plot is not None:
         with _writing("--plot", plot):  # rather now than after minutes
             plot.touch()
@@ -134,12 +141,14 @@ def _with(plan: Plan, added: tuple[Added, ...]) -> Plan:
     return with_added(plan, added)
 
 
-def _plan_of_real(context: typer.Context, seed: int, hours: float) -> Plan:
+def _plan_of_real(context: typer.Context, seed: int, hours: float) -> tuple[Plan, list[str]]:
+    """Return the plan, and the processor families that the farm knows."""
     from simulation.scenario.capacity import KnownFarm, planned  # noqa: PLC0415 - for nobody else
 
     with open_farm(context) as farm, farm.connection.transaction():
         farm.connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         history = History(farm.connection)
+        families = [one.name for one in Series(farm.connection).families()]
         known = KnownFarm(
             now=datetime.now(UTC),
             builders=Builders(farm.connection).all(),
@@ -150,7 +159,7 @@ def _plan_of_real(context: typer.Context, seed: int, hours: float) -> Plan:
     if not known.builders:
         raise BadInput("the farm has no builders: `buildd-master builder add` registers one")
     _say_what_is_known(known)
-    return planned(known, seed=seed, hours=hours)
+    return planned(known, seed=seed, hours=hours), families
 
 
 def _say_what_is_known(known: KnownFarm) -> None:

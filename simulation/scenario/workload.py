@@ -19,6 +19,7 @@ _FAMILIES: Final = (
     ("ppc64el", 0.09),
     ("riscv64", 0.09),
 )
+FAMILIES: Final = frozenset(name for name, _ in _FAMILIES)  #: that a drawn farm may have
 _OUTCOMES: Final = (
     (WireOutcome.OK, 0.87),
     (WireOutcome.PACKAGEFAIL, 0.07),

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from storage.errors import (
     ArchiveExists,
-    UnknownSeries,
+    UnknownDistribution,
 )
 from storage.limits import LimitChanges, changed, check_limits
 from storage.memory.database import MemoryFarm
@@ -50,9 +50,9 @@ class MemoryArchives:
         check_tags(tags)
         full, owner = archive_name(name, purpose, owner)
         if distribution not in {one.distribution for one in MemorySeries(self._farm).all()}:
-            raise UnknownSeries(distribution)
+            raise UnknownDistribution(distribution)
         if any((one.distribution, one.name) == (distribution, full) for one in self.all()):
-            raise ArchiveExists(f"{distribution} has an archive {full!r} already")
+            raise ArchiveExists(distribution, full)
         if owner is not None:
             MemoryPeople(self._farm).add(owner)
         number = self._farm.number("archive")

@@ -177,7 +177,7 @@ def test_a_withdrawn_source_makes_room_for_an_older_one(wide: Command, source: S
 def test_what_is_not_published_can_not_be_withdrawn(wide: Command, source: SourceMaker) -> None:
     wide("submit", source(), "--series", "sid")
     for arguments, words in (
-        (("debian/primary", "absent"), "no source package release 'absent' here"),
+        (("debian/primary", "absent"), "no source package release 'absent' here; `buildd-master archive publications "),
         (("debian/primary", "tiny", "--version", "2.0"), "'tiny 2.0' here (there are: 1.0 in sid RELEASE)"),
         (("debian/primary", "tiny", "--series", "trixie"), "(there are: 1.0 in sid RELEASE)"),
         (("debian/nowhere", "tiny"), "no archive 'debian/nowhere'"),
@@ -187,7 +187,9 @@ def test_what_is_not_published_can_not_be_withdrawn(wide: Command, source: Sourc
         assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1), ran
         assert words in ran.err
     assert published(wide) == [("1.0", "sid", "PUBLISHED")]
-    assert wide("archive", "publications", "debian/primary", "--source", "absent").out == ""
+    ran = wide("archive", "publications", "debian/primary", "--source", "absent")
+    assert ran.out == ""
+    assert "no source 'absent' in debian/primary" in ran.err  # others there are
 
 
 def test_the_component_that_is_said_counts_where_the_source_is_published(wide: Command, source: SourceMaker) -> None:

@@ -176,6 +176,7 @@ BAD_INPUT = [
     (("series", "add", "ubuntu/hoary", "--arch", "vax"), "vax"),
     (("archive", "add", "primary"), "'primary' names no archive"),
     (("archive", "add", "ubuntu/ppa"), "write ubuntu/OWNER/ppa"),
+    (("archive", "add", "ubunt/cprov/ppa"), "no distribution 'ubunt' here"),
     (("archive", "add", "beos/x/ppa"), "beos"),
     (("archive", "add", "ubuntu/primary", "--purpose", "primary"), "primary"),
     (("archive", "set", "ubuntu/primary"), "nothing to change"),

@@ -41,6 +41,7 @@ def test_a_farm_is_its_users_own_without_any_set_up(command: Command) -> None:
 
 def test_people_are_registered_and_forgotten(command: Command, farm_database: str) -> None:
     assert command("person", "add", "anna").out == "registered person anna\n"
+    assert command("person", "add", "anna").out == "person anna is registered already\n"
     assert command("person", "add", "anna", "--json").json == {"name": "anna", "teams": []}
     assert command("person", "list").out.split() == ["PERSON", "TEAMS", "anna"]
     assert command("person", "remove", "anna").out == "removed person anna\n"
@@ -67,6 +68,7 @@ def test_a_member_is_put_into_a_team_and_taken_out(command: Command, farm_databa
 
 def test_a_team_is_added_and_removed_but_for_the_admins(command: Command) -> None:
     assert command("team", "add", "kernel").out == "registered team kernel\n"
+    assert command("team", "add", "kernel").out == "team kernel is registered already\n"
     assert command("team", "remove", "kernel").out == "removed team kernel\n"
     stays = command("team", "remove", ADMINS)
     assert (stays.code, "the team buildd-admins stays as it is called" in stays.err) == (2, True)

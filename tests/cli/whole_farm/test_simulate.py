@@ -78,6 +78,7 @@ def test_more_builders_are_compared_with_what_there_is(simulate: Command) -> Non
     ("words", "said"),
     [
         (("--add", "arm64"), "give a processor family and a number, as in arm64=10"),
+        (("--add", "amd46=3"), "no processor family 'amd46' here (there are: amd64, "),
         (("--from-database", "--faults", "heavy"), "leave --faults out"),
         (("--faults", "some"), "some"),
         (("--builders", "0"), "--builders"),
