@@ -81,6 +81,12 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with 
         raise typer.Exit
 
 
+def _persons(context: typer.Context, incomplete: str) -> list[str]:
+    from cli.options import completing  # noqa: PLC0415 - for those who press Tab
+
+    return completing.persons(context, incomplete)
+
+
 def _begin(
     context: typer.Context,
     config: Annotated[
@@ -109,7 +115,11 @@ def _begin(
     person: Annotated[
         str | None,
         typer.Option(
-            "--as", metavar="PERSON", help="Act with the roles of this person, and no others.", show_default=False
+            "--as",
+            metavar="PERSON",
+            help="Act with the roles of this person, and no others.",
+            autocompletion=_persons,
+            show_default=False,
         ),
     ] = None,
     token_file: Annotated[

@@ -14,6 +14,7 @@ import typer
 from actors.core.people.roles import Action
 from cli.errors import BadInput
 from cli.farm import open_farm
+from cli.options import completing
 from cli.options.names import split_archive
 from cli.terminal.output import AsJson, print_json, say, warn
 
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
 
 def import_packages(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="DISTRIBUTION/ARCHIVE", help="As debian/primary.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="DISTRIBUTION/ARCHIVE",
+            help="As debian/primary.",
+            autocompletion=completing.archives,
+            show_default=False,
+        ),
+    ],
     index: Annotated[
         Path,
         typer.Argument(
@@ -32,7 +41,16 @@ def import_packages(
             show_default=False,
         ),
     ],
-    series: Annotated[str, typer.Option("--series", metavar="SERIES", help="As bookworm.", show_default=False)],
+    series: Annotated[
+        str,
+        typer.Option(
+            "--series",
+            metavar="SERIES",
+            help="As bookworm.",
+            autocompletion=completing.series_alone,
+            show_default=False,
+        ),
+    ],
     architecture: Annotated[
         str | None,
         typer.Option(

@@ -24,6 +24,7 @@ from cli.builds.in_words import document, end_words, failure, wait_with_words
 from cli.builds.results import check_output, copy_files, files_document, print_files
 from cli.errors import BadInput, NotReachable
 from cli.farm import Farm, open_farm
+from cli.options import completing
 from cli.options.limits import Disk, FileSize, LogSize, Memory, Processes, Silent, Wall, changes
 from cli.options.tags import AskedTags, NoTags, chosen
 from cli.packages.private_apt import PACKAGE, PrivateApt
@@ -60,15 +61,24 @@ def submit(
         list[str] | None,
         typer.Option(
             metavar="SERIES",
+            autocompletion=completing.series_alone,
             help="As bookworm; may be repeated; all: each that has a chroot. Else the only one with a chroot.",
             show_default=False,
         ),
     ] = None,
     arch: Annotated[
         list[str] | None,
-        typer.Option(metavar="ARCH", help="Only this architecture; may be repeated.", show_default=False),
+        typer.Option(
+            metavar="ARCH",
+            help="Only this architecture; may be repeated.",
+            autocompletion=completing.architectures,
+            show_default=False,
+        ),
     ] = None,
-    archive: Annotated[str, typer.Option(metavar="ARCHIVE", help="Archive of the distribution.")] = PRIMARY,
+    archive: Annotated[
+        str,
+        typer.Option(metavar="ARCHIVE", help="Archive of the distribution.", autocompletion=completing.archives),
+    ] = PRIMARY,
     pocket: Annotated[Pocket, typer.Option(case_sensitive=False, help="Pocket of the series.")] = Pocket.RELEASE,
     component: Annotated[
         str | None, typer.Option(metavar="COMPONENT", help="Else as its section says, or main.", show_default=False)

@@ -16,6 +16,7 @@ from actors.core.dispatch.pair_rules import capable
 from actors.core.people.roles import Action
 from cli.errors import BadInput, Failed
 from cli.farm import Farm, open_farm
+from cli.options import completing
 from cli.options.finding import find_archive, find_builds
 from cli.options.names import split_archive, split_series
 from cli.options.saying_why import Why
@@ -121,11 +122,21 @@ def retry_builds(
     ] = None,
     archive: Annotated[
         str | None,
-        typer.Option(metavar="DISTRIBUTION/ARCHIVE", help="With --state: only of this archive.", show_default=False),
+        typer.Option(
+            metavar="DISTRIBUTION/ARCHIVE",
+            help="With --state: only of this archive.",
+            autocompletion=completing.archives,
+            show_default=False,
+        ),
     ] = None,
     series: Annotated[
         str | None,
-        typer.Option(metavar="DISTRIBUTION/SERIES", help="With --state: only for this series.", show_default=False),
+        typer.Option(
+            metavar="DISTRIBUTION/SERIES",
+            help="With --state: only for this series.",
+            autocompletion=completing.series,
+            show_default=False,
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which builds are meant.")] = False,
     why: Why = None,

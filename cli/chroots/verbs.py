@@ -22,6 +22,7 @@ from cli.chroots.tarball import for_launchpad_buildd
 from cli.chroots.update import updated
 from cli.errors import BadInput, CommandError, Failed, NotReachable
 from cli.farm import Farm, open_farm
+from cli.options import completing
 from cli.packages import host_apt
 from cli.terminal.output import AsJson, note, print_json, say, size, when
 from cli.terminal.progress import steps
@@ -46,7 +47,9 @@ def make_chroot(
     context: typer.Context,
     suite: Annotated[
         str | None,
-        typer.Argument(help="Series of this machine's distribution; else the one it runs.", show_default=False),
+        typer.Argument(
+            metavar="SUITE", help="Series of this machine's distribution; else the one it runs.", show_default=False
+        ),
     ] = None,
     arch: Annotated[
         str | None, typer.Option(metavar="ARCH", help="Architecture tag; else this machine's.", show_default=False)
@@ -105,7 +108,12 @@ def update_chroots(
     context: typer.Context,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SERIES[/ARCH]]…", help="As bookworm, bookworm/arm64; else all.", show_default=False),
+        typer.Argument(
+            metavar="SERIES[/ARCH]",
+            help="As bookworm, bookworm/arm64; else all.",
+            autocompletion=completing.series_alone,
+            show_default=False,
+        ),
     ] = None,
     pocket: Annotated[
         Pocket | None, typer.Option(case_sensitive=False, help="Only those for this pocket.", show_default=False)

@@ -50,6 +50,18 @@ def _series(farm: Farm) -> Iterable[str]:
     return (f"{one.distribution}/{one.series}" for one in Series(farm.connection).all())
 
 
+def _series_alone(farm: Farm) -> Iterable[str]:
+    return (one.series for one in Series(farm.connection).all())
+
+
+def _architectures(farm: Farm) -> Iterable[str]:
+    return (one.architecture for one in Series(farm.connection).all())
+
+
+def _families(farm: Farm) -> Iterable[str]:
+    return (one.name for one in Series(farm.connection).families())
+
+
 def _distroarchseries(farm: Farm) -> Iterable[str]:
     return (f"{one.distribution}/{one.series}/{one.architecture}" for one in Series(farm.connection).all())
 
@@ -65,6 +77,9 @@ def _teams(farm: Farm) -> Iterable[str]:
 builders = _offering(_builders)
 archives = _offering(_archives)
 series = _offering(_series)
+series_alone = _offering(_series_alone)
+architectures = _offering(_architectures)
+families = _offering(_families)
 distroarchseries = _offering(_distroarchseries)
 persons = _offering(_persons)
 teams = _offering(_teams)

@@ -11,6 +11,7 @@ from actors.core.people.roles import Action
 from cli.errors import BadInput
 from cli.farm import open_farm
 from cli.given import TOKEN_VARIABLE
+from cli.options import completing
 from cli.terminal.output import AsJson, ago, note, print_json, say, when
 from cli.terminal.tables import Rows
 from storage.access.people import People
@@ -28,7 +29,12 @@ _MOST: Final = timedelta(days=3650)
 @app.command("create")
 def create_token(
     context: typer.Context,
-    person: Annotated[str, typer.Argument(metavar="PERSON", help="Whose it will be.", show_default=False)],
+    person: Annotated[
+        str,
+        typer.Argument(
+            metavar="PERSON", help="Whose it will be.", autocompletion=completing.persons, show_default=False
+        ),
+    ],
     label: Annotated[str, typer.Option(metavar="TEXT", help="What it is for.", show_default=False)] = "",
     expires: Annotated[str, typer.Option(metavar="TIME", help="In how long, as 90d or 12h; or never.")] = "365d",
     as_json: AsJson = False,
@@ -51,7 +57,10 @@ def create_token(
 @app.command("list")
 def list_tokens(
     context: typer.Context,
-    person: Annotated[str | None, typer.Argument(metavar="PERSON", help="Only theirs.", show_default=False)] = None,
+    person: Annotated[
+        str | None,
+        typer.Argument(metavar="PERSON", help="Only theirs.", autocompletion=completing.persons, show_default=False),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List tokens, without their secrets.

@@ -10,6 +10,7 @@ from rich.text import Text
 from actors.core.people.roles import Action
 from cli.errors import BadInput
 from cli.farm import Farm, open_farm
+from cli.options import completing
 from cli.options.saying_why import Why, one_line
 from cli.terminal.output import AsJson, plain, print_json, say
 from cli.terminal.stories import LAST, print_story
@@ -89,7 +90,12 @@ def fence_farm(
     none: Annotated[bool, typer.Option("--none", help="No fence.")] = False,
     family: Annotated[
         str | None,
-        typer.Option(metavar="FAMILY", help="Only for this processor family, as amd64.", show_default=False),
+        typer.Option(
+            metavar="FAMILY",
+            help="Only for this processor family, as amd64.",
+            autocompletion=completing.families,
+            show_default=False,
+        ),
     ] = None,
     why: Why = None,
     as_json: AsJson = False,
