@@ -34,7 +34,21 @@ log = logging.getLogger("buildd-slave")
 DEFAULT_PORT = 8221
 CRASHED = 3
 
-app = typer.Typer(add_completion=False, help="Build Debian packages that a buildd-master sends.")
+
+def _examples(*lines: str) -> str:
+    """Return the end of a command's help."""
+    return "\n".join(
+        ["\b", "Example:" if len(lines) == 1 else "Examples:", *(f"  buildd-slave {one}" for one in lines)]
+    )
+
+
+app = typer.Typer(
+    add_completion=False,
+    help="Build Debian packages that a buildd-master sends.",
+    rich_markup_mode=None,  # as that of buildd-master
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_examples("--token-file /var/lib/buildd-master/slave-token", "--listen 0.0.0.0:8221  # once it is enrolled"),
+)
 
 
 def default_state_directory() -> Path:
@@ -123,11 +137,11 @@ def run(  # noqa: PLR0917 - typer calls it, by name
     raise SystemExit(code)
 
 
-@app.command()
+@app.command(epilog=_examples("enroll https://MASTER:8220", "enroll --again  # leaves its farm"))
 def enroll(
     context: typer.Context,
     url: Annotated[
-        str, typer.Argument(metavar="[URL]", help="Of the master, as https://HOST:8220.", show_default=False)
+        str, typer.Argument(metavar="URL", help="Of the master, as https://HOST:8220.", show_default=False)
     ] = "",
     token: Annotated[
         str,
@@ -168,7 +182,7 @@ def enroll(
     sys.stdout.write(f"enrolled: this slave speaks for {joined} of the farm {joined.farm}\n")
 
 
-@app.command()
+@app.command(epilog=_examples("doctor --token-file /var/lib/buildd-master/slave-token"))
 def doctor(  # noqa: PLR0917 - typer calls it, by name
     context: typer.Context,
     state_directory: Annotated[Path | None, typer.Option(help="As for the slave.", show_default=False)] = None,
@@ -280,7 +294,15 @@ def _stopped(why: str) -> int:
 
 def main() -> None:
     """Run the command line of this process."""
-    app(prog_name="buildd-slave")
+    try:
+        app(prog_name="buildd-slave", standalone_mode=False)
+    except typer.TyperException as wrong:
+        context = getattr(wrong, "ctx", None)
+        where = "buildd-slave" if context is None else context.command_path
+        _stopped(f"{wrong.format_message().rstrip('.')}: see `{where} --help`")
+        raise SystemExit(wrong.exit_code) from None
+    except typer.Abort:
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":
