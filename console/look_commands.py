@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from cli.errors import INTERRUPTED
 from cli.main import run
 from console.line import BadCommand, Line
-from console.looking import COLUMNS, look, show
+from console.looking import COLUMNS, LESS, look, show
 from console.replay import replay
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class LookCommands:
         if line.as_json:
             self._screen.print_json({"actors": [one.document(parent) for one, parent in seen]})
         else:
-            self._screen.print_table([COLUMNS, *(one.row() for one, _ in seen)])
+            self._screen.print_table([COLUMNS, *(one.row() for one, _ in seen)], LESS)
 
     def do_show(self, line: Line) -> None:
         """Tell what the actor is thinking, and its story: the last 200 events and orders, with times."""

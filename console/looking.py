@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from actors.messages import Description
 
 COLUMNS = (*("NAME", "KIND", "PID", "GENERATION", "STATE", "SILENT", "IN", "OUT", "LAST MESSAGE", "UPTIME", "MEMORY"),)
+#: Columns that a narrow terminal can do without, the first one first; `show NAME` tells them too.
+LESS = ("GENERATION", "MEMORY", "LAST MESSAGE", "KIND", "OUT", "IN", "UPTIME")
 _LINE = re.compile(r"(\d+\.\d{3}) (.*)", re.DOTALL)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -29,11 +31,25 @@ class Screen:
         """Print one document on one line."""
         self.say(json.dumps(document, ensure_ascii=False))
 
-    def print_table(self, rows: Sequence[Sequence[str]]) -> None:
-        """Print rows of as many cells."""
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
+    def print_table(self, rows: Sequence[Sequence[str]], less: Sequence[str] = ()) -> None:
+        """Print rows of as many cells, the first one the headings.
+
+        Args:
+            rows: all of them.
+            less: headings of columns that are left out on a narrow terminal, the first one first.
+        """
+        columns = list(zip(*rows, strict=True))
+        for heading in less:
+            if sum(max(map(len, column)) + 2 for column in columns) - 2 <= self._width():
+                break
+            columns = [column for column in columns if column[0] != heading]
+        widths = [max(map(len, column)) for column in columns]
+        for row in zip(*columns, strict=True):
             self.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+    def _width(self) -> float:
+        """Return how many characters stand in a line."""
+        return shutil.get_terminal_size((0, 0)).columns or math.inf if self.out.isatty() else math.inf
 
     def report(self, line: Line, words: str, **facts: object) -> None:
         """Print what was done."""
