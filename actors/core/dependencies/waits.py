@@ -23,6 +23,7 @@ from storage.records import BinaryPackage, DependencyWait, EarlierPackage, Publi
 MOST_REPORTED: Final = 1000  #: dependencies of one build that are kept; a native slave reports 100
 _GROWTH: Final = 4  #: doubt lasts so many times longer with each attempt that ended so
 _MOST_NAMED: Final = 5  #: packages named in the reason of an event
+_THERE: Final = "there now"  #: how the reason ends of an event that packages led to
 
 
 class Standing(StrEnum):
@@ -66,7 +67,7 @@ class Judgement:
         named = ", ".join(packages[:_MOST_NAMED])
         if len(packages) > _MOST_NAMED:
             named += f" and {len(packages) - _MOST_NAMED} more"
-        return f"{named} {'is' if len(packages) == 1 else 'are'} there now"
+        return f"{named} {'is' if len(packages) == 1 else 'are'} {_THERE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,11 @@ class Doubt:
     def seconds(self, missed: int) -> float:
         """Return it for a build of which `missed` attempts ended so."""
         return min(self.first * float(_GROWTH ** max(0, min(missed, 20) - 1)), self.limit)
+
+
+def names_what_came(why: str) -> bool:
+    """Return whether an event's reason is the `Judgement.why` of packages that have arrived."""
+    return why.endswith(f" {_THERE}")
 
 
 class Shelf:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from actors.core.dependencies.waits import names_what_came
 from storage.records import BuildState, Event, NotOkKind, Relatives
 
 #: Who of the event log is the farm itself, and acts because of something.
@@ -70,7 +71,7 @@ def _subjects(event: Event, kin: Relatives) -> tuple[str, ...]:
 def _released(event: Event) -> bool:
     """Return whether a build was queued because a package came that it lacked (`actors.core.dependencies.waits`)."""
     after = event.after or {}
-    return event.who in FARM and after.get("state") == BuildState.NEEDSBUILD and event.why.endswith(" there now")
+    return event.who in FARM and after.get("state") == BuildState.NEEDSBUILD and names_what_came(event.why)
 
 
 def _deed(event: Event, kin: Relatives) -> str:

@@ -17,6 +17,7 @@ from actors.core.dependencies.waits import (
     Standing,
     judge,
     names_awaited,
+    names_what_came,
     reported,
     superseded,
 )
@@ -190,6 +191,7 @@ def test_what_has_arrived_is_the_reason() -> None:
     found = judged(a_wait("libfoo (>= 1)", "bar", "baz"), a_package("libfoo", "1.2"), a_package("bar", "3"))
     assert (found.remaining, found.why) == (("baz",), "libfoo 1.2, bar 3 are there now")
     assert judged(a_wait("mta"), a_package("postfix", "3", provides=("mta",))).why == "postfix 3 is there now"
+    assert names_what_came(found.why)
     many = [a_package(f"p{number}", "1") for number in range(9)]
     assert judged(a_wait(*(one.name for one in many)), *many).why.endswith("p4 1 and 4 more are there now")
 
