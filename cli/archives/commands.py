@@ -15,6 +15,7 @@ from cli.farm import open_farm
 from cli.options.finding import find_archive
 from cli.options.limits import Disk, FileSize, LogSize, Memory, Processes, Silent, Wall, changes, words
 from cli.options.names import ArchiveName, split_archive
+from cli.options.saying_why import Why
 from cli.options.tags import AskedTags, NoTags, chosen
 from cli.terminal.output import AsJson, plain, print_json, say
 from cli.terminal.stories import LAST, print_story
@@ -114,6 +115,7 @@ def add_archive(
     file_size: FileSize = None,
     log_size: LogSize = None,
     disk: Disk = None,
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Register an archive.
@@ -134,7 +136,7 @@ def add_archive(
         log_size=log_size,
         disk=disk,
     )
-    with open_farm(context) as farm, farm.acting(f"archive add {name}", Action.CHANGE_ARCHIVES):
+    with open_farm(context) as farm, farm.acting(why or f"archive add {name}", Action.CHANGE_ARCHIVES):
         added = Archives(farm.connection).add(
             archive,
             distribution,
@@ -170,6 +172,7 @@ def set_archive(
     file_size: FileSize = None,
     log_size: LogSize = None,
     disk: Disk = None,
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Change an archive; its purpose, and so its trust, never changes."""
@@ -186,7 +189,7 @@ def set_archive(
     )
     if enabled is None and private is None and score is None and tags is None and not limits:
         raise BadInput("nothing to change: see `buildd-master archive set --help`")
-    with open_farm(context) as farm, farm.acting(f"archive set {name}", Action.CHANGE_ARCHIVES):
+    with open_farm(context) as farm, farm.acting(why or f"archive set {name}", Action.CHANGE_ARCHIVES):
         changed = Archives(farm.connection).change(
             distribution, archive, enabled=enabled, private=private, relative_score=score, limits=limits, tags=tags
         )

@@ -16,6 +16,7 @@ from cli.errors import BadInput
 from cli.farm import open_farm
 from cli.options import completing
 from cli.options.names import split_archive
+from cli.options.saying_why import Why
 from cli.terminal.output import AsJson, print_json, say, warn
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def import_packages(
             "--arch", metavar="ARCH", help="That the index is for; else what its packages say.", show_default=False
         ),
     ] = None,
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what binary packages an archive has that come from outside the farm.
@@ -74,7 +76,9 @@ def import_packages(
         archive = Archives(farm.connection).get(distribution, archive_name)
         found = _read(index)
         arch, packages = choose_architecture(found, architecture, index.name)
-        with farm.acting(f"archive import-packages {name} --series {series} --arch {arch}", Action.CHANGE_ARCHIVES):
+        with farm.acting(
+            why or f"archive import-packages {name} --series {series} --arch {arch}", Action.CHANGE_ARCHIVES
+        ):
             done = BinaryPackages(farm.connection).import_index(archive, series, arch, packages)
     if found.left_out:
         warn(f"{len(found.left_out)} stanzas of {index.name} are no packages and left out: {some(found.left_out)}")

@@ -16,6 +16,7 @@ from cli.farm import open_farm
 from cli.options import completing
 from cli.options.finding import find_archive
 from cli.options.names import ArchiveName, split_archive
+from cli.options.saying_why import Why
 from cli.terminal.output import AsJson, print_json, say, when
 from cli.terminal.tables import Rows
 from publishing.stores import stores_on
@@ -79,6 +80,7 @@ def unpublish_source(
     pocket: Annotated[
         Pocket | None, typer.Option(case_sensitive=False, help="Only in this pocket.", show_default=False)
     ] = None,
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Take a source out of an archive again: what waits to be built of it is not built.
@@ -89,7 +91,7 @@ def unpublish_source(
     where = {one.removeprefix(f"{distribution}/") for one in series or ()}
     with open_farm(context) as farm:
         archive = find_archive(farm, distribution, archive_name)
-        with farm.acting(f"archive unpublish {name} {source}", Action.CHANGE_BUILDS, archive):
+        with farm.acting(why or f"archive unpublish {name} {source}", Action.CHANGE_BUILDS, archive):
             done = unpublish(stores_on(farm.connection), archive, source, version=version, series=where, pocket=pocket)
     if as_json:
         shown = [publication_document(replace(one, status=PublishingStatus.DELETED)) for one in done.publications]

@@ -12,6 +12,7 @@ from cli.errors import BadInput
 from cli.farm import Farm, open_farm
 from cli.options import completing
 from cli.options.names import split_series
+from cli.options.saying_why import Why
 from cli.terminal.output import AsJson, print_json, say
 from cli.terminal.tables import Rows
 from storage.archives import Archives
@@ -115,6 +116,7 @@ def add_series(
     ] = None,
     status: Status = None,
     ppas: Ppas = None,
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Register a series, or add architectures to one.
@@ -122,7 +124,7 @@ def add_series(
     A new series is in DEVELOPMENT, and its architectures build sources in PPAs, unless told otherwise.
     """
     distribution, series = split_series(name)
-    with open_farm(context) as farm, farm.acting(f"series add {name}", Action.CHANGE_ARCHIVES):
+    with open_farm(context) as farm, farm.acting(why or f"series add {name}", Action.CHANGE_ARCHIVES):
         every = Series(farm.connection)
         families = {tag: every.family_of(tag) for tag in arch}
         there = (one for one in every.all() if (one.distribution, one.series) == (distribution, series))
@@ -157,6 +159,7 @@ def set_series(
     no_apt_sources: Annotated[
         bool, typer.Option("--no-apt-sources", help="Those slaves use what the chroot has.")
     ] = False,
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Change the status of a series, which of its architectures build sources in PPAs, or its apt sources."""
@@ -168,7 +171,7 @@ def set_series(
         raise BadInput("nothing to change: see `buildd-master series set --help`; `series list` shows what is set")
     if arch and ppas is None:
         raise BadInput("the status is the whole series': --arch goes with --ppas or --no-ppas")
-    with open_farm(context) as farm, farm.acting(f"series set {name}", Action.CHANGE_ARCHIVES):
+    with open_farm(context) as farm, farm.acting(why or f"series set {name}", Action.CHANGE_ARCHIVES):
         changed = Series(farm.connection).change(
             distribution, series, status=status, ppas=ppas, architectures=arch or (), apt_sources=lines
         )
@@ -186,13 +189,13 @@ def set_series(
 
 
 @app.command("remove")
-def remove_series(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+def remove_series(context: typer.Context, name: Name, why: Why = None, as_json: AsJson = False) -> None:
     """Forget a series that has no builds, sources, packages and chroots, as one that was misspelt.
 
     One that had some is closed by `series set --status obsolete`: its history stays.
     """
     distribution, series = split_series(name)
-    with open_farm(context) as farm, farm.acting(f"series remove {name}", Action.CHANGE_ARCHIVES):
+    with open_farm(context) as farm, farm.acting(why or f"series remove {name}", Action.CHANGE_ARCHIVES):
         removed = Series(farm.connection).remove(distribution, series)
     if as_json:
         print_json({"removed": [_document(one, []) for one in removed]})

@@ -19,6 +19,7 @@ from certificates.token import new_token, secret_hash
 from cli.errors import BadInput, Failed
 from cli.farm import Farm, open_farm
 from cli.options import completing
+from cli.options.saying_why import Why
 from cli.terminal.output import AsJson, note, print_json, say, since, warn, when
 from cli.terminal.tables import Rows
 from storage.access.authority import FarmAuthority
@@ -40,12 +41,12 @@ Days = Annotated[
 
 
 @app.command("init")
-def init_authority(context: typer.Context, as_json: AsJson = False) -> None:
+def init_authority(context: typer.Context, why: Why = None, as_json: AsJson = False) -> None:
     """Make the farm's authority and the master's certificate.
 
     `ca issue` does it by itself; what is there already stays.
     """
-    with open_farm(context) as farm, farm.acting("ca init", Action.CHANGE_BUILDERS):
+    with open_farm(context) as farm, farm.acting(why or "ca init", Action.CHANGE_BUILDERS):
         authority = _authority(farm)
         there = authority.there
         pem = authority.open().pem
@@ -73,13 +74,14 @@ def issue_certificate(
         ),
     ] = None,
     days: Days = 365,
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Print a one-time token with which a slave enrols as the builder.
 
     On the slave's machine: buildd-slave enroll https://MASTER:8220 --token -
     """
-    with open_farm(context) as farm, farm.acting(f"ca issue {name}", Action.CHANGE_BUILDERS):
+    with open_farm(context) as farm, farm.acting(why or f"ca issue {name}", Action.CHANGE_BUILDERS):
         Builders(farm.connection).get(name)
         authority = _authority(farm)
         pem = authority.open().pem
@@ -102,13 +104,15 @@ def issue_certificate(
 
 
 @app.command("renew")
-def renew_certificate(context: typer.Context, name: Builder, days: Days = 365, as_json: AsJson = False) -> None:
+def renew_certificate(
+    context: typer.Context, name: Builder, days: Days = 365, why: Why = None, as_json: AsJson = False
+) -> None:
     """Issue another certificate to a builder, or to `master`, before the last one expires.
 
     A slave gets it over its session.  The farm does this by itself, when a third of the time is left.
     """
     now = datetime.now(UTC)
-    with open_farm(context) as farm, farm.acting(f"ca renew {name}", Action.CHANGE_BUILDERS):
+    with open_farm(context) as farm, farm.acting(why or f"ca renew {name}", Action.CHANGE_BUILDERS):
         certificates = Certificates(farm.connection)
         last = next((one for one in in_force(certificates.all()) if one.name == name), None)
         if last is None:
@@ -132,13 +136,14 @@ def revoke_certificate(
             metavar="NAME|SERIAL", help="Builder or serial.", autocompletion=completing.builders, show_default=False
         ),
     ],
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Revoke a certificate, or all of a builder, for good.
 
     The running farm ends a session opened with it within a second.
     """
-    with open_farm(context) as farm, farm.acting(f"ca revoke {what}", Action.CHANGE_BUILDERS):
+    with open_farm(context) as farm, farm.acting(why or f"ca revoke {what}", Action.CHANGE_BUILDERS):
         if what == MASTER:
             raise BadInput(
                 "slaves can't be told of it: move ca/ and tls/ of the state directory away, and let every slave enrol again"

@@ -169,6 +169,7 @@ def add_builder(
     manual: Annotated[bool, typer.Option("--manual/--auto", help="It gets only what an operator assigns.")] = False,
     tag: HadTags = None,
     restricted_tag: RestrictedTags = None,
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Register a builder.
@@ -176,7 +177,7 @@ def add_builder(
     The running farm connects to its slave at once.
     """
     tags = had(tag, restricted_tag)
-    with open_farm(context) as farm, farm.acting(f"builder add {name}", Action.CHANGE_BUILDERS):
+    with open_farm(context) as farm, farm.acting(why or f"builder add {name}", Action.CHANGE_BUILDERS):
         families = family or [Series(farm.connection).family_of(host_apt.architecture())]
         builder = Builders(farm.connection).add(name, url, families, trusted=trusted, manual=manual, **tags)
     if as_json:

@@ -26,6 +26,7 @@ from cli.errors import BadInput, NotReachable
 from cli.farm import Farm, open_farm
 from cli.options import completing
 from cli.options.limits import Disk, FileSize, LogSize, Memory, Processes, Silent, Wall, changes
+from cli.options.saying_why import Why
 from cli.options.tags import AskedTags, NoTags, chosen
 from cli.packages.private_apt import PACKAGE, PrivateApt
 from cli.packages.source import SourcePackage, read
@@ -94,6 +95,7 @@ def submit(
     file_size: FileSize = None,
     log_size: LogSize = None,
     disk: Disk = None,
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Build a source package, as `submit hello` or `submit ./hello_2.10-3.dsc`.
@@ -133,7 +135,7 @@ def submit(
             files=tuple(NamedFile(name, content.sha256, content.size) for name, content in stored.items()),
         )
         submission = Submission(source, stored, component, tags, limits, again)
-        done = _queue(farm, planned, submission)
+        done = _queue(farm, planned, submission, why)
         builds = tuple(one.build for one in done.taken)
         if waits:
             builds = wait_with_words(farm, [one.id for one in builds], log=True, quiet=as_json)
@@ -155,11 +157,11 @@ def submit(
         raise error
 
 
-def _queue(farm: Farm, planned: Plan, submission: Submission) -> Submitted:
+def _queue(farm: Farm, planned: Plan, submission: Submission, why: str | None) -> Submitted:
     """Make everything in one transaction, and say what was made."""
     source, archive = submission.source, planned.places.archive
     also = (Action.CHANGE_LIMITS,) if submission.limits else ()
-    with farm.acting(f"submit {source.name} {source.version}", Action.CHANGE_BUILDS, archive, also=also):
+    with farm.acting(why or f"submit {source.name} {source.version}", Action.CHANGE_BUILDS, archive, also=also):
         done = submit_source(stores_on(farm.connection), planned, submission)
     for line in lines(done, planned.places.pocket):
         note(line)

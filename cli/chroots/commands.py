@@ -14,6 +14,7 @@ from cli.chroots.verbs import make_chroot, update_chroots
 from cli.errors import BadInput
 from cli.farm import open_farm
 from cli.options import completing
+from cli.options.saying_why import Why
 from cli.terminal.output import AsJson, print_json, say, since, size
 from cli.terminal.tables import Rows
 from storage.chroots import Chroots
@@ -63,6 +64,7 @@ def add_chroot(
     ],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Tarball of a base system.", show_default=False)],
     pocket: PocketOption = Pocket.RELEASE,
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Register a tarball as a chroot.
@@ -78,7 +80,7 @@ def add_chroot(
         farm.require(Action.CHANGE_ARCHIVES)
         Series(farm.connection).named(name)
         check_tarball(file)
-        register(farm, (parts[0], parts[1], parts[2]), file, pocket, as_json=as_json)
+        register(farm, (parts[0], parts[1], parts[2]), file, pocket, as_json=as_json, why=why)
 
 
 @app.command("use")
@@ -94,10 +96,11 @@ def use_chroot(
         ),
     ],
     pocket: PocketOption = Pocket.RELEASE,
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Build in a chroot again that was held back because it failed on two builders."""
-    with open_farm(context) as farm, farm.acting(f"chroot use {name} {pocket}", Action.CHANGE_ARCHIVES):
+    with open_farm(context) as farm, farm.acting(why or f"chroot use {name} {pocket}", Action.CHANGE_ARCHIVES):
         chroots = Chroots(farm.connection)
         place = Series(farm.connection).named(name)
         there = {(one.distroarchseries, one.pocket): one for one in chroots.all()}
@@ -125,13 +128,14 @@ def remove_chroot(
         ),
     ],
     pocket: PocketOption = Pocket.RELEASE,
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Forget a chroot: builds for its series and pocket wait until there is another.
 
     A pocket without a chroot of its own uses RELEASE's.  One that running builds use is not removed.
     """
-    with open_farm(context) as farm, farm.acting(f"chroot remove {name} {pocket}", Action.CHANGE_ARCHIVES):
+    with open_farm(context) as farm, farm.acting(why or f"chroot remove {name} {pocket}", Action.CHANGE_ARCHIVES):
         chroots = Chroots(farm.connection)
         place = Series(farm.connection).named(name)
         if (name, pocket) not in {(one.distroarchseries, one.pocket) for one in chroots.all()}:

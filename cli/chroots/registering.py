@@ -29,6 +29,7 @@ def register(
     pocket: Pocket,
     *,
     as_json: bool,
+    why: str | None,
     apt_sources: Sequence[str] = (),
 ) -> None:
     """Store and register a tarball, and say so.
@@ -39,9 +40,10 @@ def register(
         tarball: the file.
         pocket: that it is for.
         as_json: what is said is for programs.
+        why: stands in the event log; None: what is done.
         apt_sources: the series gets these, unless it has some.
     """
-    chroot, new = store(farm, series, tarball, pocket, apt_sources)
+    chroot, new = store(farm, series, tarball, pocket, apt_sources, why=why)
     if as_json:
         print_json({**document(chroot), "registered": new})
         return
@@ -54,7 +56,13 @@ def register(
 
 
 def store(
-    farm: Farm, series: tuple[str, str, str], tarball: Path, pocket: Pocket, apt_sources: Sequence[str] = ()
+    farm: Farm,
+    series: tuple[str, str, str],
+    tarball: Path,
+    pocket: Pocket,
+    apt_sources: Sequence[str] = (),
+    *,
+    why: str | None,
 ) -> tuple[Chroot, list[str]]:
     """Put a tarball into the librarian, then its rows into the database, in one transaction.
 
@@ -69,7 +77,7 @@ def store(
             content = farm.librarian.add_file(tarball, progress=progress)
     except OSError as error:
         raise NotReachable(f"can't read {tarball}: {error.strerror}") from error
-    with farm.acting(f"chroot of {'/'.join(series)} {pocket}", Action.CHANGE_ARCHIVES):
+    with farm.acting(why or f"chroot of {'/'.join(series)} {pocket}", Action.CHANGE_ARCHIVES):
         place, new = ensure(farm, *series)
         if apt_sources and not place.apt_sources:
             Series(farm.connection).change(place.distribution, place.series, apt_sources=apt_sources)

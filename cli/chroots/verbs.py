@@ -23,6 +23,7 @@ from cli.chroots.update import updated
 from cli.errors import BadInput, CommandError, Failed, NotReachable
 from cli.farm import Farm, open_farm
 from cli.options import completing
+from cli.options.saying_why import Why
 from cli.packages import host_apt
 from cli.terminal.output import AsJson, note, print_json, say, size, when
 from cli.terminal.progress import steps
@@ -74,6 +75,7 @@ def make_chroot(
             show_default=False,
         ),
     ] = None,
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a chroot from this machine's own mirrors.
@@ -101,7 +103,7 @@ def make_chroot(
                     step("packing it anew for launchpad-buildd", 0.99)
                     tarball = _reshaped(tarball, ids)
             lines = apt_lines(own_sources(suite)) if ids is not None else ()
-            register(farm, series, tarball, pocket, as_json=as_json, apt_sources=lines)
+            register(farm, series, tarball, pocket, as_json=as_json, why=why, apt_sources=lines)
 
 
 def update_chroots(
@@ -118,6 +120,7 @@ def update_chroots(
     pocket: Annotated[
         Pocket | None, typer.Option(case_sensitive=False, help="Only those for this pocket.", show_default=False)
     ] = None,
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring chroots up to date with their own apt.
@@ -131,7 +134,7 @@ def update_chroots(
         chosen = _chosen(Chroots(farm.connection).all(), names or [], pocket)
         for one in chosen:
             try:
-                documents.append(_update(farm, one, as_json=as_json))
+                documents.append(_update(farm, one, as_json=as_json, why=why))
             except (CommandError, StorageError) as error:
                 failures.append(error)
                 if len(chosen) > 1:
@@ -172,7 +175,7 @@ def _spellings(one: Chroot) -> set[str]:
     return {one.distroarchseries, f"{series}/{tag}", series, f"{distribution}/{series}"}
 
 
-def _update(farm: Farm, one: Chroot, *, as_json: bool) -> dict[str, object]:
+def _update(farm: Farm, one: Chroot, *, as_json: bool, why: str | None) -> dict[str, object]:
     """Update one chroot, and return what there is of it then."""
     distribution, series, tag = one.distroarchseries.split("/")
     with ExitStack() as stack:
@@ -191,7 +194,7 @@ def _update(farm: Farm, one: Chroot, *, as_json: bool) -> dict[str, object]:
             return {**document(one), "updated": False}
         if one.sha256 not in {now.sha256 for now in Chroots(farm.connection).all()}:
             raise Failed(f"chroot {one.distroarchseries} {one.pocket} was replaced while it was updated: it is left so")
-        chroot, _ = store(farm, (distribution, series, tag), newer.tarball, one.pocket)
+        chroot, _ = store(farm, (distribution, series, tag), newer.tarball, one.pocket, why=why)
     if not as_json:
         say(
             f"updated chroot {one.distroarchseries} {one.pocket}: {newer.upgraded} packages upgraded, "

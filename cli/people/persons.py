@@ -10,6 +10,7 @@ from actors.core.people.private import seen_archives
 from actors.core.people.roles import NEEDS, Action, Caller, Role
 from cli.farm import Farm, open_farm
 from cli.options import completing
+from cli.options.saying_why import Why
 from cli.terminal.output import AsJson, print_json, say
 from cli.terminal.tables import Facts, Rows
 from storage.access.people import People
@@ -84,9 +85,9 @@ def show_person(
 
 
 @app.command("add")
-def add_person(context: typer.Context, name: NewName, as_json: AsJson = False) -> None:
+def add_person(context: typer.Context, name: NewName, why: Why = None, as_json: AsJson = False) -> None:
     """Register a person; one that is there stays as they are."""
-    with open_farm(context) as farm, farm.acting(f"person add {name}", Action.CHANGE_PEOPLE):
+    with open_farm(context) as farm, farm.acting(why or f"person add {name}", Action.CHANGE_PEOPLE):
         people = People(farm.connection)
         known = any(one.name == name for one in people.all())
         person = people.add(name)
@@ -97,12 +98,12 @@ def add_person(context: typer.Context, name: NewName, as_json: AsJson = False) -
 
 
 @app.command("remove")
-def remove_person(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+def remove_person(context: typer.Context, name: Name, why: Why = None, as_json: AsJson = False) -> None:
     """Forget a person.
 
     Their tokens open nothing any more, and they are in no team.  Owners of archives stay.
     """
-    with open_farm(context) as farm, farm.acting(f"person remove {name}", Action.CHANGE_PEOPLE):
+    with open_farm(context) as farm, farm.acting(why or f"person remove {name}", Action.CHANGE_PEOPLE):
         People(farm.connection).remove(name)
     if as_json:
         print_json({"removed": name})

@@ -9,6 +9,7 @@ import typer
 from actors.core.people.roles import Action
 from cli.farm import open_farm
 from cli.options import completing
+from cli.options.saying_why import Why
 from cli.terminal.output import AsJson, print_json, say
 from cli.terminal.tables import Rows
 from storage.access.people import People
@@ -41,12 +42,12 @@ def list_teams(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command("add")
-def add_team(context: typer.Context, name: NewName, as_json: AsJson = False) -> None:
+def add_team(context: typer.Context, name: NewName, why: Why = None, as_json: AsJson = False) -> None:
     """Register a team.
 
     Its members count as owners of the archives whose owner has its name: kernel, of ubuntu/kernel/ppa.
     """
-    with open_farm(context) as farm, farm.acting(f"team add {name}", Action.CHANGE_PEOPLE):
+    with open_farm(context) as farm, farm.acting(why or f"team add {name}", Action.CHANGE_PEOPLE):
         people = People(farm.connection)
         known = any(one.name == name for one in people.teams())
         team = people.add_team(name)
@@ -57,9 +58,9 @@ def add_team(context: typer.Context, name: NewName, as_json: AsJson = False) -> 
 
 
 @app.command("remove")
-def remove_team(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+def remove_team(context: typer.Context, name: Name, why: Why = None, as_json: AsJson = False) -> None:
     """Forget a team; its members and archives stay."""
-    with open_farm(context) as farm, farm.acting(f"team remove {name}", Action.CHANGE_PEOPLE):
+    with open_farm(context) as farm, farm.acting(why or f"team remove {name}", Action.CHANGE_PEOPLE):
         People(farm.connection).remove_team(name)
     if as_json:
         print_json({"removed": name})
@@ -68,12 +69,12 @@ def remove_team(context: typer.Context, name: Name, as_json: AsJson = False) -> 
 
 
 @app.command("add-member")
-def add_member(context: typer.Context, team: Name, person: Member, as_json: AsJson = False) -> None:
+def add_member(context: typer.Context, team: Name, person: Member, why: Why = None, as_json: AsJson = False) -> None:
     """Put a person into a team.
 
     It counts from their next command on.
     """
-    with open_farm(context) as farm, farm.acting(f"team add-member {team} {person}", Action.CHANGE_PEOPLE):
+    with open_farm(context) as farm, farm.acting(why or f"team add-member {team} {person}", Action.CHANGE_PEOPLE):
         people = People(farm.connection)
         new = people.add_member(team, person)
         now = people.team(team)
@@ -84,12 +85,12 @@ def add_member(context: typer.Context, team: Name, person: Member, as_json: AsJs
 
 
 @app.command("remove-member")
-def remove_member(context: typer.Context, team: Name, person: Member, as_json: AsJson = False) -> None:
+def remove_member(context: typer.Context, team: Name, person: Member, why: Why = None, as_json: AsJson = False) -> None:
     """Take a person out of a team.
 
     It counts from their next command on.
     """
-    with open_farm(context) as farm, farm.acting(f"team remove-member {team} {person}", Action.CHANGE_PEOPLE):
+    with open_farm(context) as farm, farm.acting(why or f"team remove-member {team} {person}", Action.CHANGE_PEOPLE):
         people = People(farm.connection)
         gone = people.remove_member(team, person)
         now = people.team(team)

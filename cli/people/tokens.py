@@ -12,6 +12,7 @@ from cli.errors import BadInput
 from cli.farm import open_farm
 from cli.given import TOKEN_VARIABLE
 from cli.options import completing
+from cli.options.saying_why import Why
 from cli.terminal.output import AsJson, ago, note, print_json, say, when
 from cli.terminal.tables import Rows
 from storage.access.people import People
@@ -37,11 +38,12 @@ def create_token(
     ],
     label: Annotated[str, typer.Option(metavar="TEXT", help="What it is for.", show_default=False)] = "",
     expires: Annotated[str, typer.Option(metavar="TIME", help="In how long, as 90d or 12h; or never.")] = "365d",
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Print a new token: the only time that anybody sees it."""
     life = _life(expires)
-    with open_farm(context) as farm, farm.acting(f"token create {person}", Action.CHANGE_PEOPLE):
+    with open_farm(context) as farm, farm.acting(why or f"token create {person}", Action.CHANGE_PEOPLE):
         secret, token = ApiTokens(farm.connection).create(person, life, label)
     if as_json:
         print_json({**_document(token), "token": secret})
@@ -97,6 +99,7 @@ def list_tokens(
 def revoke_token(
     context: typer.Context,
     token: Annotated[int, typer.Argument(metavar="TOKEN", help="Its number, as listed.", show_default=False)],
+    why: Why = None,
     as_json: AsJson = False,
 ) -> None:
     """Revoke a token, for good.
@@ -106,7 +109,7 @@ def revoke_token(
     with open_farm(context) as farm:
         tokens = ApiTokens(farm.connection)
         whose = People(farm.connection).get(tokens.get(token).person)
-        with farm.acting(f"token revoke {token}", Action.REVOKE_TOKENS, whose):
+        with farm.acting(why or f"token revoke {token}", Action.REVOKE_TOKENS, whose):
             revoked = tokens.revoke(token)
     if as_json:
         print_json(_document(revoked))

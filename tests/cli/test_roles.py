@@ -189,6 +189,30 @@ def test_who_has_the_role_is_refused_by_no_command(roles: Roles, command: Comman
         assert "you act as" not in run_tried(name, roles, command, dsc, roles.anna).err, name
 
 
+#: Of the commands that want a role, those that only look.
+LOOKING = {"events", "check", "build log", "build files", "archive show", "archive publications"}
+
+
+def test_every_command_that_changes_something_takes_its_reason_and_every_event_of_it_has_it(
+    roles: Roles, command: Command, source: SourceMaker
+) -> None:
+    dsc = source("foo", hints="any")
+    changing = [name for name, (_, comes) in TRIED.items() if comes == LACKS and name not in LOOKING]
+    wrote = set()
+    for name in changing:
+        if name in {"chroot make", "chroot update"}:  # these take long
+            assert "--why" in command(*name.split(), "--help").out, name
+            continue
+        last = roles.stage.events.last_id()
+        words = TRIED[name][0].format(dsc=dsc, public=roles.public.id, secret=roles.secret.id)
+        ran = command(*name.split(), *words.split(), "--why", "for the test", token=roles.anna)
+        assert "--why" not in ran.err, (name, ran.err)
+        told = roles.stage.events.list(since_id=last)
+        assert {event.why for event in told} <= {"for the test"}, (name, told)
+        wrote |= {name} if told else set()
+    assert len(wrote) > len(changing) / 2, wrote
+
+
 def test_the_database_itself_refuses_what_passes_the_door_by(roles: Roles) -> None:
     with open_farm(context(roles.anna)) as farm:
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
