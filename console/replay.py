@@ -57,25 +57,40 @@ def replay(path: Path) -> Replayed:
     """
     done, cores = Replayed(), dict[_Who, Any]()
     for number, line in _lines(path):
-        who = (str(line.get("actor")), int(line.get("generation") or 0), str(line.get("core")))
-        match line.get("kind"):
-            case "opening":
-                cores[who] = _read(line.get("state"), number)
-            case "event" if who in cores:
-                done.difference = _hand_over(cores[who], line, number, who)
-                name = f"{who[0]}, generation {who[1]}, {who[2]}"
-                done.events[name] = done.events.get(name, 0) + len(line["events"])
-                if done.difference is not None:
-                    return done
-            case "event":
-                done.skipped += len(line["events"])
-            case "lost":
-                cores = {one: core for one, core in cores.items() if one[:2] != who[:2]}
-            case _:
-                pass
+        try:
+            done.difference = _take(line, number, cores, done)
+        except RecursionError as error:
+            raise BadCommand(f"line {number} can't be replayed: it goes too deep") from error
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise BadCommand(f"line {number} can't be replayed: {type(error).__name__}: {error}") from error
+        if done.difference is not None:
+            return done
     if not done.events:
         raise BadCommand(f"{path} has no story of a core: make one with `tap NAME --to FILE`")
     return done
+
+
+def _take(line: dict[str, Any], number: int, cores: dict[_Who, Any], done: Replayed) -> Difference | None:
+    """Do what a line says; return where the core answers otherwise than it did.
+
+    A line that a tap did not write may raise anything that comes of missing or wrong values.
+    """
+    who = (str(line.get("actor")), int(line.get("generation") or 0), str(line.get("core")))
+    match line.get("kind"):
+        case "opening":
+            cores[who] = _read(line.get("state"), number)
+        case "event" if who in cores:
+            name = f"{who[0]}, generation {who[1]}, {who[2]}"
+            done.events[name] = done.events.get(name, 0) + len(line["events"])
+            return _hand_over(cores[who], line, number, who)
+        case "event":
+            done.skipped += len(line["events"])
+        case "lost":
+            for one in [one for one in cores if one[:2] == who[:2]]:
+                del cores[one]
+        case _:
+            pass
+    return None
 
 
 def _hand_over(core: Any, line: dict[str, Any], number: int, who: _Who) -> Difference | None:  # noqa: ANN401
@@ -113,5 +128,5 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 yield number, line
     except OSError as error:
         raise BadCommand(f"{path} can't be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadCommand(f"{path} is not of a tap: {error}") from error

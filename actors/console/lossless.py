@@ -157,7 +157,9 @@ def read(value: Any) -> Any:  # noqa: ANN401 - JSON in, anything out
     """
     try:
         return _Reader().read(value)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except RecursionError as error:
+        raise NotLossless("it goes too deep") from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise NotLossless(f"not of this version: {type(error).__name__}: {error}") from error
 
 

@@ -15,10 +15,12 @@ import types
 from datetime import datetime
 from enum import Enum
 from inspect import cleandoc
-from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, NoReturn, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from actors import messages
+
+_SHOWN: Final = 200  #: characters of what was typed that a refusal repeats
 
 
 class BadMessage(Exception):
@@ -41,16 +43,23 @@ def read_message(text: str) -> object:
         BadMessage: it spells none.
     """
     try:
+        return _message(text)
+    except (MemoryError, RecursionError) as error:  # wherever it happens: reading, or saying what is wrong
+        raise BadMessage("can't be read: it goes too deep") from error
+
+
+def _message(text: str) -> object:
+    try:
         tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        raise BadMessage(f"can't be read: {getattr(error, 'msg', None) or error}") from error
+    except (SyntaxError, ValueError) as error:
+        raise BadMessage(f"can't be read: {_short(getattr(error, 'msg', None) or str(error))}") from error
     if not isinstance(tree, ast.Call):
         tree = ast.Call(func=tree, args=[], keywords=[])
     name = tree.func.id if isinstance(tree.func, ast.Name) else ast.unparse(tree.func)
     kinds = message_types()
     if name not in kinds:
         near = difflib.get_close_matches(name, kinds, n=1)
-        raise BadMessage(f"no message {name!r}" + (f"; did you mean {near[0]}?" if near else "; `help` lists them"))
+        raise BadMessage(f"no message {_short(repr(name))}" + (f"; did you mean {near[0]}?" if near else "; `help` lists them"))
     return _record(tree, kinds[name], name)
 
 
@@ -212,7 +221,11 @@ def _known_everywhere(value: object) -> bool:
 
 
 def _refuse(node: ast.expr, kind: object, place: str) -> NoReturn:
-    raise BadMessage(f"{place}: {ast.unparse(node)} is no {_type_name(kind)}")
+    raise BadMessage(f"{place}: {_short(ast.unparse(node))} is no {_type_name(kind)}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _type_name(kind: object) -> str:

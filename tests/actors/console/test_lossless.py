@@ -111,12 +111,22 @@ def test_what_can_not_be_written_down_says_so() -> None:
         {"set": 1},
         {"id": 1, "set": [{"id": 2, "list": []}]},
         {"surprise": 1},
+        {"seconds": 1e300},
+        {"id": 1, "deque": [], "most": 2**70},
         [],
     ],
 )
 def test_a_file_can_have_nothing_made_but_what_cores_know(evil: object) -> None:
     with pytest.raises(NotLossless):
         read(evil)
+
+
+def test_what_goes_too_deep_is_not_read() -> None:
+    nested: object = 1
+    for _ in range(5000):
+        nested = {"tuple": [nested]}
+    with pytest.raises(NotLossless, match="too deep"):
+        read(nested)
 
 
 SIMPLE: dict[Any, st.SearchStrategy[Any]] = {

@@ -76,6 +76,8 @@ def test_a_message_without_fields_needs_no_parentheses() -> None:
         ("messages.Crash()", "no message"),
         ("1 + 1", "no message"),
         ("(" * 300 + ")" * 300, "can't be read"),
+        *((f"Retire({one * 800}1)", "can't be read: it goes too deep") for one in ("-", "1+", "not ", "lambda:")),
+        ("Retire(" + "1+" * 150 + "1)", r"Retire.builder: 1 \+ 1 .{190,194}… is no str$"),
     ],
 )
 def test_nonsense_is_refused_with_the_reason(typed: str, reason: str) -> None:
