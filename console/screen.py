@@ -7,6 +7,8 @@ import math
 import shutil
 from typing import TYPE_CHECKING, TextIO
 
+from cli.terminal.visible import visible
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,9 +24,9 @@ class Screen:
         self.person = person
 
     def say(self, text: str) -> None:
-        """Print a line; what the terminal can't show becomes a question mark."""
+        """Print a line, which steers no terminal; what the terminal can't show becomes a question mark."""
         encoding = getattr(self.out, "encoding", None) or "utf-8"
-        self.out.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+        self.out.write(visible(text).encode(encoding, "replace").decode(encoding) + "\n")
         self.out.flush()
 
     def print_json(self, document: object) -> None:

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime, tzinfo
 from enum import Enum
@@ -20,9 +20,12 @@ from typing import Annotated, Final
 from uuid import UUID
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 from rich.text import Text
+
+from cli.terminal.visible import visible
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
@@ -64,11 +67,19 @@ _UTC_TIME: Final = re.compile(r"\b(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC\b")
 _WIDE = 100_000  #: columns: into a pipe nothing is cut or folded
 
 
+class _Terminal(Console):
+    """A console on which what is printed never steers the terminal; colours are the console's own business."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+
 def console(*, err: bool = False) -> Console:
     """Return a console on stdout or stderr as it is now (tests replace the streams)."""
     stream = sys.stderr if err else sys.stdout
     width = None if stream.isatty() else _WIDE
-    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+    return _Terminal(file=stream, width=width, highlight=False, soft_wrap=False)
 
 
 def say(text: str) -> None:
@@ -92,7 +103,7 @@ _AS_THEY_ARE: Final = frozenset((str, int, float, bool, type(None)))  #: not enu
 def print_json(document: object) -> None:
     """Print `document` (records, enums, times and paths included) as JSON."""
     # Written at once: `json.dump` writes every word by itself, which takes longer than all the rest for a long queue.
-    sys.stdout.write(json.dumps(plain(document), indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(visible(json.dumps(plain(document), indent=2, ensure_ascii=False)) + "\n")
 
 
 def plain(value: object) -> object:

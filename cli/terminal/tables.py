@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.terminal.output import console, note
+from cli.terminal.visible import visible
 
 _GAP = 2  #: blanks between columns
 _LEAST = 24  #: columns that a folded text wants for itself
@@ -36,7 +37,7 @@ class Rows:
 
     def add(self, *cells: Cell) -> None:
         """Add a row; one cell a column."""
-        self._rows.append(cells)
+        self._rows.append(tuple(visible(cell) if isinstance(cell, str) else cell for cell in cells))
 
     def show(self, empty: str = "") -> None:
         """Print the table, or the line `empty` if it has no rows."""
@@ -92,8 +93,8 @@ class Rows:
 
 
 def _plain(cell: Cell) -> str:
-    """Return a cell without colours and control characters."""
-    return (Text(cell) if isinstance(cell, str) else cell).plain
+    """Return a cell without colours."""
+    return cell if isinstance(cell, str) else visible(cell.plain)
 
 
 class Facts:
@@ -105,7 +106,7 @@ class Facts:
 
     def add(self, name: str, value: Cell) -> None:
         """Add one."""
-        self._facts.append((name, value))
+        self._facts.append((name, visible(value) if isinstance(value, str) else value))
 
     def show(self) -> None:
         """Print them."""

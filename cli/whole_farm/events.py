@@ -23,6 +23,7 @@ from cli.options import completing
 from cli.options.finding import find_build
 from cli.terminal.output import AsJson, plain, print_json, read_time, say
 from cli.terminal.stories import line, print_chain, print_events
+from cli.terminal.visible import visible
 from storage.builders import Builders
 from storage.errors import BadValue
 from storage.events.log import KINDS, Events
@@ -175,7 +176,7 @@ def _follow(farm: Farm, chosen: _Chosen, limit: int, *, as_json: bool) -> None:
 
 def _print(event: Event, *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(plain(event), ensure_ascii=False) + "\n")
+        sys.stdout.write(visible(json.dumps(plain(event), ensure_ascii=False)) + "\n")
     else:
         say(line(event))
     sys.stdout.flush()
