@@ -42,11 +42,21 @@ def running_farm(file: Path) -> RunningFarm | None:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         farm = RunningFarm(**content)
+        _check(farm)
     except PermissionError:
         raise
     except (OSError, ValueError, TypeError):
         return None
     return farm if _alive(farm.pid) and port_refused(farm.admin_port) else None
+
+
+def _check(farm: RunningFarm) -> None:
+    """Refuse, with ValueError, what no farm writes: a file that is damaged must not be believed."""
+    if type(farm.pid) is not int or not 0 < farm.pid < 2**31:
+        raise ValueError(farm.pid)
+    for port in (farm.admin_port, farm.supervisor_port):
+        if type(port) is not int or not 0 <= port < 2**16:
+            raise ValueError(port)
 
 
 def _alive(pid: int) -> bool:
