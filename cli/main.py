@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import NoReturn, cast
 
 import typer
@@ -29,6 +30,9 @@ from storage.errors import BadValue, DatabaseRefuses, Exists, StorageError, Toke
 
 def main() -> NoReturn:
     """Run the command line of this process; told to end, it clears away what it made."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by who started us, as in `>&-`; a socket must not get its number
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for good
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows no ✘ or … shows a question mark

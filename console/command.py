@@ -5,6 +5,7 @@ Exit codes: 0 done · 1 a command was done and its answer is no · 2 a command w
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from contextlib import ExitStack
@@ -18,7 +19,8 @@ from cli.given import given as given_before
 from cli.given import operators_only
 from cli.options.saying_why import Why
 from cli.terminal.output import AsJson
-from console.line import BadCommand
+from cli.terminal.visible import visible
+from console.line import BadCommand, wants_json
 from console.obeying import Console, needs_no_farm
 
 if TYPE_CHECKING:
@@ -57,8 +59,8 @@ def run_console(
     """
     with ExitStack() as stack:
         settings = given.settings()
-        alone = command is not None and needs_no_farm([command])
         try:
+            alone = command is not None and needs_no_farm([command])
             farm = None if alone else stack.enter_context(Attached(settings))
             prompt = None
             if command is None and sys.stdin.isatty() and farm is not None:
@@ -75,13 +77,22 @@ def run_console(
                 ask_why=None if prompt is None else prompt.ask_why,
             )
             stack.callback(obeying.close)
-            lines: Iterable[str] = [command] if command is not None else prompt.lines() if prompt else sys.stdin
-            return _obey_all(obeying, lines, as_json=as_json)
+            lines: Iterable[str] = [command] if command is not None else prompt.lines() if prompt else _piped()
+            return _obey_all(obeying, lines, as_json=as_json, person=prompt is not None)
+        except BadCommand as error:
+            return _refuse(str(error), 2, as_json=as_json or wants_json(command or ""), who="refused")
         except NotAttached as error:
-            return _refuse(str(error), 3, as_json=as_json, who="buildd-master")
+            return _refuse(str(error), 3, as_json=as_json or wants_json(command or ""), who="buildd-master")
 
 
-def _obey_all(console: Console, lines: Iterable[str], *, as_json: bool) -> int:
+def _piped() -> Iterable[str]:
+    """Return the lines on stdin; what is not of its encoding is shown as such in a refusal, and no end of all lines."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="backslashreplace")
+    return sys.stdin
+
+
+def _obey_all(console: Console, lines: Iterable[str], *, as_json: bool, person: bool) -> int:
     code = 0
     for line in lines:
         if line.strip() in {"quit", "exit"}:
@@ -89,12 +100,18 @@ def _obey_all(console: Console, lines: Iterable[str], *, as_json: bool) -> int:
         try:
             code = max(code, console.obey(line))
         except (BadCommand, BadMessage) as error:
-            code = max(code, _refuse(str(error), 2, as_json=as_json, who="refused"))
+            code = max(code, _refuse(str(error), 2, as_json=as_json or wants_json(line), who="refused"))
+        except KeyboardInterrupt:
+            if not person:
+                raise
+            sys.stderr.write("\ninterrupted: what was begun may be done, and if it is a deed, `events` has it\n")
     return code
 
 
 def _refuse(text: str, code: int, *, as_json: bool, who: str) -> int:
     if as_json:
-        sys.stdout.write(json.dumps({"error": {"text": text, "exit": code}}, ensure_ascii=False) + "\n")
-    sys.stderr.write(f"{who}: {text}\n")
+        document = json.dumps({"error": {"text": text, "exit": code}}, ensure_ascii=False)
+        sys.stdout.write(visible(document) + "\n")
+        sys.stdout.flush()
+    sys.stderr.write(visible(f"{who}: {text}") + "\n")
     return code

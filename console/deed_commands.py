@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from console.tapping import Tapping
 
 FREEZE_SECONDS: Final = 30.0  #: unless told otherwise; a slave waits 45 s for a master that says nothing
+SHORTEST: Final = 1.0  #: seconds; the row must not be over before the actor has heard of it
 _REPLY_SECONDS: Final = 3.0
 _ENDS_THE_FARM: Final = "the supervisor is the root of all actors; the console never ends a farm"
 
@@ -105,9 +106,14 @@ class DeedCommands:
         here = find(self._farm, line.alone())
         if here.kind != "builder":
             raise BadCommand(f"{here.name} is no builder's actor, and never frozen")
-        self._deeds.thaw(here, self._reason(line))
-        held = self._ask(here, Thaw(self._farm.who))
-        self._screen.report(line, f"{here.name} goes on; held were {held.handled}", handled=held.handled)
+        got_nothing = self._deeds.thaw(here, self._reason(line))
+        held = self._answer(here, Thaw(self._farm.who))
+        if held.refused and not got_nothing:
+            raise BadCommand(f"{here.name}: {held.refused}")
+        if held.refused:  # the life that was frozen is over, and so is now what is left of it
+            self._screen.report(line, f"{here.name} is not frozen in this life; it gets jobs again", handled=None)
+        else:
+            self._screen.report(line, f"{here.name} goes on; held were {held.handled}", handled=held.handled)
 
     def do_step(self, line: Line) -> None:
         """Have a frozen actor handle the oldest message that is held, or what its slave said."""
@@ -122,6 +128,8 @@ class DeedCommands:
         """Have the actor raise, as a bug would: fail notes, restart, adoption."""
         name, rest = line.name()
         here = self._mortal(name)
+        if not (rest or " ").isprintable():  # it goes into fail notes, and through them to everybody's terminal
+            raise BadCommand(f"{rest!r} is no reason that a person can read")
         message = Crash(rest) if rest else Crash()
         self._deed(here, f"crash: {message.reason}", line)
         self._inject(here, message, None)
@@ -172,12 +180,16 @@ class DeedCommands:
         if not self._farm.inject(here, message, sender):
             raise BadCommand(f"{here.name} (pid {here.pid}) does not take messages now; it may take this one later")
 
-    def _ask(self, here: Here, order: Freeze | Thaw | StepOn) -> Held:
+    def _ask(self, here: Here, order: Freeze | StepOn) -> Held:
+        held = self._answer(here, order)
+        if held.refused:
+            raise BadCommand(f"{here.name}: {held.refused}")
+        return held
+
+    def _answer(self, here: Here, order: Freeze | Thaw | StepOn) -> Held:
         held = self._farm.ask(here, order, Held)
         if held is None:
             raise BadCommand(f"{here.name} (pid {here.pid}) does not answer; it may do so later")
-        if held.refused:
-            raise BadCommand(f"{here.name}: {held.refused}")
         return held
 
     def _deed(self, here: Here, what: str, line: Line) -> None:
@@ -199,6 +211,6 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 < seconds <= LONGEST:
-        raise BadCommand(f"for how long? {text!r} is no number of seconds from 1 to {LONGEST:g}")
+    if not SHORTEST <= seconds <= LONGEST:
+        raise BadCommand(f"for how long? {text!r} is no number of seconds from {SHORTEST:g} to {LONGEST:g}")
     return seconds

@@ -20,7 +20,6 @@ from storage.events.log import Events
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from actors.addressed import Here
     from cli.given import Given
@@ -43,29 +42,31 @@ class Deeds:
         """
         self._write(here, what, why, lambda _: None)
 
-    def freeze(self, here: Here, seconds: float, why: str) -> datetime:
-        """Write it down, and have everybody know that the builder gets nothing until the moment that is returned.
+    def freeze(self, here: Here, seconds: float, why: str) -> None:
+        """Write it down, and have everybody know that the builder gets nothing for so long.
 
         Raises:
             BadCommand: as `note`.
         """
-        until: list[datetime] = []
+        self._write(here, f"freeze for {seconds:g} s", why, lambda builders: builders.freeze(here.name, seconds))
 
-        def change(builders: Builders) -> None:
-            row = builders.freeze(here.name, seconds)
-            if row.frozen_until is not None:
-                until.append(row.frozen_until)
-
-        self._write(here, f"freeze for {seconds:g} s", why, change)
-        return until[0]
-
-    def thaw(self, here: Here, why: str) -> None:
+    def thaw(self, here: Here, why: str) -> bool:
         """Write it down, and let the builder have work again.
 
+        Returns:
+            Whether it got none until now, because of a freeze.
+
         Raises:
             BadCommand: as `note`.
         """
-        self._write(here, "thaw", why, lambda builders: builders.thaw(here.name))
+        frozen: list[bool] = []
+
+        def change(builders: Builders) -> None:
+            frozen.append(builders.get(here.name).frozen_until is not None)
+            builders.thaw(here.name)
+
+        self._write(here, "thaw", why, change)
+        return frozen[0]
 
     def _write(self, here: Here, what: str, why: str, change: Callable[[Builders], object]) -> None:
         subject = f"builder:{here.name}" if here.kind == "builder" else f"actor:{here.name}"

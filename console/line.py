@@ -1,6 +1,6 @@
 """One line as a person types it: a command, its arguments, and what may follow every command.
 
-    crash bob out of memory --why to see the fail notes      (`--why` takes the rest of the line)
+    crash bob out of memory --why to see the fail notes      (`--why` takes the rest of the line, but for `--json` at its end)
     actors --json
 
 Never looks at the farm.
@@ -11,7 +11,9 @@ from __future__ import annotations
 import argparse
 import shlex
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Final, NoReturn
+
+_JSON: Final = "--json"
 
 
 class BadCommand(Exception):
@@ -79,10 +81,21 @@ def read_line(text: str) -> Line:
     text = text.strip()
     if text.startswith("#"):
         return Line("", "", "", as_json=False)
+    text, last = _without_json(text)
     said, given, why = f" {text} ".partition(" --why ")
     why = " ".join(why.split())
     if given and not (why and why.isprintable()):
         raise BadCommand("--why says nothing that a person can read")
-    as_json = said.rstrip().endswith(" --json")
-    command, _, rest = said.strip().removesuffix("--json").strip().partition(" ")
-    return Line(command, rest.strip(), why, as_json)
+    said, before_why = _without_json(said)
+    command, _, rest = said.strip().partition(" ")
+    return Line(command, rest.strip(), why, last or before_why)
+
+
+def wants_json(text: str) -> bool:
+    """Return whether a line ends with the wish for JSON."""
+    return f" {text}".rstrip().endswith(f" {_JSON}")
+
+
+def _without_json(text: str) -> tuple[str, bool]:
+    wanted = wants_json(text)
+    return text.rstrip().removesuffix(_JSON) if wanted else text, wanted

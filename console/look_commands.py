@@ -94,10 +94,10 @@ class LookCommands:
 
     def do_events(self, line: Line) -> int:
         """Tell what happened, who did it and why; `-f` goes on until ^C."""
-        follows = {"-f", "--follow"}.intersection(line.words)
+        follows = any(word == "--follow" or word.startswith("-f") for word in line.words)  # as in -fn5, too
         if follows and not self._screen.person:
             raise BadCommand("events -f goes on until ^C, which is for a terminal; `events` tells what there is")
-        return self._command("events", line)
+        return self._command("events", line, endless=follows)
 
     def do_check(self, line: Line) -> int:
         """Check every invariant of the farm, and every byte in the librarian."""
@@ -107,17 +107,25 @@ class LookCommands:
         """Say in one glance how the farm is."""
         return self._command("status", line)
 
-    def _command(self, name: str, line: Line) -> int:
+    def _command(self, name: str, line: Line, *, endless: bool = False) -> int:
         given = self._given
         options = {"--config": given.config, "--state-directory": given.state_directory, "--database": given.database}
         before = [word for option, value in options.items() if value for word in (option, str(value))]
         after = [name, *line.words, *(["--json"] if line.as_json else [])]
         found = io.StringIO()
-        with contextlib.redirect_stdout(found if line.as_json and not self._screen.person else self._screen.out):
+        with contextlib.redirect_stdout(found if line.as_json and not endless else self._screen.out):
             code = run([*before, *after])
-        if found.getvalue():
-            self._screen.print_json(json.loads(found.getvalue()))
+        self._print_found(found.getvalue())
         return 0 if code == INTERRUPTED else code
+
+    def _print_found(self, found: str) -> None:
+        """Print a command's JSON on one line, or the words of one that was asked for its help."""
+        if not found:
+            return
+        try:
+            self._screen.print_json(json.loads(found))
+        except ValueError:
+            self._screen.print_json({"help": found.splitlines()})
 
 
 class FileCommands:

@@ -94,25 +94,20 @@ class Console:
 
     def close(self) -> None:
         """End the taps; the farm goes on."""
-        for told in self._taps.untap() if self._taps is not None else ():
+        done = self._taps.untap() if self._taps is not None else []
+        if self._as_json and done:
+            self._screen.print_json({"taps": done})
+            return
+        for told in done:
             self._screen.say(recorded(told))
 
     def do_help(self, line: Line) -> None:
         """Say what the commands are, or more of one, or the fields of a message and what it is for."""
-        told = commands()
-        if line.rest in told:
-            self._screen.say(f"{_usage(line.rest)}\n{told[line.rest]}")
-        elif line.rest:
-            self._screen.say(describe_message(line.rest))
+        told = _help(line.rest)
+        if line.as_json:
+            self._screen.print_json({"help": told})
         else:
-            for name, text in told.items():
-                usage = _usage(name)
-                if len(usage) > _USAGE:
-                    self._screen.say(usage)
-                    usage = ""
-                self._screen.say(f"{usage.ljust(_USAGE)} {text.splitlines()[0]}")
-            self._screen.say("every line may end with --json; a deed with --why REASON")
-            self._screen.say("messages: " + " ".join(message_types()))
+            self._screen.say("\n".join(told))
 
     def _reason(self, line: Line) -> str:
         """Return why something is done.
@@ -138,6 +133,26 @@ def commands() -> dict[str, str]:
         if name.startswith(_PREFIX)
     }
     return {**found, "quit": "Leave; the farm goes on, taps end."}
+
+
+def _help(about: str) -> list[str]:
+    told = commands()
+    if about in told:
+        return [_usage(about), *told[about].splitlines()]
+    if about:
+        return describe_message(about).splitlines()
+    lines = []
+    for name, text in told.items():
+        usage = _usage(name)
+        if len(usage) > _USAGE:
+            lines.append(usage)
+            usage = ""
+        lines.append(f"{usage.ljust(_USAGE)} {text.splitlines()[0]}")
+    return [
+        *lines,
+        "every line may end with --json; a deed with --why REASON",
+        "messages: " + " ".join(message_types()),
+    ]
 
 
 def _usage(name: str) -> str:

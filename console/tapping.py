@@ -163,7 +163,7 @@ class Tapping:
         try:
             recording = _Recording(path, file)
             tapped = Tapped(self._farm, actors, keep, types, cores=not types)
-        except BadCommand:
+        except BaseException:  # ^C, or the farm is gone
             file.close()
             path.unlink()
             raise

@@ -62,6 +62,7 @@ class Attached:
             if farm is None:
                 message = f"no farm runs in {place}: start it with `buildd-master up`, or name another state directory"
                 raise NotAttached(message)
+            self._farm = farm
             self._key = read_key(settings.key_file)
         except (OSError, ValueError) as error:
             message = f"the farm in {place} is not ours to enter: {error}; ask as its user, or as root"
@@ -111,8 +112,16 @@ class Attached:
         for said in self._heard():  # late answers of others may come first
             if isinstance(said, Census):
                 return said
-        message = "the farm's supervisor does not answer: it hangs, or the key file is of another start"
-        raise NotAttached(message)
+        raise NotAttached(self._why_silent())
+
+    def _why_silent(self) -> str:
+        place = self._settings.state_directory
+        farm = running_farm(self._settings.run_file)
+        if farm is None:
+            return f"the farm in {place} has ended, or was killed: `buildd-master up` starts it"
+        if farm != self._farm:
+            return f"the farm in {place} has been started anew: enter again"
+        return "the farm's supervisor does not answer: it hangs, or the key file is of another start"
 
     def describe(self, actors: tuple[Here, ...]) -> dict[str, Description]:
         """Return what the actors say of themselves, by name; those that do not answer in time are left out."""

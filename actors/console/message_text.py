@@ -59,7 +59,9 @@ def _message(text: str) -> object:
     kinds = message_types()
     if name not in kinds:
         near = difflib.get_close_matches(name, kinds, n=1)
-        raise BadMessage(f"no message {_short(repr(name))}" + (f"; did you mean {near[0]}?" if near else "; `help` lists them"))
+        raise BadMessage(
+            f"no message {_short(repr(name))}" + (f"; did you mean {near[0]}?" if near else "; `help` lists them")
+        )
     return _record(tree, kinds[name], name)
 
 

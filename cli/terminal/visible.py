@@ -13,5 +13,5 @@ _STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\
 
 
 def visible(text: str) -> str:
-    """Return `text` with every character that would steer a terminal written out, as JSON does it: `\\u001b`."""
+    r"""Return `text` with every character that would steer a terminal written out, as JSON does it: `\u001b`."""
     return text if text.isprintable() else _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -109,6 +109,8 @@ def test_the_console_never_ends_the_farm(small_farm: SmallFarm, line: str) -> No
         ("freeze queue", "only those can be frozen; `farm pause` holds the queue"),
         ("freeze supervisor", "only those can be frozen"),
         ("freeze toad 0", "no number of seconds"),
+        ("freeze toad 1e-300", "no number of seconds"),
+        ("freeze toad 0.9", "no number of seconds"),
         ("freeze toad 601", "no number of seconds"),
         ("freeze toad nan", "no number of seconds"),
         ("freeze toad soon", "no number of seconds"),

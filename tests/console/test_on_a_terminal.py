@@ -201,6 +201,21 @@ def test_a_builder_whose_actor_was_killed_is_not_ok_because_somebody_killed_it(
     assert "  to see who is told" in terminal.says(f"events --because {marked.id}")
 
 
+def test_what_is_left_of_a_freeze_after_a_crash_is_thawed(terminal: Terminal, farm: FarmUnderTest) -> None:
+    life = farm.actor("bob")
+    assert life is not None
+    terminal.says("freeze bob 300", why="to see it die")
+    terminal.says("crash bob", why="so it goes")
+    farm.wait_until(
+        lambda: (now := farm.actor("bob")) is not None and now.generation > life.generation, "bob lives again"
+    )
+    farm.wait_builder("bob", ok=True)
+    assert farm.builders.get("bob").frozen_until is not None
+    assert "bob is not frozen in this life; it gets jobs again" in terminal.says("thaw bob", why="enough")
+    assert farm.builders.get("bob").frozen_until is None
+    assert "refused: bob: it is not frozen" in terminal.says("thaw bob", why="once more")
+
+
 def test_a_console_that_only_looks_refuses_changes(farm: FarmUnderTest) -> None:
     life = farm.actor("bob")
     with on_a_terminal(farm, "--read-only") as looking:
