@@ -151,6 +151,8 @@ class Tapping:
             raise BadCommand(f"{path} is there already; name another file") from error
         except OSError as error:
             raise BadCommand(f"{path} can't be written: {error.strerror}") from error
+        except ValueError as error:
+            raise BadCommand(f"{str(path)!r} is no name of a file: {error}") from error
 
         def keep(copy: Copy) -> None:
             recording.lines += 1

@@ -128,6 +128,7 @@ def test_the_console_never_ends_the_farm(small_farm: SmallFarm, line: str) -> No
         ("tap toad --for nan", "above 0"),
         ("tap toad --for 1 --to x", "is for the screen"),
         ("tap toad --to /nowhere/x", "can't be written"),
+        ("tap toad --to /tmp/a\0b", "is no name of a file"),
         ("tap 'toad", "can't be read"),
         ("replay", "takes one file"),
         ("replay /nowhere/x", "can't be read"),
