@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import types
 from enum import Enum
@@ -120,8 +121,14 @@ def _values(hint: Any) -> list[str]:  # noqa: ANN401 - a type
 
 def _history(file: Path) -> History:
     try:
-        with file.open("ab"):
-            file.chmod(0o600)
+        # Root looks into farms of others, too: never write where a link in their directory leads.
+        opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError:
         return InMemoryHistory()
+    try:
+        os.fchmod(opened, 0o600)
+    except OSError:
+        return InMemoryHistory()
+    finally:
+        os.close(opened)
     return FileHistory(str(file))

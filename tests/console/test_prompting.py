@@ -51,3 +51,12 @@ def test_lines_are_remembered_in_a_file_that_nobody_else_reads(tmp_path: Path) -
     assert isinstance(_history(file), FileHistory)
     assert file.stat().st_mode & 0o777 == 0o600
     assert isinstance(_history(tmp_path / "nowhere" / "x"), InMemoryHistory)
+
+
+def test_a_link_in_the_place_of_that_file_is_not_followed(tmp_path: Path) -> None:
+    important = tmp_path / "important"
+    important.write_text("as it was")
+    important.chmod(0o644)
+    (tmp_path / "console-history").symlink_to(important)
+    assert isinstance(_history(tmp_path / "console-history"), InMemoryHistory)
+    assert (important.read_text(), important.stat().st_mode & 0o777) == ("as it was", 0o644)
