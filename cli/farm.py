@@ -22,6 +22,7 @@ from actors.settings import Settings
 from cli.caller import caller_of
 from cli.errors import NotReachable, Refused
 from cli.given import Shown, given, login_name, settings_of
+from cli.terminal.output import counted
 from storage.access.tokens import ApiTokens
 from storage.database.connection import acting, connect
 from storage.database.embedded import Embedded
@@ -111,7 +112,7 @@ def open_farm(context: typer.Context, *, outdated_too: bool = False) -> Iterator
     if missing:
         connection.close()
         raise NotReachable(
-            f"the database lacks {len(missing)} migrations of this version: run `buildd-master db migrate`"
+            f"the database lacks {counted(len(missing), 'migration')} of this version: run `buildd-master db migrate`"
         )
     with connection:
         shown = given(context).shown

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from actors.core.sources.making import Step, in_short
+from cli.terminal.output import counted
 from publishing.submission import Plan, Submission, Submitted, Taken
 from storage.records import Pocket, Publication
 
@@ -28,7 +29,7 @@ def lines(done: Submitted, pocket: Pocket) -> list[str]:
     else:
         source = f"{done.taken[0].build.source} {done.taken[0].build.version}"
         sums = Counter(_word(one, pocket) for one in done.taken)
-        shown = [f"{count} {'build' if count == 1 else 'builds'} of {source}: {word}" for word, count in sums.items()]
+        shown = [f"{counted(count, 'build')} of {source}: {word}" for word, count in sums.items()]
     if done.superseded:
         shown.append(f"superseded: {places(done.superseded)}; {waiting(done.waiting)}")
     return shown

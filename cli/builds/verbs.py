@@ -20,7 +20,7 @@ from cli.options import completing
 from cli.options.finding import find_archive, find_builds
 from cli.options.names import split_archive, split_series
 from cli.options.saying_why import Why
-from cli.terminal.output import AsJson, note, print_json, say
+from cli.terminal.output import AsJson, counted, note, print_json, say
 from storage.builders import Builders
 from storage.builds import Builds
 from storage.errors import StorageError
@@ -204,7 +204,7 @@ def _retried(build: Build, job: Job | None) -> str:
 
 
 def _count(builds: Sequence[Build]) -> str:
-    return f"{len(builds)} build{'' if len(builds) == 1 else 's'}"
+    return counted(len(builds), "build")
 
 
 @app.command("give-back")

@@ -15,7 +15,7 @@ from cli.farm import open_farm
 from cli.jobs.explaining import in_short, snapshot
 from cli.jobs.lacking import Lack, lack_behind, show_lack
 from cli.options import completing
-from cli.terminal.output import AsJson, console, in_local_time, note, print_json, say, since, state
+from cli.terminal.output import AsJson, console, counted, in_local_time, note, print_json, say, since, state
 from cli.terminal.tables import Rows
 from storage.errors import UnknownBuilder, UnknownJob
 from storage.records import Job
@@ -187,7 +187,7 @@ def _show_builder(idle: BuilderExplanation, *, as_json: bool) -> None:
 
 
 def _jobs(number: int) -> str:
-    return f"{number} waiting job{'' if number == 1 else 's'}"
+    return counted(number, "waiting job")
 
 
 def _gone(jobs: tuple[Job, ...], job: int) -> UnknownJob | BadInput:

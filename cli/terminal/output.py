@@ -183,6 +183,11 @@ def ago(moment: datetime) -> str:
     return " ".join(since(moment).split()[:2]) + " ago"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things, as `1 build` or `2 builds`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def size(octets: int) -> str:
     """Return a size in bytes as people read it, as `1.4 MB` (powers of ten)."""
     amount = float(octets)

@@ -6,7 +6,7 @@ import typer
 
 from cli.farm import dsn_of
 from cli.given import operators_only, settings_of
-from cli.terminal.output import AsJson, print_json, say
+from cli.terminal.output import AsJson, counted, print_json, say
 from storage.database.migration import migrate
 
 app = typer.Typer(help="The farm's database.", no_args_is_help=True)
@@ -20,6 +20,6 @@ def migrate_database(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"applied": applied})
     elif applied:
-        say(f"applied {len(applied)} migrations: {', '.join(applied)}")
+        say(f"applied {counted(len(applied), 'migration')}: {', '.join(applied)}")
     else:
         say("the database is up to date")

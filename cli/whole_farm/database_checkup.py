@@ -11,6 +11,7 @@ from psycopg import Connection
 from actors.master.run_file import running_farm
 from actors.settings import Settings
 from cli.given import login_name
+from cli.terminal.output import counted
 from host.findings import Finding, broken, does_not_apply, ok, warning
 from storage.access.certificates import Certificates, expiring, in_force
 from storage.access.certificates import warning as expiry
@@ -64,7 +65,7 @@ def _look_into(connection: Connection[Any], dsn: str, settings: Settings) -> Ite
     missing = pending_migrations(dsn)
     if missing:
         step = "buildd-master db migrate" if settings.database else "buildd-master up"
-        yield broken("migrations", f"{len(missing)} are missing, from {missing[0]} on", step)
+        yield broken("migrations", f"{counted(len(missing), 'migration')} missing, from {missing[0]} on", step)
         return
     yield ok("migrations", "all are there")
     yield from _rival(connection, settings)
@@ -113,4 +114,4 @@ def _certificates(connection: Connection[Any]) -> Iterator[Finding]:
     if not late and not every:
         yield does_not_apply("certificates", "none were issued: slaves are on this machine")
     elif not late:
-        yield ok("certificates", f"all {len(in_force(every))} are valid for 30 days and more")
+        yield ok("certificates", f"{counted(len(in_force(every)), 'certificate')} valid for 30 days and more")

@@ -19,7 +19,7 @@ import typer
 from cli.errors import BadInput, Failed
 from cli.farm import open_farm
 from cli.given import operators_only
-from cli.terminal.output import AsJson, duration, note, print_json, say
+from cli.terminal.output import AsJson, counted, duration, note, print_json, say
 from cli.terminal.progress import percent
 from cli.terminal.tables import Rows
 from storage.build_queue import BuildQueue
@@ -102,7 +102,7 @@ def simulate(
         with _writing("--plot", plot):  # rather now than after minutes
             plot.touch()
     look = faults is not Faults.NONE if validate is None else validate
-    what = f"{plan.hours:g} h of {len(plan.builders)} builders and {len(plan.jobs)} jobs"
+    what = f"{plan.hours:g} h of {counted(len(plan.builders), 'builder')} and {counted(len(plan.jobs), 'job')}"
     with _story_in(story) as write, _hours(what, plan) as told:
         found = run(plan, validate=look, write=write, progress=told)
     then = None
@@ -166,8 +166,8 @@ def _say_what_is_known(known: KnownFarm) -> None:
     out = sum(not one.builderok or one.manual for one in known.builders)
     a_day = sum(24 * one.builds / max(one.hours, 1.0) for one in known.arrivals)
     note(
-        f"the farm as it is: {len(known.builders)} builders ({out} of them not ok or manual, left out),"
-        f" {len(known.jobs)} jobs, {a_day:.0f} builds a day, times of {len(known.past)} builds"
+        f"the farm as it is: {counted(len(known.builders), 'builder')} ({out} of them not ok or manual, left out),"
+        f" {counted(len(known.jobs), 'job')}, {a_day:.0f} builds a day, times of {len(known.past)} builds"
     )
 
 
@@ -199,9 +199,9 @@ def _show(found: Run, then: Run | None, *, as_json: bool) -> None:
         return
     summary = found.summary
     plan = found.plan
-    faults = f" and {len(plan.faults)} faults" if plan.faults else ""
+    faults = f" and {counted(len(plan.faults), 'fault')}" if plan.faults else ""
     say(
-        f"{plan.hours:g} h with {len(plan.builders)} builders{faults}, simulated in {found.seconds:.1f} s:"
+        f"{plan.hours:g} h with {counted(len(plan.builders), 'builder')}{faults}, simulated in {found.seconds:.1f} s:"
         f" {found.builds_per_second:.0f} builds a second"
     )
     sums = Rows("WHAT", "NOW", *(("WITH ADDED",) if then else ()), right=("NOW", "WITH ADDED"))
@@ -259,7 +259,8 @@ def _tell_failure(failed: Run, seconds: float) -> None:
     shortest = shrink(failed, seconds)
     plan = shortest.plan
     note(
-        f"{len(plan.builders)} builders, {len(plan.jobs)} jobs, {len(plan.faults)} faults and {len(plan.deeds)} deeds are enough:"
+        f"enough are {counted(len(plan.builders), 'builder')}, {counted(len(plan.jobs), 'job')},"
+        f" {counted(len(plan.faults), 'fault')} and {counted(len(plan.deeds), 'deed')}:"
     )
     for line in shortest_story(shortest):
         note(told(line))

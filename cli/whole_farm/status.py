@@ -19,7 +19,7 @@ from cli.builders.commands import state_of
 from cli.errors import Failed
 from cli.farm import Farm, open_farm
 from cli.jobs.explaining import snapshot, unexplained
-from cli.terminal.output import AsJson, console, plain, print_json, say, state, warn
+from cli.terminal.output import AsJson, console, counted, plain, print_json, say, state, warn
 from cli.terminal.tables import Facts, Rows
 from storage.access.certificates import Certificates, expiring, warning
 from storage.builders import Builders
@@ -102,7 +102,10 @@ def check(context: typer.Context, as_json: AsJson = False) -> None:
         for damage in damages:
             console().print(Text.assemble(("✘ ", "#D55E00"), f"librarian: {damage.path} is damaged ({damage.found})"))
     if violations or damages:
-        raise Failed(f"{len(violations)} invariants do not hold, {len(damages)} files are damaged", answered=True)
+        raise Failed(
+            f"found {counted(len(violations), 'broken invariant')} and {counted(len(damages), 'damaged file')}",
+            answered=True,
+        )
     if not as_json:
         say("all invariants hold, and every file in the librarian is what it should be")
 

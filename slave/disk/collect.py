@@ -55,7 +55,7 @@ def collect(root: Path, where: str, target: Path) -> Ending:
             files = [changes, *(_copy(directory, name, target) for name in _named(target / changes.name))]
     except BadResult as wrong:
         return packagefail(str(wrong))
-    return Ending(WireOutcome.OK, f"{len(files)} files", files=tuple(files))
+    return Ending(WireOutcome.OK, f"{len(files)} file{'' if len(files) == 1 else 's'}", files=tuple(files))
 
 
 @contextlib.contextmanager

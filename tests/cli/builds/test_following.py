@@ -261,6 +261,7 @@ def test_damaged_content_is_not_handed_out(
     checked = command("check")
     assert checked.code == 1
     assert f"{content} is damaged" in checked.out
+    assert "found 0 broken invariants and 1 damaged file" in checked.err
 
 
 def test_a_database_that_goes_away_is_exit_code_3(

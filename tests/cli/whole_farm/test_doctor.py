@@ -82,7 +82,7 @@ def test_a_database_that_does_not_answer_or_lacks_migrations_is_broken(
     assert ran.code == 1
     verdict, words, step = findings(ran)["migrations"]
     assert (verdict, step) == ("broken", "buildd-master db migrate")
-    assert "are missing, from 0001" in words
+    assert " migrations missing, from 0001" in words
 
 
 def test_an_embedded_database_that_rests_is_well_and_a_path_too_long_for_its_socket_is_not(
