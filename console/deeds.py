@@ -5,7 +5,7 @@ Through the same door as every command (`cli.farm.Farm.acting`).  Where that doo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand
@@ -15,11 +15,14 @@ from cli.errors import CommandError
 from cli.farm import Farm, open_farm
 from console.line import BadCommand
 from storage.builders import Builders
+from storage.database.connection import farm_id
 from storage.errors import StorageError
 from storage.events.log import Events
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from psycopg import Connection
 
     from actors.addressed import Here
     from cli.given import Given
@@ -30,9 +33,15 @@ _LONGEST = 300  #: characters of a message that stand in the event log
 class Deeds:
     """The event log, as the console writes it."""
 
-    def __init__(self, given: Given) -> None:
-        """Write as whoever `given` says; opened for each deed, so that the database may come and go."""
+    def __init__(self, given: Given, farm_uuid: str) -> None:
+        """Write as whoever `given` says; opened for each deed, so that the database may come and go.
+
+        Args:
+            given: whose database, and who writes.
+            farm_uuid: the farm it is done to; nothing is written into another farm's log.
+        """
         self._given = given
+        self._farm_uuid = farm_uuid
 
     def note(self, here: Here, what: str, why: str) -> None:
         """Write down what is about to be done.
@@ -73,12 +82,20 @@ class Deeds:
         line = f"console: {what}" if len(what) <= _LONGEST else f"console: {what[:_LONGEST]}…"
         try:
             with self._farm() as farm, farm.acting(why, Action.CHANGE_FARM) as connection:
+                self._check_farm(connection)
                 events = Events(connection)
                 events.because_of(events.note(subject, line))
                 change(Builders(connection))
         except (StorageError, CommandError) as error:
             told = str(error).partition("\n")[0]
             raise BadCommand(f"not done, because it can't be written into the event log: {told}") from error
+
+    def _check_farm(self, connection: Connection[Any]) -> None:
+        if farm_id(connection) != self._farm_uuid:
+            raise BadCommand(
+                "not done: the database is another farm's than the actors, and so is its event log;"
+                " name the state directory and the database of one farm"
+            )
 
     def _farm(self) -> _Opened:
         return open_farm(typer.Context(TyperCommand("console"), obj=self._given))

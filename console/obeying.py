@@ -67,7 +67,7 @@ class Console:
         if farm is not None:
             self._taps = taps = Tapping(farm, screen.say)
             self._rooms.append(LookCommands(farm, screen, taps, given))
-            self._rooms.append(DeedCommands(farm, screen, taps, Deeds(given), self._reason))
+            self._rooms.append(DeedCommands(farm, screen, taps, Deeds(given, farm.farm), self._reason))
 
     def obey(self, text: str) -> int:
         """Do what one line says.

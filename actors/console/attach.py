@@ -77,6 +77,11 @@ class Attached:
             self.close()
             raise
 
+    @property
+    def farm(self) -> str:
+        """Return the UUID of the farm, as its database has it."""
+        return self._farm.farm
+
     def __enter__(self) -> Self:
         """Return itself; leaving closes it."""
         return self

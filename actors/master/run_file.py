@@ -24,6 +24,7 @@ class RunningFarm:
     admin_port: int  #: of the actor system, on loopback
     supervisor_port: int
     database: str  #: where it leads, for people; no password
+    farm: str  #: UUID, as its database has it
 
 
 def write_run_file(file: Path, farm: RunningFarm) -> None:

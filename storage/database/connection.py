@@ -150,6 +150,9 @@ class MasterLock:
 
     The lock lives as long as the connection, and a forked child shares it: take it in the process that shall hold it,
     after the actor system was forked, or its children keep the database locked when their parent is killed.
+
+    Attributes:
+        farm: UUID of the farm that this database is, once the lock was taken.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -157,6 +160,7 @@ class MasterLock:
         self._dsn = dsn
         self._conn: Connection[Any] | None = None
         self._server = 0  # the server's process for the connection that holds it, or held it last
+        self.farm = ""
 
     def acquire(self) -> None:
         """Take the lock.
@@ -168,6 +172,7 @@ class MasterLock:
         conn = connect(self._dsn, application="buildd-master lock")
         try:
             self._lock(conn)
+            self.farm = farm_id(conn)
         except BaseException:
             conn.close()
             raise

@@ -25,7 +25,7 @@ def master(state_directory: Path) -> Iterator[Path]:
     with socket.socket() as admin:
         admin.bind(("127.0.0.1", 0))
         admin.listen()
-        write_run_file(state_directory / "run.json", RunningFarm(os.getpid(), admin.getsockname()[1], 0, "given"))
+        write_run_file(state_directory / "run.json", RunningFarm(os.getpid(), admin.getsockname()[1], 0, "given", ""))
         yield state_directory / "paused"
 
 

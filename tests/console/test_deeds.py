@@ -12,6 +12,7 @@ from cli.given import Given
 from console.line import BadCommand
 from console.obeying import Console
 from storage.database.connection import connect
+from storage.database.migration import migrate
 from storage.events.log import Events
 
 if TYPE_CHECKING:
@@ -88,6 +89,20 @@ def test_what_can_not_be_written_into_the_event_log_is_not_done(small_farm: Smal
     with pytest.raises(BadCommand, match="no builder 'toad'"):  # the farm of doubles has no rows
         console(small_farm, why="a try")[0].obey("freeze toad")
     assert small_farm.said("toad").frozen == ""
+
+
+def test_nothing_is_done_to_one_farm_that_would_stand_in_another_ones_event_log(
+    small_farm: SmallFarm, empty_database: str
+) -> None:
+    migrate(empty_database)
+    generation = small_farm.generation("toad")
+    other = Given(state_directory=small_farm.settings.state_directory, database=empty_database)
+    for line in ("crash toad", "freeze toad"):
+        with pytest.raises(BadCommand, match="not done: the database is another farm's than the actors"):
+            console(small_farm, given=other, why="a try")[0].obey(line)
+    assert small_farm.generation("toad") == generation
+    with connect(empty_database, application="test") as connection:
+        assert not [one for one in Events(connection).list() if "console" in one.what]
 
 
 def test_a_killed_actor_comes_back(small_farm: SmallFarm) -> None:

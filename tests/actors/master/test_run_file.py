@@ -16,7 +16,7 @@ from actors.master.run_file import RunningFarm, running_farm, write_run_file
 
 def test_a_farm_that_runs_is_found(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as door:
-        farm = RunningFarm(os.getpid(), door.getsockname()[1], 4711, "here")
+        farm = RunningFarm(os.getpid(), door.getsockname()[1], 4711, "here", "a-uuid")
         write_run_file(tmp_path / "run.json", farm)
         assert running_farm(tmp_path / "run.json") == farm
 
@@ -31,6 +31,6 @@ def test_a_farm_that_runs_is_found(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_damaged_file_is_none(tmp_path: Path, damage: dict[str, Any]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as door:
-        farm = RunningFarm(os.getpid(), door.getsockname()[1], 4711, "here")
+        farm = RunningFarm(os.getpid(), door.getsockname()[1], 4711, "here", "a-uuid")
         (tmp_path / "run.json").write_text(json.dumps({**asdict(farm), **damage}))
         assert running_farm(tmp_path / "run.json") is None

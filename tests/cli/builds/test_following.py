@@ -283,7 +283,9 @@ def test_a_farm_whose_own_database_is_down_is_not_said_to_be_stopped(
     with socket.socket() as admin:
         admin.bind(("127.0.0.1", 0))
         admin.listen()
-        write_run_file(state_directory / "run.json", RunningFarm(os.getpid(), admin.getsockname()[1], 0, "embedded"))
+        write_run_file(
+            state_directory / "run.json", RunningFarm(os.getpid(), admin.getsockname()[1], 0, "embedded", "")
+        )
         ran = command("builder", "list")
     assert (ran.code, ran.err.count("\n")) == (3, 1)
     assert f"the farm in {state_directory} runs, but its database is down" in ran.err
