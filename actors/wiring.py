@@ -192,7 +192,7 @@ class Farm:
         self._open.callback(self._webhook.stop)
         self._webhook.take_up(self.settings, dsn)
         supervisor_port = here.address.addressDetails.sockname[1]
-        farm = RunningFarm(os.getpid(), port, supervisor_port, shown(dsn), self._lock.farm)
+        farm = RunningFarm(os.getpid(), port, supervisor_port, shown(dsn), self._lock.farm())
         write_run_file(self.settings.run_file, farm)
 
     def _make_directories(self) -> None:

@@ -150,9 +150,6 @@ class MasterLock:
 
     The lock lives as long as the connection, and a forked child shares it: take it in the process that shall hold it,
     after the actor system was forked, or its children keep the database locked when their parent is killed.
-
-    Attributes:
-        farm: UUID of the farm that this database is, once the lock was taken.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -160,7 +157,6 @@ class MasterLock:
         self._dsn = dsn
         self._conn: Connection[Any] | None = None
         self._server = 0  # the server's process for the connection that holds it, or held it last
-        self.farm = ""
 
     def acquire(self) -> None:
         """Take the lock.
@@ -172,7 +168,6 @@ class MasterLock:
         conn = connect(self._dsn, application="buildd-master lock")
         try:
             self._lock(conn)
-            self.farm = farm_id(conn)
         except BaseException:
             conn.close()
             raise
@@ -191,6 +186,11 @@ class MasterLock:
                 raise AnotherMaster(
                     f"another master works on the database {shown(self._dsn)}{_since(row)}; stop it, or use another database"
                 ) from None
+
+    def farm(self) -> str:
+        """Return the UUID of the farm that is locked; the lock is held."""
+        assert self._conn is not None  # noqa: S101 - it is held
+        return farm_id(self._conn)
 
     def held(self) -> bool:
         """Ask the database whether the lock is still ours (its connection may have broken)."""
