@@ -109,12 +109,13 @@ class DiskRefused:
 
 @dataclass(frozen=True, slots=True)
 class BuilderTroubled:
-    """The slave can't be used: mark the builder not ok.  Idempotent by content."""
+    """The slave can't be used: mark the builder not ok, and lose what nobody follows there.  Idempotent by content."""
 
     builder: str
     generation: int
     kind: NotOkKind
     failnotes: str  #: for people: address, port, what was said
+    attempt: UUID | None = None  #: in hand: its end is still reported, or that it is refused; of no other one it is
 
 
 @dataclass(frozen=True, slots=True)

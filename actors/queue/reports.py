@@ -11,7 +11,13 @@ from uuid import UUID
 
 from actors import messages as say
 from actors.core.attempts import own_disk
-from actors.core.attempts.outbox_events import AttemptReported, BuilderMoved, BuilderSilent, ResultsAwaited
+from actors.core.attempts.outbox_events import (
+    AttemptReported,
+    BuilderMoved,
+    BuilderSilent,
+    ResultsAwaited,
+    SlaveUnusable,
+)
 from actors.core.attempts.verdict import BuilderBlame
 from actors.queue import dependency_waits
 from actors.queue.turn import Turn
@@ -76,8 +82,9 @@ def _about_builder(turn: Turn, report: AboutBuilder) -> None:
         case say.Ready(builder, _, session):
             turn.books.session[builder] = session
             turn.idle(builder)
-        case say.BuilderTroubled(builder, _, kind, failnotes):
+        case say.BuilderTroubled(builder, _, kind, failnotes, attempt):
             turn.rows.mark_not_ok(builder, failnotes, kind)
+            turn.obey(turn.books.outbox.handle(SlaveUnusable(builder, attempt, failnotes)))
         case say.ProbePassed(builder):
             turn.rows.heal(builder)
         case say.RuntimeChanged(builder, _, state, connected):

@@ -145,6 +145,39 @@ def test_w8_however_a_host_fails_its_job_is_back_in_the_queue_within_a_minute(tr
     assert tale.states == BUILT
 
 
+@pytest.mark.parametrize(
+    ("who", "builder", "seconds"),
+    [
+        (Trouble.ACTOR_CRASH, "a", 0.0),
+        (Trouble.NURSERY_CRASH, "", 0.0),
+        (Trouble.QUEUE_CRASH, "", 0.0),
+        (Trouble.MASTER_RESTART, "", 5.0),
+    ],
+)
+def test_a_host_that_fails_together_with_who_followed_its_build_keeps_the_job_no_longer(
+    who: Trouble, builder: str, seconds: float
+) -> None:
+    tale = Tale(hours=12.0)
+    tale.builder("a")
+    tale.job("first", at=10.0, seconds=HOUR)
+    tale.fault(59.9, Trouble.HOST_DEAD, "a", seconds=11 * HOUR)
+    tale.fault(60.0, who, builder, seconds=seconds)
+    tale.run()
+    assert tale.first("waits", build=tale.build("first"), after=60.0) < 120.0
+    assert (tale.outcomes("first")[0], tale.states) == ("LOST", BUILT)
+
+
+def test_a_build_that_is_cancelled_as_its_host_and_its_actor_fail_is_cancelled_soon() -> None:
+    tale = Tale(hours=12.0)
+    tale.builder("a")
+    tale.job("first", at=10.0, seconds=HOUR)
+    tale.fault(59.9, Trouble.HOST_DEAD, "a", seconds=11 * HOUR)
+    tale.fault(60.0, Trouble.ACTOR_CRASH, "a")
+    tale.deed(60.2, Act.CANCEL)
+    tale.run()
+    assert tale.first("build", state="CANCELLED") < 120.0
+
+
 def test_w9_a_builder_that_fails_for_a_while_is_quarantined_and_comes_back_without_anybody() -> None:
     tale = Tale()
     tale.builder("a-sick", "b")

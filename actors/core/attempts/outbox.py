@@ -31,6 +31,7 @@ from actors.core.attempts.outbox_events import (
     SendAssign,
     SendCancel,
     SendDisown,
+    SlaveUnusable,
     Stage,
     TimePassed,
 )
@@ -76,6 +77,8 @@ class Outbox:
                 return self._reported(builder, attempt, at)
             case CancelAsked(job, at):
                 return self._cancel(job, at)
+            case SlaveUnusable(builder, in_hand, why):
+                return self._unusable(builder, in_hand, why)
             case DeadlineMissed(attempt, at):
                 return self._missed(attempt, at)
             case TimePassed(at):
@@ -181,6 +184,22 @@ class Outbox:
             return ()
         self._held[held.attempt] = replace(held, stage=Stage.CANCELLING)
         return self._send(SendCancel(held.builder, held.attempt), at)
+
+    def _unusable(self, builder: str, in_hand: UUID | None, why: str) -> tuple[Order, ...]:
+        """Lose what an earlier life of the builder's actor had begun, and this one will not hear of again."""
+        held = self.of_builder(builder)
+        order, _when = self._unanswered.get(builder, (None, 0.0))
+        if held is None or held.attempt == in_hand or isinstance(order, SendAssign):  # it reports the end, or refuses
+            return ()
+        if held.stage is Stage.CANCELLING:
+            return (CloseAttempt(held.attempt, Outcome.ABORTED, f"cancelled; {why}"),)
+        return (
+            CloseAttempt(
+                held.attempt,
+                Outcome.LOST,
+                f"{why}; an earlier life of {builder}'s actor began the attempt, and nobody follows it",
+            ),
+        )
 
     def _missed(self, attempt: UUID, at: float) -> tuple[Order, ...]:
         held = self._held.get(attempt)

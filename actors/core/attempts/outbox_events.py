@@ -102,6 +102,15 @@ class BuilderSilent:
 
 
 @dataclass(frozen=True, slots=True)
+class SlaveUnusable:
+    """The builder's actor can't work with its slave; what it has in hand, if anything, it will still report the end of."""
+
+    builder: str
+    in_hand: UUID | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeadlineMissed:
     """The attempt's deadline has passed, and nobody else acted on it (dispatch-rules §8)."""
 
@@ -126,6 +135,7 @@ Event = (
     | CancelAsked
     | AttemptClosed
     | BuilderSilent
+    | SlaveUnusable
     | DeadlineMissed
     | TimePassed
 )

@@ -105,6 +105,7 @@ class BuilderCore:
             return ()
         self._at, self._out = event.at, []
         self.story.heard(event.at, event)
+        self.session.attempt = self._slave.in_hand
         self._handle(event)
         self._look_after_work()
         if not self._left:
@@ -168,8 +169,7 @@ class BuilderCore:
             case Assign(order=order):
                 self._assign(order)
             case Adopt(order=order):
-                if self.stage is Stage.ADOPTING and self._slave.holds(order.attempt):
-                    self._slave.adopt(self._at, order, self._out)
+                self._adopt(order)
             case Disown(attempt=attempt) | FencedOff(attempt=attempt):
                 self._fenced(attempt)
             case Cancel(attempt=attempt):
@@ -195,6 +195,18 @@ class BuilderCore:
         else:
             self._slave.hold(self._at, order)
             self._slave.start_held(self._at, self._out)
+
+    def _adopt(self, order: BuildOrder) -> None:
+        """Go on with what the slave holds, unless it was refused: an attempt ends in one way only."""
+        refused = self.reports.refused_before(order.attempt)
+        if self.stage is not Stage.ADOPTING or not self._slave.holds(order.attempt):
+            return  # the slave is asked again what it holds
+        if refused is not None:
+            self._out.append(
+                Tell(refused)
+            )  # then the attempt is closed, and the slave's question is answered with that
+        else:
+            self._slave.adopt(self._at, order, self._out)
 
     def _knows(self, attempt: UUID) -> bool:
         """Return whether `attempt` is in hand, held, or over."""

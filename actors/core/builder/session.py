@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import assert_never
+from uuid import UUID
 
 from actors.core.builder.credentials import certificate_fault, needs_tls, successor, unlisted
 from actors.core.builder.events import Connected
@@ -65,6 +66,7 @@ class Session:
     status: Status | None = None  #: of the open session only
     failures: int = 0  #: connection attempts in a row that did not end in a session of some length
     troubled: BuilderTroubled | None = None  #: what the queue actor was told last; None: nothing since the last probe
+    attempt: UUID | None = None  #: in hand when the last event came, begun or not
     shown: Shown | None = None  #: what the slave has shown; None over plain TCP
     _shown_until: float = 0.0  #: when that expires
     _offered: str = ""  #: the certificate that the slave was handed in this session
@@ -267,7 +269,7 @@ class Session:
         place = address(self.row.url)
         where = f"the slave at {place[0]} port {place[1]}" if place else "the slave"
         notes = f"{where}: {words}" if kind is NotOkKind.UNREACHABLE else f"{where} {words}"
-        told = BuilderTroubled(self.row.name, self.generation, kind, notes)
+        told = BuilderTroubled(self.row.name, self.generation, kind, notes, self.attempt)
         known = self.troubled
         if known is not None and not self.row.builderok and known.kind is kind and _same(known, told):
             return

@@ -52,6 +52,13 @@ class SlaveInHand:
         """Return the stages in words."""
         return "/".join(stage.value for stage in self.stages)
 
+    @property
+    def in_hand(self) -> UUID | None:
+        """The attempt whose end will be reported, or that it is refused."""
+        if self.work is not None:
+            return self.work.order.attempt
+        return None if self.assigned.held is None else self.assigned.held.order.attempt
+
     def works_on(self, attempt: UUID) -> bool:
         """Return whether `attempt` is in hand."""
         return self.work is not None and self.work.order.attempt == attempt

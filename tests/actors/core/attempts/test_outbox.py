@@ -28,6 +28,7 @@ from actors.core.attempts.outbox_events import (
     SendAssign,
     SendCancel,
     SendDisown,
+    SlaveUnusable,
     Stage,
     TimePassed,
 )
@@ -135,6 +136,29 @@ def test_a_builder_whose_actor_is_gone_is_sent_nothing_until_it_reports() -> Non
     assert outbox.handle(BuilderIdle("bob", 10.0)) == (SendAssign("bob", ONE),)
 
 
+@pytest.mark.parametrize(
+    ("stage", "outcome"),
+    [(Stage.OPEN, Outcome.LOST), (Stage.GATHERING, Outcome.LOST), (Stage.CANCELLING, Outcome.ABORTED)],
+)
+def test_what_an_earlier_life_began_at_a_slave_that_is_gone_is_lost(stage: Stage, outcome: Outcome) -> None:
+    for in_hand in (None, OTHER):
+        (order,) = an_outbox(of_bob(stage)).handle(SlaveUnusable("bob", in_hand, "connection refused"))
+        assert isinstance(order, CloseAttempt)
+        assert (order.attempt, order.outcome) == (ONE, outcome)
+        assert "connection refused" in order.text
+
+
+def test_what_is_in_hand_or_on_its_way_is_not_lost_with_the_slave_for_its_end_is_reported() -> None:
+    assert an_outbox(of_bob()).handle(SlaveUnusable("bob", ONE, "connection refused")) == ()
+    assert an_outbox(of_bob()).handle(SlaveUnusable("zoe", None, "connection refused")) == ()
+    on_its_way = an_outbox()
+    on_its_way.handle(Claimed(of_bob(), carried=False, at=0.0))
+    assert on_its_way.handle(SlaveUnusable("bob", None, "connection refused")) == ()
+    cancelled = an_outbox(of_bob())
+    cancelled.handle(CancelAsked(7, 1.0))  # a cancellation is not heard by who does not know of the attempt
+    assert len(cancelled.handle(SlaveUnusable("bob", None, "connection refused"))) == 1
+
+
 class AnyOutbox(RuleBasedStateMachine):
     """Whatever happens: builders are told to build only what is open and theirs, and to drop only what is not."""
 
@@ -184,6 +208,13 @@ class AnyOutbox(RuleBasedStateMachine):
     def reported(self, builder: str, back: int) -> None:
         known = [*self.past[:1], *self.past[-2:], *self.open]
         self.feed(AttemptReported(builder, known[-back % len(known)], self.at))
+
+    @rule(builder=st.sampled_from("abc"), in_hand=st.booleans())
+    def unusable(self, builder: str, in_hand: bool) -> None:
+        held = self.outbox.of_builder(builder)
+        orders = self.feed(SlaveUnusable(builder, held.attempt if held and in_hand else None, "gone"))
+        assert all(isinstance(order, CloseAttempt) for order in orders)
+        assert not (in_hand and orders)
 
     @rule(builder=st.sampled_from("abc"), state=st.sampled_from(RuntimeState))
     def moved(self, builder: str, state: RuntimeState) -> None:

@@ -817,6 +817,39 @@ def test_an_adopted_build_that_has_ended_is_gathered(scene: Scene) -> None:
     assert the_end(scene).outcome is Outcome.OK
 
 
+def test_a_slave_that_is_gone_is_told_of_with_the_attempt_whose_end_will_be_reported(scene: Scene) -> None:
+    scene.begin()
+    for _ in range(3):
+        scene.fail()
+        scene.pass_time(12)
+        if scene.core.session.state is SessionState.ASKING:
+            scene.grant()
+    (nothing_in_hand,) = scene.told(BuilderTroubled)
+    assert nothing_in_hand.attempt is None
+    held = an_order()
+    scene.assign(held)
+    scene.slave_says(scene.welcome(IDLE))
+    scene.fail("it lied", lied=True)
+    assert scene.told(BuilderTroubled)[-1].attempt == held.attempt
+
+
+def test_an_attempt_in_hand_is_named_when_its_slave_is_not_to_be_believed(scene: Scene) -> None:
+    order = scene.begin_building()
+    scene.fail("it lied", lied=True)
+    assert [told.attempt for told in scene.told(BuilderTroubled)] == [order.attempt]
+
+
+def test_an_attempt_that_was_refused_is_not_adopted_but_refused_again(scene: Scene) -> None:
+    order = an_order()
+    adopting(scene, building(order.attempt))
+    scene.queue_says(Assign("bob", 0, order))
+    assert the_refusal(scene).attempt == order.attempt
+    scene.queue_says(Adopt("bob", 1, order))
+    assert scene.core.work is None
+    assert [told.attempt for told in scene.told(JobRefused)] == [order.attempt] * 2
+    assert kinds(scene.queue_says(Disown("bob", 1, order.attempt, "closed"))) == ["Abort"]
+
+
 def test_an_assignment_repeated_to_a_new_life_adopts_what_the_slave_builds(scene: Scene) -> None:
     order = an_order()
     scene.begin()

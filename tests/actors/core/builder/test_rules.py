@@ -175,8 +175,9 @@ class BuildersLife(RuleBasedStateMachine):
             self.scene.queue_says(Disown("bob", 1, attempt, "closed"))
         else:
             order = self.orders.get(attempt) or self._order(attempt=attempt)
-            self.assigned.add(attempt)
             self.scene.queue_says(Adopt("bob", 1, order))
+            if self.scene.core.work is not None and self.scene.core.work.order.attempt == attempt:
+                self.assigned.add(attempt)  # else the queue actor ends it, when the slave is found idle or given up
 
     @precondition(lambda self: self.scene.told(Finished))
     @rule(more=st.booleans(), fenced=st.booleans())
