@@ -105,7 +105,7 @@ def test_a_bug_ends_with_its_shortest_story(simulate: Command, monkeypatch: pyte
     ran = simulate(*SMALL, "--shrink", "120")  # it ends when nothing can be left out any more
     assert ran.code == 1
     assert "ZeroDivisionError: a bug of ours" in ran.err
-    assert "1 jobs, 0 faults" in ran.err
+    assert "1 job, 0 faults" in ran.err
     assert "dispatched" in ran.err
 
 
