@@ -10,7 +10,7 @@ import pytest
 
 from simulation.slaves.buildd.host import SlaveHost
 from simulation.slaves.script import Conduct, Script
-from storage.records import BuildState
+from storage.records import BuildState, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,11 +117,27 @@ def test_a_message_injected_by_the_console_is_acted_on_as_if_the_builders_actor_
     bob_lives = farm.actor("bob")
     assert bob_lives is not None
     farm.console(
-        f'send queue BuilderTroubled("bob", {bob_lives.generation}, kind=UNREACHABLE, failnotes="so it is said")'
+        f'send queue BuilderTroubled("bob", {bob_lives.generation}, kind=UNREACHABLE, failnotes="so it is said",'
+        f" attempt='{attempt}')"
     )
     farm.wait_until(lambda: "so it is said" in fail_notes(farm, "bob", since), "bob was marked not ok")
     assert "injected by" in farm.log.read_text()
     expect_it_ends_well(farm, slave_host, bob, build, attempt)
+    farm.builders.set_ok("bob", True)
+
+
+def test_a_builder_that_is_said_to_have_nothing_in_hand_drops_what_it_has_and_goes_on(
+    farm: FarmUnderTest, bob: SimulatedSlave
+) -> None:
+    del bob
+    build, attempt = building(farm)
+    bob_lives = farm.actor("bob")
+    assert bob_lives is not None
+    farm.console(f'send queue BuilderTroubled("bob", {bob_lives.generation}, UNREACHABLE, "so it is said")')
+    farm.wait_build(build, BuildState.NEEDSBUILD)
+    assert [(one.id, one.outcome) for one in farm.builds.attempts(build)] == [(attempt, Outcome.LOST)]
+    farm.wait_runtime("bob", "IDLE")
+    farm.builds.cancel(build)
     farm.builders.set_ok("bob", True)
 
 

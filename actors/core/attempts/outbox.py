@@ -192,14 +192,11 @@ class Outbox:
         if held is None or held.attempt == in_hand or isinstance(order, SendAssign):  # it reports the end, or refuses
             return ()
         if held.stage is Stage.CANCELLING:
-            return (CloseAttempt(held.attempt, Outcome.ABORTED, f"cancelled; {why}"),)
-        return (
-            CloseAttempt(
-                held.attempt,
-                Outcome.LOST,
-                f"{why}; an earlier life of {builder}'s actor began the attempt, and nobody follows it",
-            ),
-        )
+            close = CloseAttempt(held.attempt, Outcome.ABORTED, f"cancelled; {why}")
+        else:
+            words = f"{why}; an earlier life of {builder}'s actor began the attempt, and nobody follows it"
+            close = CloseAttempt(held.attempt, Outcome.LOST, words)
+        return close, SendDisown(builder, held.attempt, close.text)  # said once: only an actor that errs has it
 
     def _missed(self, attempt: UUID, at: float) -> tuple[Order, ...]:
         held = self._held.get(attempt)

@@ -142,10 +142,14 @@ def test_a_builder_whose_actor_is_gone_is_sent_nothing_until_it_reports() -> Non
 )
 def test_what_an_earlier_life_began_at_a_slave_that_is_gone_is_lost(stage: Stage, outcome: Outcome) -> None:
     for in_hand in (None, OTHER):
-        (order,) = an_outbox(of_bob(stage)).handle(SlaveUnusable("bob", in_hand, "connection refused"))
-        assert isinstance(order, CloseAttempt)
-        assert (order.attempt, order.outcome) == (ONE, outcome)
-        assert "connection refused" in order.text
+        outbox = an_outbox(of_bob(stage))
+        close, disown = outbox.handle(SlaveUnusable("bob", in_hand, "connection refused"))
+        assert isinstance(close, CloseAttempt)
+        assert (close.attempt, close.outcome) == (ONE, outcome)
+        assert "connection refused" in close.text
+        assert disown == SendDisown("bob", ONE, close.text)
+        outbox.handle(AttemptClosed(ONE))
+        assert outbox.handle(TimePassed(60.0)) == (), "who is not there is not told for ever"
 
 
 def test_what_is_in_hand_or_on_its_way_is_not_lost_with_the_slave_for_its_end_is_reported() -> None:
@@ -156,7 +160,7 @@ def test_what_is_in_hand_or_on_its_way_is_not_lost_with_the_slave_for_its_end_is
     assert on_its_way.handle(SlaveUnusable("bob", None, "connection refused")) == ()
     cancelled = an_outbox(of_bob())
     cancelled.handle(CancelAsked(7, 1.0))  # a cancellation is not heard by who does not know of the attempt
-    assert len(cancelled.handle(SlaveUnusable("bob", None, "connection refused"))) == 1
+    assert cancelled.handle(SlaveUnusable("bob", None, "connection refused"))
 
 
 class AnyOutbox(RuleBasedStateMachine):
@@ -213,7 +217,7 @@ class AnyOutbox(RuleBasedStateMachine):
     def unusable(self, builder: str, in_hand: bool) -> None:
         held = self.outbox.of_builder(builder)
         orders = self.feed(SlaveUnusable(builder, held.attempt if held and in_hand else None, "gone"))
-        assert all(isinstance(order, CloseAttempt) for order in orders)
+        assert [type(order) for order in orders] in ([], [CloseAttempt, SendDisown])
         assert not (in_hand and orders)
 
     @rule(builder=st.sampled_from("abc"), state=st.sampled_from(RuntimeState))
