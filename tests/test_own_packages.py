@@ -29,7 +29,7 @@ set -eu
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends /tmp/buildd-master_*.deb /tmp/buildd-slave_*.deb >/dev/null
 echo "version: $(buildd-master --version)"
-echo "slave: $(buildd-slave --help | grep -c -e --listen)"
+echo "slave: $(buildd-slave --help | grep -c "^Usage: buildd-slave ")"
 buildd-master up >/tmp/up 2>&1 &
 for i in $(seq 600); do
     ! grep -q ^READY /tmp/up || break
