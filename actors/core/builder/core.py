@@ -201,10 +201,8 @@ class BuilderCore:
         refused = self.reports.refused_before(order.attempt)
         if self.stage is not Stage.ADOPTING or not self._slave.holds(order.attempt):
             return  # the slave is asked again what it holds
-        if refused is not None:
-            self._out.append(
-                Tell(refused)
-            )  # then the attempt is closed, and the slave's question is answered with that
+        if refused is not None:  # the queue actor closes it then, and answers the next question with that
+            self._out.append(Tell(refused))
         else:
             self._slave.adopt(self._at, order, self._out)
 

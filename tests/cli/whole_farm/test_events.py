@@ -37,6 +37,20 @@ def dispatch(farm: StageFarm, build: int, builder: str = "bob") -> Attempt:
     return attempt
 
 
+def built(farm: StageFarm, attempt: Attempt) -> None:
+    """Record that an attempt came to a package, as the queue actor does."""
+    with farm.acting("queue"):
+        farm.queue.gathering(attempt.id)
+        farm.queue.record(
+            attempt.id,
+            Outcome.OK,
+            "",
+            build_state=BuildState.FULLYBUILT,
+            keep_job=False,
+            results=(left("foo.deb"),),
+        )
+
+
 @pytest.fixture
 def farm(laid_out: StageFarm) -> StageFarm:
     laid_out.builder("bob")
@@ -57,16 +71,7 @@ def last(command: Command, *options: str) -> int:
 def test_what_happened_to_a_build_is_one_command_from_the_upload_to_the_end(command: Command, farm: StageFarm) -> None:
     build = farm.job().build
     attempt = dispatch(farm, build)
-    with farm.acting("queue"):
-        farm.queue.gathering(attempt.id)
-        farm.queue.record(
-            attempt.id,
-            Outcome.OK,
-            "",
-            build_state=BuildState.FULLYBUILT,
-            keep_job=False,
-            results=(left("foo.deb"),),
-        )
+    built(farm, attempt)
     told = command("events", "--build", str(build), "-n", "100").out.splitlines()
     words = [re.sub(r"^\s*\d+ +\S+ \S+ +", "", one) for one in told]
     assert any(one.startswith("stage") and f"build:{build}" in one and "insert source=" in one for one in words)
@@ -200,16 +205,8 @@ def test_a_build_waited_no_longer_because_of_who_published_what_it_lacked(comman
 def test_what_a_build_published_is_because_of_that_build(command: Command, farm: StageFarm) -> None:
     build = farm.job().build
     attempt = dispatch(farm, build)
+    built(farm, attempt)
     with farm.acting("queue"):
-        farm.queue.gathering(attempt.id)
-        farm.queue.record(
-            attempt.id,
-            Outcome.OK,
-            "",
-            build_state=BuildState.FULLYBUILT,
-            keep_job=False,
-            results=(left("foo_1_i386.deb"),),
-        )
         place = farm.packages.place(attempt.id)
         assert place is not None
         farm.packages.publish(place, (BinaryPackage("foo", "1", "i386"),))
